@@ -1,0 +1,1 @@
+"""Floor 6: the config server: the sharding catalogue on a replica-set member."""

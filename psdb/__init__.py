@@ -1,0 +1,3 @@
+"""Floor 7: the launcher and command line."""
+
+__version__ = "0.1.0"

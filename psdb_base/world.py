@@ -1,0 +1,197 @@
+"""The world a node lives in: clock, random, disk, network, log (the ports of simulation).
+
+A node takes all of these as one object and uses nothing else of the outside. The real ones
+stand in `psdb_base.real_world`; the simulator brings its own. Timers are asyncio's, so the
+simulator swaps the event loop as well. Threads exist only behind these ports.
+
+Invariant of `Disk`: nothing written is durable before `fdatasync` on the file returned, and
+no name is durable before `fsync_dir` of its folder returned.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from bson.objectid import ObjectId
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Wall and monotonic time."""
+
+    def now_ms(self) -> int:
+        """Wall time in milliseconds since 1970."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards, of unknown origin."""
+        ...
+
+
+class Random:
+    """A node's only source of randomness; `seed` None takes the operating system's entropy."""
+
+    def __init__(self, seed: int | None, clock: Clock) -> None:
+        self._random = random.Random(seed)  # noqa: S311 -- identifiers, not secrets
+        self._clock = clock
+        self._process = self._random.randbytes(5)
+        self._counter = self._random.getrandbits(24)
+
+    def object_id(self) -> ObjectId:
+        """Make a fresh ObjectId: seconds, a value of this process, a counter."""
+        self._counter = (self._counter + 1) & 0xFFFFFF
+        seconds = (self._clock.now_ms() // 1000) & 0xFFFFFFFF
+        raw = seconds.to_bytes(4, "big") + self._process + self._counter.to_bytes(3, "big")
+        return ObjectId(raw)
+
+    def uuid(self) -> bytes:
+        """Sixteen bytes of a version 4 UUID."""
+        raw = bytearray(self._random.randbytes(16))
+        raw[6] = (raw[6] & 0x0F) | 0x40
+        raw[8] = (raw[8] & 0x3F) | 0x80
+        return bytes(raw)
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        return self._random.random()
+
+    def below(self, stop: int) -> int:
+        """Return an integer in [0, stop)."""
+        return self._random.randrange(stop)
+
+    def cursor_id(self) -> int:
+        """Return a positive 63-bit number that is not zero."""
+        return self._random.getrandbits(62) + 1
+
+
+class DiskFile(Protocol):
+    """An open file that is written at its end only."""
+
+    def write(self, data: bytes) -> None:
+        """Append all of `data`; raise OSError on a full or failing disk."""
+        ...
+
+    def fdatasync(self) -> None:
+        """Make what was written durable. An error is final for this file."""
+        ...
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut the file to this size."""
+        ...
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """Read at most `size_bytes` from `offset`."""
+        ...
+
+    def size(self) -> int:
+        """Size in bytes, unsynced bytes included."""
+        ...
+
+    def close(self) -> None:
+        """Close without syncing."""
+        ...
+
+
+class Disk(Protocol):
+    """Files by path. The synchronous calls may block: long ones run through `submit`."""
+
+    def open(self, path: str) -> DiskFile:
+        """Open for reading and appending; create the file when it is not there."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """Whole content; FileNotFoundError when there is none."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a file or folder has this name."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Names in a folder, sorted; empty when there is no such folder."""
+        ...
+
+    def make_dirs(self, path: str) -> None:
+        """Create the folder and its parents, mode 0700."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        ...
+
+    def remove_dir(self, path: str) -> None:
+        """Remove an empty folder."""
+        ...
+
+    def rename(self, source: str, target: str) -> None:
+        """Replace `target` by `source` atomically (durable after `fsync_dir`)."""
+        ...
+
+    def fsync_dir(self, path: str) -> None:
+        """Make the names in a folder durable."""
+        ...
+
+    def lock(self, path: str) -> Callable[[], None]:
+        """Take the lock file or raise BlockingIOError; return what releases it."""
+        ...
+
+    def submit(self, thread: str, work: Callable[[], T]) -> Awaitable[T]:
+        """Run `work` on the named thread (one a log), in the order of submission."""
+        ...
+
+
+class Listener(Protocol):
+    """A listening address."""
+
+    @property
+    def port(self) -> int:
+        """The port that was bound."""
+        ...
+
+    def close(self) -> None:
+        """Accept no more connections."""
+        ...
+
+
+class Network(Protocol):
+    """Byte streams by address, with asyncio's transports and protocols."""
+
+    async def listen(
+        self, host: str, port: int, factory: Callable[[], asyncio.Protocol]
+    ) -> Listener:
+        """Accept connections; raise OSError when the address cannot be bound."""
+        ...
+
+    async def connect(
+        self, host: str, port: int, factory: Callable[[], asyncio.Protocol]
+    ) -> asyncio.Protocol:
+        """Open a connection and return its protocol; raise OSError on failure."""
+        ...
+
+
+class Log(Protocol):
+    """The structured log in MongoDB's field names."""
+
+    def write(
+        self, severity: str, component: str, id_: int, message: str, attr: dict[str, Any]
+    ) -> None:
+        """Write one line. Severities are `I`, `W`, `E`, `F`, `D`; never a document or secret."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a node may touch."""
+
+    clock: Clock
+    random: Random
+    disk: Disk
+    network: Network
+    log: Log

@@ -1,0 +1,1 @@
+"""Floor 2: the query language as pure functions: filters, updates, projections, stages."""

@@ -1,0 +1,1 @@
+"""Floor 5: the replica-set member that holds data and executes commands."""
