@@ -1,0 +1,147 @@
+"""`compile_filter` and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from psdb_base.errors import MongoError
+from psdb_base.values import Document
+from psdb_query.context import CompileContext, Env
+from psdb_query.filters import tree
+from psdb_query.filters.batch import Batch, compile_batch
+from psdb_query.filters.build import Match, compile_match
+from psdb_query.filters.operands import bad_value
+from psdb_query.filters.parse import parse_filter
+from psdb_query.filters.positions import NO_INDEX, Position, compile_position
+
+
+class Filter:
+    """A compiled filter.
+
+    Attributes:
+        spec: The filter as given.
+        tree: Its parsed form.
+        matches: `(document, env) -> bool`.
+        batch: `(documents, env) -> those that match`, in order; the fast form of a scan.
+        paths: Dotted paths it reads; `""` stands for the whole document.
+        is_trivial: Every document matches.
+        near: The `$near` or `$nearSphere` condition, if there is one: the executor sorts by it.
+        text: The `$text` condition, if there is one: a text index answers it.
+
+    """
+
+    __slots__ = (
+        "_ctx",
+        "_position",
+        "batch",
+        "is_trivial",
+        "matches",
+        "near",
+        "paths",
+        "spec",
+        "text",
+        "tree",
+    )
+
+    def __init__(self, spec: Document, node: tree.Node, ctx: CompileContext) -> None:
+        self.spec = spec
+        self.tree = node
+        self._ctx = ctx
+        self.matches: Match = compile_match(node, ctx)
+        self.batch: Batch = compile_batch(node, self.matches, collation=ctx.collation is not None)
+        self.paths: frozenset[str] = frozenset(_paths(node))
+        self.is_trivial = _is_trivial(node)
+        nodes = list(walk(node))
+        nears = [found for found in nodes if isinstance(found, tree.Near)]
+        texts = [found for found in nodes if isinstance(found, tree.Text)]
+        if len(nears) > 1:
+            raise bad_value("Too many geoNear expressions")
+        if len(texts) > 1:
+            raise bad_value("Too many text expressions")
+        if nears and texts:
+            raise bad_value("text and geoNear not allowed in same query")
+        self.near: Near | None = Near(nears[0]) if nears else None
+        self.text: tree.Text | None = texts[0] if texts else None
+        self._position: Position | None = None
+
+    def match_position(self, document: Document, env: Env) -> str | None:
+        """Return the array index that the positional `$` stands for.
+
+        None when the document does not match or the match went through no array.
+        """
+        if self._position is None:
+            self._position = compile_position(self.tree, self._ctx)
+        found = self._position(document, env)
+        if found is False or found == NO_INDEX:
+            return None
+        return str(int(found))
+
+    def explain_failure(self, document: Document, env: Env) -> Document:
+        """Return the `errInfo` of a document that fails this filter as a validator."""
+        from psdb_query.filters.failure import explain_failure
+
+        return explain_failure(self.tree, document, env, self._ctx)
+
+
+class Near:
+    """What the executor needs of a `$near`: a distance by which to sort, limits included."""
+
+    __slots__ = ("distance", "max_distance", "min_distance", "path", "spherical")
+
+    def __init__(self, node: tree.Near) -> None:
+        from psdb_query.geo.match import distance_of_document
+
+        self.path = node.path
+        self.min_distance = node.near.min_distance
+        self.max_distance = node.near.max_distance
+        self.spherical = node.near.spherical
+        self.distance: Callable[[Document], float | None] = distance_of_document(
+            node.path, node.near
+        )
+        """Distance of the nearest geometry at the path, None outside the limits (in metres for
+        a GeoJSON point, in radians for `$nearSphere` with a legacy one, else in the plane)."""
+
+
+def compile_filter(spec: Document, ctx: CompileContext) -> Filter:
+    """Compile a filter document.
+
+    Raises MongoError as MongoDB does: mostly 2 BadValue, with its message.
+    """
+    if spec.__class__ is not dict:
+        raise MongoError(14, "the filter must be an object")
+    return Filter(spec, parse_filter(spec, ctx), ctx)
+
+
+def walk(node: tree.Node) -> Iterator[tree.Node]:
+    """Yield a node and all nodes beneath it, parents first."""
+    yield node
+    children: tuple[Any, ...]
+    if isinstance(node, (tree.And, tree.Or, tree.Nor, tree.ElemMatchValue)):
+        children = node.children
+    elif isinstance(node, (tree.Not, tree.ElemMatchObject)):
+        children = (node.child,)
+    else:
+        return
+    for child in children:
+        yield from walk(child)
+
+
+def _paths(node: tree.Node) -> Iterator[str]:
+    if isinstance(node, (tree.And, tree.Or, tree.Nor)):
+        for child in node.children:
+            yield from _paths(child)
+    elif isinstance(node, tree.Not):
+        yield from _paths(node.child)
+    elif isinstance(node, tree.ExprNode):
+        yield from sorted(node.expression.paths)
+    elif isinstance(node, (tree.JsonSchema, tree.Text, tree.Where)):
+        yield ""
+    elif not isinstance(node, (tree.Always, tree.SampleRate)):
+        yield node.path
+
+
+def _is_trivial(node: tree.Node) -> bool:
+    if isinstance(node, tree.And):
+        return all(_is_trivial(child) for child in node.children)
+    return isinstance(node, tree.Always) and node.value

@@ -1,0 +1,180 @@
+"""Regular expressions with MongoDB's syntax (PCRE) and a hard limit on time.
+
+Three engines, the cheapest that is safe: `str.find` for literal text, Python's `re` for short
+patterns without repetition (its cost is then bounded by pattern times text), and the `regex`
+package, which can be stopped, for everything else. `psdb_query.regex_syntax` translates PCRE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from psdb_base.errors import Code, MongoError
+from psdb_query.regex_syntax import literal_text, prefix_text, translate, without_repetition
+
+TIME_LIMIT_SECONDS: Final = 0.1
+"""Longest that one match may take; the loop stands still for as long."""
+PATTERN_CHARACTERS_MAX: Final = 32_764
+_SHORT_PATTERN: Final = 200
+_SHORT_TEXT: Final = 100_000
+_OPTIONS: Final = frozenset("imsux")
+_CACHED_PATTERNS: Final = 512
+
+
+class Match(Protocol):
+    """The part of `re.Match` that callers use."""
+
+    def start(self, group: int = 0, /) -> int:
+        """Index in code points where the group begins, -1 if it took no part."""
+        ...
+
+    def end(self, group: int = 0, /) -> int:
+        """Index in code points behind the group."""
+        ...
+
+    def group(self, group: int = 0, /) -> Any:
+        """Text of the group, None if it took no part."""
+        ...
+
+    def groups(self) -> tuple[Any, ...]:
+        """Texts of all groups."""
+        ...
+
+
+class CompiledRegex:
+    """One pattern with its options, compiled.
+
+    Args:
+        pattern: The pattern in PCRE's syntax.
+        options: Letters of `imsux`.
+
+    Raises MongoError 51091 (invalid pattern) or 51108 (invalid option).
+
+    """
+
+    __slots__ = ("_find", "options", "pattern", "prefix", "prefix_is_all", "test")
+
+    def __init__(self, pattern: str, options: str) -> None:
+        self.pattern = pattern
+        self.options = options
+        self.prefix, self.prefix_is_all = prefix_text(pattern, options)
+        """What every matching text begins with, and whether each such text matches."""
+        literal = literal_text(pattern, options)
+        self._find = _compile_find(pattern, options, literal)
+        self.test: Callable[[str], bool] = self._tester(literal)
+        """Tell whether the pattern is found in a text."""
+
+    def search(self, text: str, start: int = 0) -> Match | None:
+        """Find the first match at or after `start` (code points).
+
+        Raises MongoError 262 (ExceededTimeLimit) when it takes longer than the limit.
+        """
+        return self._find(text, start)
+
+    def _tester(self, literal: str | None) -> Callable[[str], bool]:
+        if literal is not None:
+            return lambda text: literal in text
+        if self.prefix and self.prefix_is_all:
+            prefix = self.prefix
+            return lambda text: text.startswith(prefix)
+        find = self._find
+        return lambda text: find(text, 0) is not None
+
+
+@lru_cache(maxsize=_CACHED_PATTERNS)
+def compile_regex(pattern: str, options: str = "") -> CompiledRegex:
+    """Compile a pattern, or take it from the cache of the last few hundred."""
+    for letter in options:
+        if letter not in _OPTIONS:
+            raise MongoError(51108, f"invalid flag in regex options: {letter}")
+    if "\0" in pattern:
+        raise _invalid("Regular expression cannot contain an embedded null byte", bare=True)
+    if len(pattern) > PATTERN_CHARACTERS_MAX:
+        raise _invalid("regular expression is too large")
+    return CompiledRegex(pattern, options)
+
+
+def _compile_find(
+    pattern: str, options: str, literal: str | None
+) -> Callable[[str, int], Match | None]:
+    if literal is not None:
+        return re.compile(re.escape(literal)).search
+    limited = _compile_limited(pattern, options)
+    if len(pattern) > _SHORT_PATTERN or not without_repetition(pattern, options):
+        return limited
+    flags = re.IGNORECASE if "i" in options else re.NOFLAG
+    try:
+        quick = re.compile(translate(pattern, options), flags).search
+    except (re.error, RecursionError):
+        return limited
+
+    def find(text: str, start: int) -> Match | None:
+        return quick(text, start) if len(text) <= _SHORT_TEXT else limited(text, start)
+
+    return find
+
+
+def _compile_limited(pattern: str, options: str) -> Callable[[str, int], Match | None]:
+    import regex
+
+    flags = regex.V1
+    for letter, flag in (
+        ("i", regex.IGNORECASE),
+        ("m", regex.MULTILINE),
+        ("s", regex.DOTALL),
+        ("x", regex.VERBOSE),
+    ):
+        if letter in options:
+            flags |= flag
+    try:
+        compiled = regex.compile(translate(pattern, options), flags, cache_pattern=False)
+    except regex.error as error:
+        raise _invalid(_explain(error.msg)) from None
+    except (RecursionError, OverflowError, ValueError):
+        raise _invalid("regular expression is too complicated") from None
+    return _limited(compiled)
+
+
+def _limited(compiled: Any) -> Callable[[str, int], Match | None]:
+    search = compiled.search
+
+    def find(text: str, start: int) -> Match | None:
+        try:
+            found: Match | None = search(text, start, timeout=TIME_LIMIT_SECONDS)
+        except TimeoutError:
+            message = "Regular expression exceeded its time limit"
+            raise MongoError(Code.EXCEEDED_TIME_LIMIT, message) from None
+        except (MemoryError, RecursionError):
+            message = "Error occurred while executing regular expression: match limit exceeded"
+            raise MongoError(51156, message) from None
+        return found
+
+    return find
+
+
+_EXPLANATIONS: Final[dict[str, str]] = {
+    "bad character range": "range out of order in character class",
+    "missing )": "missing closing parenthesis",
+    "multiple repeat": "quantifier does not follow a repeatable item",
+    "nothing to repeat": "quantifier does not follow a repeatable item",
+    "trailing characters in pattern": "unmatched closing parenthesis",
+    "unbalanced parenthesis": "unmatched closing parenthesis",
+    "unknown group": "reference to non-existent subpattern",
+    "unknown extension": "unrecognized character after (? or (?-",
+    "unterminated character set": "missing terminating ] for character class",
+}
+"""Beginnings of the engine's messages and what PCRE says."""
+
+
+def _explain(message: str) -> str:
+    for beginning, words in _EXPLANATIONS.items():
+        if message.startswith(beginning):
+            return words
+    return message
+
+
+def _invalid(reason: str, *, bare: bool = False) -> MongoError:
+    return MongoError(51091, reason if bare else f"Regular expression is invalid: {reason}")
