@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from psdb_base.errors import Code, MongoError
 from psdb_query.regex_syntax import literal_text, prefix_text, translate, without_repetition
@@ -101,13 +101,13 @@ def _compile_find(
     pattern: str, options: str, literal: str | None
 ) -> Callable[[str, int], Match | None]:
     if literal is not None:
-        return re.compile(re.escape(literal)).search
+        return _searcher(re.compile(re.escape(literal)))
     limited = _compile_limited(pattern, options)
     if len(pattern) > _SHORT_PATTERN or not without_repetition(pattern, options):
         return limited
     flags = re.IGNORECASE if "i" in options else re.NOFLAG
     try:
-        quick = re.compile(translate(pattern, options), flags).search
+        quick = _searcher(re.compile(translate(pattern, options), flags))
     except (re.error, RecursionError):
         return limited
 
@@ -115,6 +115,10 @@ def _compile_find(
         return quick(text, start) if len(text) <= _SHORT_TEXT else limited(text, start)
 
     return find
+
+
+def _searcher(compiled: re.Pattern[str]) -> Callable[[str, int], Match | None]:
+    return cast("Callable[[str, int], Match | None]", compiled.search)
 
 
 def _compile_limited(pattern: str, options: str) -> Callable[[str, int], Match | None]:

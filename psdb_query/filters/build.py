@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from psdb_base.errors import Code, MongoError
+from psdb_base.exact_codec import regex_options
 from psdb_base.values import MISSING, Symbol
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import predicates, tree
-from psdb_query.filters.operands import is_regex, regex_options
+from psdb_query.filters.operands import is_regex
 from psdb_query.filters.traverse import Test, match_path
 
 Match: TypeAlias = Callable[[Any, Env], bool]
@@ -71,7 +72,7 @@ def _test_regex(node: tree.Regex, _ctx: CompileContext) -> Test:
     from psdb_query.regex_engine import compile_regex
 
     found = compile_regex(node.pattern, node.options).test
-    pattern, options = node.pattern, "".join(sorted(node.options))
+    literal = (node.pattern, "".join(sorted(node.options)))
 
     def test(value: Any) -> bool:
         kind = value.__class__
@@ -79,17 +80,9 @@ def _test_regex(node: tree.Regex, _ctx: CompileContext) -> Test:
             return found(value)
         if kind is Symbol:
             return found(value.name)
-        return (
-            is_regex(value)
-            and _text(value.pattern) == pattern
-            and "".join(sorted(regex_options(value))) == options
-        )
+        return is_regex(value) and regex_options(value) == literal
 
     return test
-
-
-def _text(pattern: str | bytes) -> str:
-    return pattern.decode("utf-8", "replace") if isinstance(pattern, bytes) else pattern
 
 
 def _test_exists(_node: tree.Exists, _ctx: CompileContext) -> Test:

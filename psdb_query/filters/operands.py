@@ -10,10 +10,11 @@ from bson.decimal128 import Decimal128
 from bson.regex import Regex as BsonRegex
 
 from psdb_base.errors import Code, MongoError
+from psdb_base.exact_codec import regex_options
 from psdb_base.values import UNDEFINED, RawRegex
 from psdb_query.describe import text_of, type_name
 from psdb_query.filters import tree
-from psdb_query.filters.predicates import NUMBERS, to_int64
+from psdb_query.filters.predicates import NUMBERS, is_nan, to_int64
 
 _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
@@ -37,18 +38,6 @@ def is_regex(value: Any) -> bool:
     return value.__class__ is BsonRegex or value.__class__ is RawRegex
 
 
-def regex_options(value: Any) -> str:
-    """Return the option letters of a BSON regular expression, in BSON's order."""
-    if value.__class__ is RawRegex:
-        options: str = value.options
-        return options
-    return "".join(letter for letter, flag in _FLAGS.items() if value.flags & flag)
-
-
-# The numbers of Python's `re` flags, as PyMongo stores them.
-_FLAGS: Final[dict[str, int]] = {"i": 2, "l": 4, "m": 8, "s": 16, "u": 32, "x": 64}
-
-
 def parse_comparison(path: str, op: tree.CompareOp, value: Any) -> tree.Compare:
     """Read `$eq`, `$gt`, `$gte`, `$lt`, `$lte`."""
     if op != "$eq" and is_regex(value):
@@ -60,29 +49,27 @@ def parse_comparison(path: str, op: tree.CompareOp, value: Any) -> tree.Compare:
 
 def parse_regex_value(path: str, value: Any) -> tree.Regex:
     """Read a regular expression that stands where a value may."""
-    return make_regex(path, value.pattern, regex_options(value))
+    return make_regex(path, *regex_options(value))
 
 
-def make_regex(path: str, pattern: str | bytes, options: str) -> tree.Regex:
+def make_regex(path: str, pattern: str, options: str) -> tree.Regex:
     """Build the node; an invalid pattern or option is an error now, not at the first match."""
     from psdb_query.regex_engine import compile_regex
 
-    text = pattern.decode() if isinstance(pattern, bytes) else pattern
-    compile_regex(text, options)
-    return tree.Regex(path, text, options)
+    compile_regex(pattern, options)
+    return tree.Regex(path, pattern, options)
 
 
 def parse_regex_document(path: str, spec: dict[str, Any]) -> tree.Regex:
     """Read `$regex` with its `$options` (in either order)."""
-    pattern: str | bytes = ""
+    pattern = ""
     options = ""
     for name, value in spec.items():
         if name == "$regex":
             if value.__class__ is str:
                 pattern = value
             elif is_regex(value):
-                pattern = value.pattern
-                own = regex_options(value)
+                pattern, own = regex_options(value)
                 if own:
                     if options:
                         raise MongoError(51074, "options set in both $regex and $options")
@@ -165,8 +152,8 @@ def _mod_number(value: Any, role: str) -> int:
     whole = to_int64(value)
     if whole is not None:
         return whole
-    number = value if value.__class__ is float else float(value.to_decimal())
-    if math.isnan(number) or math.isinf(number):
+    finite = math.isfinite(value) if value.__class__ is float else value.to_decimal().is_finite()
+    if not finite:
         raise bad_value(f"{prefix}Unable to coerce NaN/Inf to integral type")
     raise bad_value(f"{prefix}Out of bounds coercing to integral value")
 
@@ -196,9 +183,9 @@ def _bit_position(index: int, item: Any) -> int:
     kind = item.__class__
     if kind not in NUMBERS:
         raise bad_value(f"bit positions must be an integer but got: {shown}")
-    number = item.to_decimal() if kind is Decimal128 else item
-    if number != number:
+    if is_nan(item):
         raise bad_value(f"bit positions cannot take a NaN: {shown}")
+    number = item.to_decimal() if kind is Decimal128 else item
     if not -(2**31) <= number <= _INT32_MAX:
         message = f"bit positions cannot be represented as a 32-bit signed integer: {shown}"
         raise bad_value(message)
@@ -212,9 +199,10 @@ def _bit_position(index: int, item: Any) -> int:
 def is_true(value: Any) -> bool:
     """Tell MongoDB's truth of an operand: not false, null, undefined or a zero."""
     kind = value.__class__
+    if kind is Decimal128:
+        return not value.to_decimal().is_zero()
     if kind in NUMBERS:
-        number = value.to_decimal() if kind is Decimal128 else value
-        return bool(number != 0)
+        return bool(value != 0)
     return value is not False and value is not None and value is not UNDEFINED
 
 
