@@ -124,6 +124,7 @@ _TIMES: Final = (
         rf"{_END}"
     ),
     _pattern(r"t(?P<H>[01]?[0-9]|2[0-4])(?![0-9:])"),
+    _pattern(rf"(?P<H>[01][0-9]|2[0-4])(?P<M>[0-5][0-9]){_END}"),
 )
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[/_][A-Za-z_/+-]+[0-9]*)?")
 _EPOCH: Final = re.compile(r"@(-?[0-9]{1,18})(?:\.([0-9]{0,6}))?")
