@@ -56,9 +56,9 @@ def _add_fields(spec: Any, ctx: CompileContext) -> Stage:
 
 
 def _project(spec: Any, ctx: CompileContext) -> Stage:
-    from psdb_query.projection import compile_projection
+    from psdb_query.projection import compile_project
 
-    return compile_projection(spec, ctx).apply
+    return compile_project(spec, ctx).apply
 
 
 def _unset(spec: Any, ctx: CompileContext) -> Stage:
