@@ -55,12 +55,15 @@ def type_name(value: Any) -> str:
     return TYPE_NAMES.get(kind, kind.__name__)
 
 
+def shown_double(value: float) -> str:
+    """Render a double as MongoDB's messages do: 16 digits at most, `1` for 1.0, `inf`, `nan`."""
+    return f"{value:.16g}"
+
+
 def number_text(value: float) -> str:
-    """Render a double as MongoDB's shell does: `1.0` for whole ones, `inf`, `nan`."""
-    if value != value:
-        return "nan"
-    text = repr(value)
-    return text if "e" not in text else f"{value:g}" if abs(value) < 1 else text
+    """Render a double inside a document: as `shown_double`, with `.0` on whole numbers."""
+    text = shown_double(value)
+    return f"{text}.0" if text.lstrip("-").isdigit() else text
 
 
 def _object_text(value: dict[str, Any]) -> str:
