@@ -1,0 +1,191 @@
+"""Running coroutines for a connection with as few turns of the event loop as can be.
+
+A task per message costs a task object and a turn of the loop; most commands finish without
+waiting for anything. So one long-lived task serves a connection: a coroutine's first step
+is made at once, with that task entered as the current one (asyncio's documented way for embedded
+coroutines), and only if it has to wait does the task itself go on with it. Timeouts and
+cancellation inside the coroutine see one and the same task throughout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_enter_task = asyncio._enter_task  # noqa: SLF001 -- documented
+_leave_task = asyncio._leave_task  # noqa: SLF001 -- documented
+
+
+class Gate:
+    """A door one task waits at; opening it runs the task at once, not at the loop's next turn.
+
+    It speaks the protocol of asyncio's futures as far as a task needs it, and can be waited at
+    again and again.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wakeup")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self._wakeup: Callable[[Gate], object] | None = None
+        self._context: contextvars.Context | None = None
+        self._cancelled = False
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task stands at the gate."""
+        return self._wakeup is not None
+
+    def open(self) -> None:
+        """Let the waiting task run until it next waits; no task may be running now."""
+        wakeup = self._wakeup
+        if wakeup is not None:
+            self._wakeup = None
+            wakeup(self)
+
+    def __await__(self) -> Generator[Gate, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+        self.result()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the task that waits."""
+        return self._loop
+
+    def add_done_callback(
+        self,
+        wakeup: Callable[[Gate], object],
+        *,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        """Take the waiting task's wakeup."""
+        self._wakeup = wakeup
+        self._context = context
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 -- the futures' signature
+        """Have the waiting task cancelled at the loop's next turn."""
+        if self._wakeup is None:
+            return False
+        self._cancelled = True
+        self._loop.call_soon(self.open, context=self._context)
+        return True
+
+    def result(self) -> None:
+        """Return None, or raise CancelledError once after `cancel`."""
+        if self._cancelled:
+            self._cancelled = False
+            raise asyncio.CancelledError
+
+
+class Stepper:
+    """One task that runs coroutines one after another, each given to `run`.
+
+    `done(result, error)` is called as each ends, with its result or what it raised; it may
+    call `run` again.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        self._loop = loop
+        self._done = done
+        self._gate = Gate(loop)
+        self._context = contextvars.copy_context()
+        self._waiting: tuple[Coroutine[Any, Any, Any], Any] | None = None
+        self._fresh: Coroutine[Any, Any, Any] | None = None
+        self._ending = False
+        self.task: asyncio.Task[None] = loop.create_task(self._serve(), context=self._context)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine; the one before must have ended."""
+        if self._gate.is_awaited and asyncio.current_task(self._loop) is None:
+            self._context.run(self._step, coroutine)
+        else:
+            self._fresh = coroutine
+            if self._gate.is_awaited:
+                self._loop.call_soon(self._gate.open, context=self._context)
+
+    def cancel(self) -> None:
+        """Cancel what runs, and end."""
+        self._ending = True
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
+        self.task.cancel()
+
+    def _step(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        result: Any = None
+        failure: BaseException | None = None
+        _enter_task(self._loop, self.task)
+        try:
+            yielded = coroutine.send(None)
+        except StopIteration as stop:
+            result = stop.value
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- handed to `done`
+            failure = error
+        else:
+            self._waiting = (coroutine, yielded)
+        finally:
+            _leave_task(self._loop, self.task)
+        if self._waiting is None:
+            self._done(result, failure)
+        else:
+            self._gate.open()
+
+    async def _serve(self) -> None:
+        while not self._ending:
+            if self._fresh is None:
+                await self._at_gate()
+            result: Any = None
+            failure: BaseException | None = None
+            try:
+                if self._waiting is not None:
+                    waiting, self._waiting = self._waiting, None
+                    result = await _go_on(*waiting)
+                elif self._fresh is not None:
+                    fresh, self._fresh = self._fresh, None
+                    result = await fresh
+                else:
+                    continue
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- as above
+                failure = error
+            self._done(result, failure)
+
+    async def _at_gate(self) -> None:
+        """Wait for work. A cancellation then is the work's that is handed over, or nobody's."""
+        try:
+            await self._gate
+        except asyncio.CancelledError:
+            if self._waiting is None and self._ending:
+                raise
+            self.task.uncancel()
+            if self._waiting is not None:
+                # It came during the first step, made outside: the next wait receives it.
+                self.task.cancel()
+
+
+@types.coroutine
+def _go_on(coroutine: Coroutine[Any, Any, T], yielded: Any) -> Generator[Any, Any, T]:
+    """Go on with a coroutine whose last step, made outside, yielded this."""
+    while True:
+        try:
+            try:
+                value = yield yielded
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 -- thrown on into the coroutine
+                yielded = coroutine.throw(error)
+            else:
+                yielded = coroutine.send(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
