@@ -1,0 +1,1 @@
+"""Accumulators: what `$group`, `$bucket`, `$setWindowFields` compute over many documents."""

@@ -1,0 +1,1 @@
+"""Aggregation stages: compiled from their specifications, run over batches of documents."""
