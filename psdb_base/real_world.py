@@ -5,7 +5,7 @@ the order of submission and reports to the event loop in as few wake-ups as can 
 """
 
 # The ports name files by strings, and this module owns the calls of `os`:
-# ruff: noqa: PTH
+# ruff: noqa: PTH100, PTH102, PTH105, PTH106, PTH108, PTH112, PTH116, PTH120, PTH123, PTH208
 from __future__ import annotations
 
 import asyncio

@@ -28,25 +28,21 @@ class Gate:
     again and again.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "_wakeup")
+    __slots__ = ("_asyncio_future_blocking", "_cancelled", "_context", "_loop", "wakeup")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self._wakeup: Callable[[Gate], object] | None = None
+        self.wakeup: Callable[[Gate], object] | None = None
+        """Resumes the task that stands at the gate; None when none does."""
         self._context: contextvars.Context | None = None
         self._cancelled = False
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether a task stands at the gate."""
-        return self._wakeup is not None
-
     def open(self) -> None:
         """Let the waiting task run until it next waits; no task may be running now."""
-        wakeup = self._wakeup
+        wakeup = self.wakeup
         if wakeup is not None:
-            self._wakeup = None
+            self.wakeup = None
             wakeup(self)
 
     def __await__(self) -> Generator[Gate, None, None]:
@@ -65,12 +61,12 @@ class Gate:
         context: contextvars.Context | None = None,
     ) -> None:
         """Take the waiting task's wakeup."""
-        self._wakeup = wakeup
+        self.wakeup = wakeup
         self._context = context
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 -- the futures' signature
         """Have the waiting task cancelled at the loop's next turn."""
-        if self._wakeup is None:
+        if self.wakeup is None:
             return False
         self._cancelled = True
         self._loop.call_soon(self.open, context=self._context)
@@ -106,27 +102,20 @@ class Stepper:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine; the one before must have ended."""
-        if self._gate.is_awaited and asyncio.current_task(self._loop) is None:
-            self._context.run(self._step, coroutine)
-        else:
+        gate = self._gate
+        if gate.wakeup is None:  # the task runs, or has yet to start, and looks here first
             self._fresh = coroutine
-            if self._gate.is_awaited:
-                self._loop.call_soon(self._gate.open, context=self._context)
-
-    def cancel(self) -> None:
-        """Cancel what runs, and end."""
-        self._ending = True
-        if self._fresh is not None:
-            self._fresh.close()
-            self._fresh = None
-        self.task.cancel()
-
-    def _step(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+            return
+        try:
+            _enter_task(self._loop, self.task)
+        except RuntimeError:  # inside another task
+            self._fresh = coroutine
+            self._loop.call_soon(gate.open, context=self._context)
+            return
         result: Any = None
         failure: BaseException | None = None
-        _enter_task(self._loop, self.task)
         try:
-            yielded = coroutine.send(None)
+            yielded = self._context.run(coroutine.send, None)
         except StopIteration as stop:
             result = stop.value
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- handed to `done`
@@ -138,7 +127,15 @@ class Stepper:
         if self._waiting is None:
             self._done(result, failure)
         else:
-            self._gate.open()
+            gate.open()
+
+    def cancel(self) -> None:
+        """Cancel what runs, and end."""
+        self._ending = True
+        if self._fresh is not None:
+            self._fresh.close()
+            self._fresh = None
+        self.task.cancel()
 
     async def _serve(self) -> None:
         while not self._ending:
