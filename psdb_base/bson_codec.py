@@ -24,7 +24,13 @@ from psdb_base.limits import NESTING_MESSAGE_MAX
 from psdb_base.values import Document
 
 __all__ = [
-    "OPTIONS", "check_depth", "decode", "decode_plain", "encode", "is_plain", "iterate",
+    "OPTIONS",
+    "check_depth",
+    "decode",
+    "decode_plain",
+    "encode",
+    "is_plain",
+    "iterate",
 ]
 
 OPTIONS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(

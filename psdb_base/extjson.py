@@ -130,13 +130,17 @@ def _say_lossy_decimal(value: Decimal128) -> Any:
     return {"$numberDecimal": decimal_bits.text(decimal_bits.parts(value))}
 
 
-def _render(value: Any) -> Any:
-    render = _RENDER.get(type(value))
-    return value if render is None else render(value)
-
-
 def _rendered(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _render(value) for name, value in fields.items()}
+    return {
+        name: value if (render := _RENDER.get(type(value))) is None else render(value)
+        for name, value in fields.items()
+    }
+
+
+def _rendered_array(values: list[Any]) -> list[Any]:
+    return [
+        value if (render := _RENDER.get(type(value))) is None else render(value) for value in values
+    ]
 
 
 _RENDER: Final[dict[type, Callable[[Any], Any]]] = {
@@ -148,7 +152,7 @@ _RENDER: Final[dict[type, Callable[[Any], Any]]] = {
     Decimal128: _say_lossy_decimal,
     dict: _rendered,
     float: _say_float,
-    list: lambda value: [_render(element) for element in value],
+    list: _rendered_array,
     RawRegex: _say_regex,
     Symbol: lambda value: {"$symbol": value.name},
     Undefined: lambda _: {"$undefined": True},
@@ -289,7 +293,8 @@ def _read(value: Any) -> Any:
                 return reader(value)
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
                 raise _bad(first) from None
-        return _read_fields(value)
+        # As `_read_fields`, without its frame: documents nest to 200 levels.
+        return {name: item if type(item) in _PLAIN else _read(item) for name, item in value.items()}
     if type(value) is list:
         return [item if type(item) in _PLAIN else _read(item) for item in value]
     if -(1 << 31) <= value < 1 << 31:
