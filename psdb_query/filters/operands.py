@@ -216,10 +216,10 @@ def parse_rate(value: Any) -> float:
     """Read `$sampleRate`."""
     if value.__class__ not in NUMBERS:
         raise bad_value("argument to $sampleRate must be a numeric type")
-    rate = float(value.to_decimal()) if value.__class__ is Decimal128 else float(value)
-    if not 0 <= rate <= 1:
+    number: Any = value.to_decimal() if value.__class__ is Decimal128 else value
+    if is_nan(value) or not 0 <= number <= 1:
         raise bad_value("numeric argument to $sampleRate must be in [0, 1]")
-    return rate
+    return float(number)
 
 
 def parse_text(value: Any) -> tree.Text:

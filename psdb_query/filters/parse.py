@@ -335,8 +335,8 @@ def parse_elem_match(path: str, value: Any, scope: Scope) -> tree.Node:
         raise bad_value("$elemMatch needs an Object")
     inner = scope.deeper(whole=False, near=False)
     if is_operators(value, partial_dbref=True) and next(iter(value)) not in PATHLESS:
-        return tree.ElemMatchValue(path, tuple(parse_operators("", value, inner)))
-    return tree.ElemMatchObject(path, parse_document(value, inner))
+        return tree.ElemMatchValue(path, tuple(parse_operators("", value, inner)), value)
+    return tree.ElemMatchObject(path, parse_document(value, inner), value)
 
 
 def _field_all(path: str, _spec: Document, value: Any, scope: Scope) -> tree.Node:

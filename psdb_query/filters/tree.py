@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from psdb_base.values import Document
     from psdb_query.expressions.core import Expr
     from psdb_query.geo.regions import NearPoint, Region
-    from psdb_query.jsonschema.schema import Schema
+    from psdb_query.jsonschema.rules import Schema
 
 CompareOp: TypeAlias = Literal["$eq", "$gt", "$gte", "$lt", "$lte"]
 BitsOp: TypeAlias = Literal["$bitsAllClear", "$bitsAllSet", "$bitsAnyClear", "$bitsAnySet"]
@@ -65,7 +65,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Regex:
-    """A regular expression over strings; `literal` is a stored regex that equals it, if any."""
+    """A regular expression over strings; a stored regex that is the same matches as well."""
 
     path: str
     pattern: str
@@ -129,6 +129,7 @@ class ElemMatchObject:
 
     path: str
     child: Node
+    spec: Any = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class ElemMatchValue:
 
     path: str
     children: tuple[Node, ...]
+    spec: Any = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)
