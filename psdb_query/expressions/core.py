@@ -84,7 +84,8 @@ def compile_expression(spec: Any, ctx: CompileContext) -> Expr:
     elif kind is dict:
         for name in spec:
             if name.startswith("$"):
-                return _compile_operator(spec, ctx)
+                operator, argument = _operator_of(spec, ctx)
+                return _folded(operator.compile(argument, ctx), ctx, folds=operator.folds)
             break
         return _compile_object(spec, ctx)
     elif kind is list:
@@ -109,7 +110,7 @@ def derive(evaluate: Evaluate, operands: Iterable[Expr]) -> Expr:
     return Expr(evaluate, is_constant=is_constant, paths=paths, variables=variables)
 
 
-def _compile_operator(spec: dict[str, Any], ctx: CompileContext) -> Expr:
+def _operator_of(spec: dict[str, Any], ctx: CompileContext) -> tuple[Operator, Any]:
     if len(spec) != 1:
         raise MongoError(
             15983,
@@ -122,12 +123,7 @@ def _compile_operator(spec: dict[str, Any], ctx: CompileContext) -> Expr:
             Code.API_STRICT_ERROR,
             f"{name} is not allowed with 'apiStrict: true' in API Version 1",
         )
-    expr = operator.compile(argument, ctx)
-    if not expr.is_constant:
-        return expr
-    if operator.folds and ctx.fold:
-        return constant(expr.evaluate({}, {}))
-    return replace(expr, is_constant=False)
+    return operator, argument
 
 
 def find_operator(name: str) -> Operator:
@@ -174,10 +170,12 @@ def _compile_array(spec: list[Any], ctx: CompileContext) -> Expr:
     return _folded(derive(build, operands), ctx)
 
 
-def _folded(expr: Expr, ctx: CompileContext) -> Expr:
+def _folded(expr: Expr, ctx: CompileContext, *, folds: bool = True) -> Expr:
     if not expr.is_constant:
         return expr
-    return constant(expr.evaluate({}, {})) if ctx.fold else replace(expr, is_constant=False)
+    if folds and ctx.fold:
+        return constant(expr.evaluate({}, {}))
+    return replace(expr, is_constant=False)
 
 
 # Field paths and variables.
@@ -388,7 +386,10 @@ def compile_args(
             f"Expression {name} takes at least {least} arguments, and at most {limit}, "
             f"but {count} were passed in.",
         )
-    return [compile_expression(operand, ctx) for operand in operands]
+    compiled = []
+    for operand in operands:  # a comprehension would add a frame to each level of nesting
+        compiled.append(compile_expression(operand, ctx))  # noqa: PERF401
+    return compiled
 
 
 def unary(name: str, function: Callable[[Any], Any], *, folds: bool = True) -> Operator:
