@@ -35,23 +35,27 @@ def make_binary(data: bytes, subtype: int) -> Any:
 
 def read_binary(text: str, form: str, subtype: int) -> Any:
     """Decode a text; raises BinarySyntaxError."""
-    if (form == "uuid") != (subtype == UUID_SUBTYPE):
-        raise BinarySyntaxError("Only the UUID subtype (4) is allowed with the 'uuid' format.")
+    if form == "uuid" and subtype != UUID_SUBTYPE:
+        raise BinarySyntaxError("Only the UUID subtype (4) is allowed with the 'uuid' format")
+    if form != "uuid" and subtype == UUID_SUBTYPE:
+        raise BinarySyntaxError("Only the 'uuid' format is allowed with the UUID subtype")
+    if form == "auto":
+        raise BinarySyntaxError("Invalid format 'auto'")
     return make_binary(_decode(text, form), subtype)
 
 
 def _decode(text: str, form: str) -> bytes:
     if form == "base64":
-        return _decode_base64(text, "Input is not a valid base64 string.")
+        return _decode_base64(text, "Input is not a valid base64 string")
     if form == "base64url":
         return _decode_base64url(text)
     if form == "hex":
         if _HEX.match(text) is None:
-            raise BinarySyntaxError("Input is not a valid hex string.")
+            raise BinarySyntaxError("Input is not a valid hex string")
         return bytes.fromhex(text)
     if form == "uuid":
         if _UUID.match(text) is None:
-            raise BinarySyntaxError("Input is not a valid UUID string.")
+            raise BinarySyntaxError("Input is not a valid UUID string")
         return bytes.fromhex(text.replace("-", ""))
     return text.encode("utf-8", "surrogatepass")
 
@@ -64,7 +68,7 @@ def _decode_base64(text: str, complaint: str) -> bytes:
 
 
 def _decode_base64url(text: str) -> bytes:
-    complaint = "Input is not a valid base64url string."
+    complaint = "Input is not a valid base64url string"
     if _BASE64URL.match(text) is None:
         raise BinarySyntaxError(complaint)
     bare = text.rstrip("=")
@@ -80,7 +84,7 @@ def write_binary(value: Any, form: str) -> str:
         form = "uuid" if is_uuid and len(data) == 16 else "base64"
     if form == "uuid":
         if not is_uuid or len(data) != 16:
-            raise BinarySyntaxError("Only the UUID subtype (4) is allowed with the 'uuid' format.")
+            raise BinarySyntaxError("BinData does not represent a valid UUID")
         return _uuid_text(data)
     if form == "hex":
         return data.hex().upper()
@@ -100,4 +104,4 @@ def _utf8_text(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BinarySyntaxError("BinData does not represent a valid UTF-8 string.") from None
+        raise BinarySyntaxError("BinData does not represent a valid UTF-8 string") from None

@@ -200,8 +200,6 @@ def _object_id_of_text(value: Any, _target: Target) -> ObjectId:
 
 def _binary_of_text(value: Any, target: Target) -> Any:
     form = _required_format("string", "binData", target)
-    if form == "auto":
-        raise MongoError(4341116, "Format 'auto' is not supported for $convert to 'binData'")
     try:
         return read_binary(value, form, target.subtype)
     except BinarySyntaxError as error:
@@ -221,7 +219,7 @@ def _required_format(source: str, target_type: str, target: Target) -> str:
     if target.form is None:
         raise MongoError(
             4341115,
-            f"Format must be specified when converting from '{source}' to '{target_type}'",
+            f"Format must be speficied when converting from '{source}' to '{target_type}'",
         )
     return target.form
 
@@ -401,7 +399,9 @@ def _subtype_operand(value: Any) -> int:
         return 0
     if not numeric.is_number(value):
         raise MongoError(
-            4341108, f"$convert's 'subtype' argument must be a number, but is {type_name(value)}"
+            4341108,
+            "For BinData, $convert's 'subtype' argument must be a number, "
+            f"but is {type_name(value)}",
         )
     number = numeric.as_int32(value)
     if number is None:

@@ -167,12 +167,12 @@ def _added(name: str, sign: int, values: list[Any], zone: Zone) -> DatetimeMS:
     if amount is None:
         raise MongoError(5166405, f"{name} expects integer amount of time units")
     if sign < 0 and amount == calendar.DATE_MS_MIN:
-        raise MongoError(6045000, f"invalid {name} 'amount' parameter value: {amount} {unit}")
+        raise MongoError(6045000, f"invalid dateSubtract 'amount' parameter value: {amount} {unit}")
     if abs(amount) > _AMOUNT_MAX[unit]:
-        raise MongoError(5976500, f"invalid {name} 'amount' parameter value: {amount} {unit}")
+        raise MongoError(5976500, f"invalid dateAdd 'amount' parameter value: {amount} {unit}")
     result = add(ms, unit, sign * amount, zone)
     if not within_range(result):
-        raise MongoError(5166406, f"{name} overflowed")
+        raise MongoError(5166406, "dateAdd overflowed")
     return DatetimeMS(result)
 
 
@@ -299,7 +299,7 @@ def _truncated(date: Any, unit_value: Any, size: Any, weekday: Any, zone: Zone) 
     start_of_week = weekday_operand(weekday, "$dateTrunc")
     result = truncate(ms, unit, bin_size, zone, start_of_week)
     if not within_range(result):
-        raise MongoError(Code.DURATION_OVERFLOW, "$dateTrunc overflowed")
+        raise MongoError(5439000, "dateTrunc overflowed")
     return DatetimeMS(result)
 
 
