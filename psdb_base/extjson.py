@@ -21,6 +21,7 @@ every document with such a name takes the exact form, no user's document looks l
 from __future__ import annotations
 
 import math
+import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from bson.binary import Binary
 from bson.code import Code
 from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
+from bson.errors import InvalidId
 from bson.int64 import Int64
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
@@ -58,6 +60,12 @@ _OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATACLASS
 )
 _Fragment: Final = orjson.Fragment
+_INT32_MIN: Final = -(1 << 31)
+_INT32_END: Final = 1 << 31
+_INT64_MIN: Final = -(1 << 63)
+_INT64_END: Final = 1 << 63
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_UUID: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 # Writing
@@ -195,68 +203,94 @@ def _bad(form: str) -> MongoError:
     return MongoError(ErrorCode.FAILED_TO_PARSE, f"bad Extended JSON value for {form}")
 
 
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError("not a string")
+    return value
+
+
+def _integer(value: Any, least: int, below: int) -> int:
+    """Read an integer that JSON holds as text."""
+    if _INTEGER.fullmatch(_text(value)) is None:
+        raise ValueError("not an integer")
+    number = int(value)
+    if not least <= number < below:
+        raise ValueError("out of range")
+    return number
+
+
+def _members(value: Any, *names: str) -> list[Any]:
+    """Return the members of an object that has exactly these."""
+    if len(value) != len(names):
+        raise ValueError("other members than these")
+    return [value[name] for name in names]
+
+
 def _read_binary(fields: dict[str, Any]) -> bytes:
-    inner = fields["$binary"]
-    if type(inner) is dict:
-        data, subtype = a2b_base64(inner["base64"]), int(inner["subType"], 16)
+    if "$type" in fields:
+        data, subtype = _members(fields, "$binary", "$type")
     else:
-        data, subtype = a2b_base64(inner), int(fields["$type"], 16)
-    return Binary(data, subtype) if subtype else data
+        data, subtype = _members(*_members(fields, "$binary"), "base64", "subType")
+    if len(_text(subtype)) not in {1, 2}:
+        raise ValueError("not a subtype")
+    kind = int(subtype, 16)
+    raw = a2b_base64(_text(data), strict_mode=True)
+    return Binary(raw, kind) if kind else raw
 
 
-def _read_code(fields: dict[str, Any]) -> Code:
+def _read_code(fields: dict[str, Any]) -> Any:
     if "$scope" not in fields:
-        return Code(fields["$code"])
-    return Code(fields["$code"], _read_fields(fields["$scope"]))
+        return Code(_text(*_members(fields, "$code")))
+    if "$code" not in fields:
+        return _read_fields(fields)
+    text, scope = _members(fields, "$code", "$scope")
+    if type(scope) is not dict:
+        raise TypeError("a scope that is no object")
+    return Code(_text(text), _read_fields(scope))
 
 
 def _read_date(fields: dict[str, Any]) -> DatetimeMS:
     inner = fields["$date"]
     if type(inner) is str:
-        moment = datetime.fromisoformat(inner)
-        return DatetimeMS((moment - _EPOCH) // _MILLISECOND)
-    if type(inner) is dict:
-        return DatetimeMS(int(inner["$numberLong"]))
-    return DatetimeMS(inner)
+        return DatetimeMS((datetime.fromisoformat(inner) - _EPOCH) // _MILLISECOND)
+    (milliseconds,) = _members(inner, "$numberLong")
+    return DatetimeMS(_integer(milliseconds, _INT64_MIN, _INT64_END))
 
 
 def _read_db_pointer(fields: dict[str, Any]) -> DBPointer:
-    inner = fields["$dbPointer"]
-    return DBPointer(inner["$ref"], ObjectId(inner["$id"]["$oid"]))
+    namespace, id_ = _members(fields["$dbPointer"], "$ref", "$id")
+    return DBPointer(_text(namespace), ObjectId(_text(*_members(id_, "$oid"))))
 
 
 def _read_double(fields: dict[str, Any]) -> float:
-    text = fields["$numberDouble"]
-    if text in {"NaN", "Infinity", "-Infinity"}:
-        return float(text)
+    text = _text(fields["$numberDouble"])
     value = float(text)
-    if math.isnan(value):
-        raise _bad("$numberDouble")
+    if not math.isfinite(value) and text not in {"NaN", "Infinity", "-Infinity"}:
+        raise ValueError("not a double")
     return value
-
-
-def _read_int(fields: dict[str, Any]) -> int:
-    value = int(fields["$numberInt"])
-    if not -(1 << 31) <= value < 1 << 31:
-        raise _bad("$numberInt")
-    return value
-
-
-def _read_long(fields: dict[str, Any]) -> Int64:
-    value = int(fields["$numberLong"])
-    if not -(1 << 63) <= value < 1 << 63:
-        raise _bad("$numberLong")
-    return Int64(value)
 
 
 def _read_regex(fields: dict[str, Any]) -> Regex[str] | RawRegex:
-    inner = fields["$regularExpression"]
-    return make_regex(inner["pattern"], inner["options"])
+    pattern, options = _members(fields["$regularExpression"], "pattern", "options")
+    return make_regex(_text(pattern), "".join(sorted(_text(options))))
 
 
 def _read_timestamp(fields: dict[str, Any]) -> Timestamp:
-    inner = fields["$timestamp"]
-    return Timestamp(inner["t"], inner["i"])
+    seconds, increment = _members(fields["$timestamp"], "t", "i")
+    return Timestamp(seconds, increment)
+
+
+def _read_uuid(fields: dict[str, Any]) -> Binary:
+    text = _text(fields["$uuid"])
+    if _UUID.fullmatch(text) is None:
+        raise ValueError("not a UUID")
+    return Binary(bytes.fromhex(text.replace("-", "")), 4)
+
+
+def _read_one(fields: dict[str, Any], name: str) -> bool:
+    if type(fields[name]) is not int or fields[name] != 1:
+        raise ValueError("not 1")
+    return True
 
 
 _READ: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
@@ -264,21 +298,24 @@ _READ: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "$code": _read_code,
     "$date": _read_date,
     "$dbPointer": _read_db_pointer,
-    "$maxKey": lambda _: MaxKey(),
-    "$minKey": lambda _: MinKey(),
-    "$numberDecimal": lambda fields: Decimal128(fields["$numberDecimal"]),
+    "$maxKey": lambda fields: _read_one(fields, "$maxKey") and MaxKey(),
+    "$minKey": lambda fields: _read_one(fields, "$minKey") and MinKey(),
+    "$numberDecimal": lambda fields: Decimal128(_text(fields["$numberDecimal"])),
     "$numberDouble": _read_double,
-    "$numberInt": _read_int,
-    "$numberLong": _read_long,
+    "$numberInt": lambda fields: _integer(fields["$numberInt"], _INT32_MIN, _INT32_END),
+    "$numberLong": lambda fields: Int64(_integer(fields["$numberLong"], _INT64_MIN, _INT64_END)),
     "$oid": lambda fields: ObjectId(bytes.fromhex(fields["$oid"])),
     "$regularExpression": _read_regex,
-    "$symbol": lambda fields: Symbol(fields["$symbol"]),
+    "$scope": _read_code,
+    "$symbol": lambda fields: Symbol(_text(fields["$symbol"])),
     "$timestamp": _read_timestamp,
     "$undefined": lambda _: UNDEFINED,
-    "$uuid": lambda fields: Binary(bytes.fromhex(fields["$uuid"].replace("-", "")), 4),
+    "$uuid": _read_uuid,
 }
 """How to read an object by its first field, when that is one of these."""
 
+_TWO_FIELDS: Final = frozenset(("$binary", "$code", "$scope"))
+_MALFORMED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, InvalidId)
 _PLAIN: Final = frozenset((bool, float, str, type(None)))
 
 
@@ -289,15 +326,17 @@ def _read(value: Any) -> Any:
             reader = _READ.get(first)
             if reader is None:
                 break
+            if len(value) > 1 and first not in _TWO_FIELDS:
+                raise _bad(first)
             try:
                 return reader(value)
-            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            except _MALFORMED:
                 raise _bad(first) from None
         # As `_read_fields`, without its frame: documents nest to 200 levels.
         return {name: item if type(item) in _PLAIN else _read(item) for name, item in value.items()}
     if type(value) is list:
         return [item if type(item) in _PLAIN else _read(item) for item in value]
-    if -(1 << 31) <= value < 1 << 31:
+    if _INT32_MIN <= value < _INT32_END:
         return value
     return Int64(value)
 
