@@ -1,3 +1,5 @@
 """Floor 7: the launcher and command line."""
 
-__version__ = "0.1.0"
+from psdb_base.version import PSDB_VERSION as __version__
+
+__all__ = ["__version__"]

@@ -345,6 +345,7 @@ class Code(IntEnum):
     CHUNK_METADATA_INCONSISTENCY = 348
     LOAD_BALANCER_SUPPORT_MISMATCH = 349
     CURSOR_NOT_CLOSED = 351
+    UNSUPPORTED_OP_QUERY_COMMAND = 352
     TRANSACTION_API_MUST_RETRY_TRANSACTION = 357
     TRANSACTION_API_MUST_RETRY_COMMIT = 358
     CHANGE_STREAM_NOT_ENABLED = 359
@@ -733,6 +734,7 @@ CODE_NAMES: Final[dict[int, str]] = {
     348: "ChunkMetadataInconsistency",
     349: "LoadBalancerSupportMismatch",
     351: "CursorNotClosed",
+    352: "UnsupportedOpQueryCommand",
     357: "TransactionAPIMustRetryTransaction",
     358: "TransactionAPIMustRetryCommit",
     359: "ChangeStreamNotEnabled",

@@ -185,6 +185,14 @@ class Log(Protocol):
         """Write one line. Severities are `I`, `W`, `E`, `F`, `D`; never a document or secret."""
         ...
 
+    def recent(self) -> list[str]:
+        """Return the last lines, oldest first (1024 at most)."""
+        ...
+
+    def warnings(self) -> list[str]:
+        """Return the warnings written since the start, oldest first (1024 at most)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class World:

@@ -1,0 +1,46 @@
+# Everything a newcomer needs: `make run` starts PSDB, `make test` runs the tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install run test lint bench soak compat lock clean
+
+install: $(STAMP)
+
+# The fallback to python3 serves machines where 3.11 or newer has no versioned name.
+$(STAMP): pyproject.toml requirements.lock
+	@PY=$$(command -v $(PYTHON) || command -v python3); \
+	$$PY -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "PSDB needs Python 3.11 or newer"; exit 1; }; \
+	test -x $(BIN)/python || $$PY -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: install
+	$(BIN)/psdb up
+
+test: install
+	@bash tests/tools.sh
+	$(BIN)/python -m pytest -q
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install
+	$(BIN)/python bench/run.py
+
+soak: install
+	$(BIN)/python tests/soak.py
+
+compat: install
+	$(BIN)/python tests/compat/run.py
+
+lock:
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --extra dev --strip-extras \
+	  --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules

@@ -1,0 +1,31 @@
+"""The program `psdb`: it parses the command line and runs a server on an event loop."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+EXIT_NOT_CLEAN: Final = 100
+EXIT_CANNOT_LISTEN: Final = 48
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `psdb`; return the exit code (0, 2 options, 48 cannot listen, 100 failed)."""
+    if sys.flags.optimize:
+        sys.stderr.write("psdb relies on its assertions; do not run it with python -O\n")
+        return 2
+    from psdb import options as command_line
+
+    arguments = sys.argv[1:] if argv is None else argv
+    options = command_line.parse(arguments)
+    if options.command == "ping":
+        from psdb.ping import ping
+
+        return ping(options.address, options.timeout)
+    from psdb.serve import serve
+
+    return serve(options, command_line.as_document(options, arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The command line: mongod's and mongos's flags, and PSDB's own.
+
+A flag that MongoDB has and PSDB does not honour yet is refused with exit code 2 and its name,
+never accepted silently. A configuration file (`--config`) holds the same options in MongoDB's
+YAML names; it is refused by name until it is honoured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Final, NoReturn
+
+from psdb_base.values import Document
+
+EXIT_BAD_OPTIONS: Final = 2
+DEFAULT_PORTS: Final = {"up": 27017, "router": 27017, "shardsvr": 27018, "configsvr": 27019}
+
+NOT_HONOURED: Final = (
+    "--auditDestination", "--auditFilter", "--auditFormat", "--auditPath", "--auth",
+    "--clusterAuthMode", "--clusterIpSourceAllowlist", "--config", "--configsvrMode",
+    "--cpu", "--directoryperdb", "--enableMajorityReadConcern", "--filePermissions",
+    "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
+    "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth", "--noscripting",
+    "--notablescan", "--nounixsocket", "--objcheck", "--oplogMinRetentionHours", "--oplogSize",
+    "--pidfilepath", "--profile", "--quiet", "--redactClientLogData", "--repair", "--replSet",
+    "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
+    "--tlsCAFile", "--tlsCertificateKeyFile", "--tlsMode", "--timeStampFormat",
+    "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
+    "--wiredTigerCacheSizeGB", "-f",
+)
+_NOT_YET_UP: Final = {"replicas": 1, "configsvrs": 1, "routers": 1, "shards": 1}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Prints errors as mongod does: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(EXIT_BAD_OPTIONS, f"Error parsing command line: {message}\n")
+
+
+class _NotHonoured(argparse.Action):
+    """A flag that MongoDB has and PSDB has not yet."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del namespace, values
+        parser.error(f"the option '{option_string}' is not supported by PSDB yet")
+
+
+class _SetParameter(argparse.Action):
+    """`--setParameter name=value`, any number of times."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del option_string
+        name, equals, value = values.partition("=")
+        if not equals or not name:
+            parser.error(
+                "Illegal option assignment: setParameter must be given as name=value, got "
+                f"'{values}'"
+            )
+        chosen = dict(getattr(namespace, self.dest) or {})
+        chosen[name] = value
+        setattr(namespace, self.dest, chosen)
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"bad port '{text}'") from None
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"bad port '{text}'")
+    return port
+
+
+def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add the flags that every server command takes."""
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORTS[command],
+                        help="port to listen on (%(default)s; 0 takes a free one)")
+    parser.add_argument("--bind_ip", default="127.0.0.1", metavar="ADDRESSES",
+                        help="addresses to listen on, by comma (%(default)s)")
+    parser.add_argument("--bind_ip_all", action="store_true", help="listen on all addresses")
+    parser.add_argument("--logpath", metavar="FILE", help="write the log to a file")
+    parser.add_argument("-v", "--verbose", action="count", default=0,
+                        help="log debug lines as well")
+    parser.add_argument("--setParameter", action=_SetParameter, dest="parameters",
+                        metavar="NAME=VALUE", help="set a server parameter")
+    parser.add_argument("--networkMessageCompressors", default="snappy,zstd,zlib",
+                        metavar="NAMES", help="compressors to offer, or 'disabled'")
+    for flag in NOT_HONOURED:
+        parser.add_argument(flag, action=_NotHonoured, nargs="?", help=argparse.SUPPRESS)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of `psdb`."""
+    from psdb_base.version import PSDB_VERSION
+
+    parser = _Parser(
+        prog="psdb", allow_abbrev=False,
+        description="A MongoDB-wire-compatible sharded document database in Python.",
+    )
+    parser.add_argument("--version", action="version", version=f"psdb {PSDB_VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", allow_abbrev=False, help="start a cluster on this machine")
+    _server_flags(up, "up")
+    up.add_argument("--dbpath", default="psdb-data", metavar="DIR",
+                    help="where the data are kept (./%(default)s)")
+    for name, number in _NOT_YET_UP.items():
+        up.add_argument(f"--{name}", type=int, default=number, metavar="N",
+                        help=f"number of {name} (only 1 is supported yet)")
+    up.add_argument("--replset", action=_NotHonoured, help=argparse.SUPPRESS)
+
+    router = commands.add_parser("router", allow_abbrev=False, help="start a router (mongos)")
+    _server_flags(router, "router")
+    router.add_argument("--configdb", required=True, metavar="HOST:PORT",
+                        help="the config server")
+
+    for name, text in (("shardsvr", "start a shard (mongod --shardsvr)"),
+                       ("configsvr", "start a config server (mongod --configsvr)")):
+        member = commands.add_parser(name, allow_abbrev=False, help=text)
+        _server_flags(member, name)
+        member.add_argument("--dbpath", default="/data/db", metavar="DIR",
+                            help="where the data are kept (%(default)s)")
+        member.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
+
+    ping = commands.add_parser("ping", allow_abbrev=False, help="ask a server whether it answers")
+    ping.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT")
+    ping.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
+    return parser
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse a command line; bad ones exit with code 2."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    for name, only in _NOT_YET_UP.items():
+        if options.command == "up" and getattr(options, name) != only:
+            parser.error(
+                f"the option '--{name}' takes only {only} yet; more are not supported by PSDB yet"
+            )
+    return options
+
+
+def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
+    """Return the options as `getCmdLineOpts` shows them, in MongoDB's configuration names."""
+    addresses = "*" if options.bind_ip_all else options.bind_ip
+    compressors = options.networkMessageCompressors
+    document: Document = {
+        "argv": ["psdb", *argv],
+        "net": {
+            "bindIp": addresses,
+            "port": options.port,
+            "compressors": [] if compressors == "disabled" else compressors.split(","),
+        },
+    }
+    if options.parameters:
+        document["setParameter"] = dict(options.parameters)
+    if getattr(options, "dbpath", None):
+        document["storage"] = {"dbPath": options.dbpath}
+    if getattr(options, "configdb", None):
+        document["sharding"] = {"configDB": options.configdb}
+    elif options.command in ("shardsvr", "configsvr"):
+        document["sharding"] = {"clusterRole": options.command}
+    if options.logpath:
+        document["systemLog"] = {"destination": "file", "path": options.logpath}
+    return document

@@ -1,0 +1,133 @@
+"""Running a server: event loop, world, listening, signals, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from psdb_base.errors import MongoError
+from psdb_base.real_world import real_world
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_server.node import Node
+from psdb_wire.server import Server
+
+EXIT_CANNOT_LISTEN: Final = 48
+EXIT_CANNOT_OPEN: Final = 100
+EXIT_BAD_OPTIONS: Final = 2
+
+
+def serve(options: argparse.Namespace, document: Document) -> int:
+    """Run the server that a command line asks for until SIGTERM or SIGINT."""
+    return _run(_serve(options, document))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return int(uvloop.run(work))
+
+
+async def _serve(options: argparse.Namespace, document: Document) -> int:
+    world = _world(options)
+    try:
+        front, start, stop = _make(world, options, document)
+    except MongoError as error:
+        sys.stderr.write(f"Error: {error.message}\n")
+        return EXIT_BAD_OPTIONS
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    world.log.write("I", "CONTROL", 23285, "PSDB starting", {
+        "role": options.command, "dbPath": getattr(options, "dbpath", None),
+    })
+    try:
+        await start()
+    except MongoError as error:
+        world.log.write("F", "STORAGE", 28595, "Cannot start", {"error": str(error)})
+        sys.stderr.write(f"psdb: {error}\n")
+        return EXIT_CANNOT_OPEN
+    # No cycles are made by records: automatic full collections would only stop the loop.
+    gc.collect()
+    gc.freeze()
+    server = Server(world, front.handle)
+    front.server = server
+    try:
+        port = await _listen(server, options)
+    except OSError as error:
+        world.log.write("E", "NETWORK", 23024, "Failed to set up listener", {"error": str(error)})
+        sys.stderr.write(f"psdb: cannot listen on port {options.port}: {error}\n")
+        await stop()
+        return EXIT_CANNOT_LISTEN
+    front.host = f"localhost:{port}"
+    _announce(world, options, port)
+    await stopped.wait()
+    world.log.write("I", "CONTROL", 23378, "Signal received, stopping", {})
+    await stop()
+    world.log.write("I", "CONTROL", 23138, "Shutting down", {"exitCode": 0})
+    return 0
+
+
+def _world(options: argparse.Namespace) -> World:
+    return real_world(log_path=options.logpath, verbose=options.verbose > 0)
+
+
+def _make(world: World, options: argparse.Namespace, document: Document) -> tuple[Node, Any, Any]:
+    """Make the nodes; return the one that listens, and what starts and stops all of them."""
+    if options.command == "up":
+        from psdb.cluster import LocalCluster
+
+        cluster = LocalCluster(world, document, options.dbpath)
+        return cluster.router, cluster.start, cluster.stop
+    if options.command == "router":
+        from router.server import Router
+        from router.shards import connect_over_network
+
+        config = connect_over_network(world, options.configdb)
+        router = Router(world, document, config, lambda host: connect_over_network(world, host))
+        return router, router.start, router.stop
+    if options.command == "configsvr":
+        from configsvr.server import ConfigServer
+
+        config_server = ConfigServer(world, document, options.dbpath)
+        return config_server, config_server.start, config_server.stop
+    from shardsvr.commands.table import MEMBER_COMMANDS
+    from shardsvr.member import Member
+
+    member = Member(world, MEMBER_COMMANDS, document, options.dbpath)
+    return member, member.start, member.stop
+
+
+async def _listen(server: Server, options: argparse.Namespace) -> int:
+    """Listen on all addresses asked for; return the port."""
+    addresses = ["0.0.0.0"] if options.bind_ip_all else options.bind_ip.split(",")  # noqa: S104
+    port = options.port
+    for address in addresses:
+        port = await server.listen(address.strip(), port)
+    return int(port)
+
+
+def _announce(world: World, options: argparse.Namespace, port: int) -> None:
+    """Write the lines that harnesses wait for."""
+    world.log.write(
+        "W", "CONTROL", 22120, "Access control is not enabled for the database. Read and write "
+        "access to data and configuration is unrestricted", {},
+    )
+    world.log.write(
+        "I", "REPL", 21331, "transition to primary complete; database writes are now permitted", {}
+    )
+    world.log.write(
+        "I", "NETWORK", 23016, "Waiting for connections", {"port": port, "ssl": "off"}
+    )
+    if options.command == "up":
+        sys.stdout.write(f"PSDB is ready: mongodb://127.0.0.1:{port}\n")
+        sys.stdout.flush()
+

@@ -1,0 +1,1 @@
+"""Commands that every role answers by itself."""

@@ -1,0 +1,58 @@
+"""The commands of every role, and the names MongoDB has and PSDB has not yet."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psdb_server.command import Command
+from psdb_server.common import (
+    authentication,
+    hello,
+    info,
+    operation_commands,
+    parameters,
+    session_commands,
+)
+
+_NOT_YET: Final = (
+    "abortMoveCollection", "abortReshardCollection", "abortTransaction", "abortUnshardCollection",
+    "addShardToZone", "analyze", "analyzeShardKey", "appendOplogNote", "applyOps", "autoCompact",
+    "balancerCollectionStatus", "balancerStart", "balancerStatus", "balancerStop",
+    "checkMetadataConsistency", "cleanupOrphaned", "cleanupReshardCollection", "clearJumboFlag",
+    "cloneCollectionAsCapped", "commitReshardCollection", "commitTransaction", "compact",
+    "configureCollectionBalancing", "configureFailPoint", "configureQueryAnalyzer",
+    "connPoolStats", "convertToCapped", "coordinateCommitTransaction", "createRole", "createUser",
+    "dbHash", "dropAllRolesFromDatabase", "dropAllUsersFromDatabase", "dropConnections",
+    "dropRole", "dropUser", "enableSharding", "filemd5", "flushRouterConfig", "fsync",
+    "fsyncUnlock", "getClusterParameter", "getDefaultRWConcern", "getShardMap",
+    "getShardVersion", "grantPrivilegesToRole", "grantRolesToRole", "grantRolesToUser",
+    "invalidateUserCache", "killAllSessions", "killAllSessionsByPattern", "lockInfo", "logRotate",
+    "mapReduce", "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "moveCollection",
+    "movePrimary", "moveRange", "planCacheClear", "planCacheClearFilters",
+    "planCacheListFilters", "planCacheSetFilter", "profile", "reIndex",
+    "refineCollectionShardKey", "removeQuerySettings", "removeShard", "removeShardFromZone",
+    "replSetAbortPrimaryCatchUp", "replSetFreeze", "replSetGetConfig", "replSetGetStatus",
+    "replSetInitiate", "replSetMaintenance", "replSetReconfig", "replSetResizeOplog",
+    "replSetStepDown", "replSetSyncFrom", "reshardCollection", "revokePrivilegesFromRole",
+    "revokeRolesFromRole", "revokeRolesFromUser", "rolesInfo", "rotateCertificates",
+    "setAllowMigrations", "setClusterParameter", "setDefaultRWConcern",
+    "setFeatureCompatibilityVersion", "setIndexCommitQuorum", "setQuerySettings",
+    "setUserWriteBlockMode", "shardCollection", "shardingState", "shutdown", "split",
+    "splitVector", "top", "transitionFromDedicatedConfigServer",
+    "transitionToDedicatedConfigServer", "unshardCollection", "updateRole",
+    "updateUser", "updateZoneKeyRange", "usersInfo", "validateDBMetadata",
+)
+
+NOT_YET: Final = tuple(
+    Command(name, None, help="MongoDB has this command; PSDB does not yet.") for name in _NOT_YET
+)
+"""Rows without a handler: they answer 238 NotImplemented, where an unknown name answers 59."""
+
+COMMON: Final = (
+    *authentication.COMMANDS,
+    *hello.COMMANDS,
+    *info.COMMANDS,
+    *operation_commands.COMMANDS,
+    *parameters.COMMANDS,
+    *session_commands.COMMANDS,
+)

@@ -1,0 +1,220 @@
+"""Cursors: results that are fetched in batches.
+
+A cursor's `source` yields raw documents in batches; it is made by a find or an aggregate and
+survives concurrent writes by itself. The registry knows who may use a cursor, when it times
+out, and kills it with its session. A cursor is in use by at most one getMore at a time (143).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import CURSOR_IDLE_SECONDS_MAX, REPLY_BATCH_BYTES_MAX
+from psdb_base.values import Document
+from psdb_base.world import Clock, Random
+from psdb_server.operations import Operation
+
+
+class Source(Protocol):
+    """Where a cursor's documents come from."""
+
+    async def fetch(self, op: Operation, count: int) -> list[bytes]:
+        """Return up to `count` raw documents (0: no limit), fewer only at the end.
+
+        The empty list means that there is no more, now or (tailable) for the moment.
+        """
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """True when no further document will come."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what the source holds."""
+        ...
+
+
+class BatchSource:
+    """A source over an asynchronous iterator of batches of raw documents."""
+
+    def __init__(self, batches: AsyncIterator[list[bytes]]) -> None:
+        self._batches = batches
+        self._rest: list[bytes] = []
+        self._ended = False
+
+    @property
+    def exhausted(self) -> bool:
+        """True when the iterator has ended and nothing is held back."""
+        return self._ended and not self._rest
+
+    async def fetch(self, op: Operation, count: int) -> list[bytes]:
+        """Return up to `count` documents."""
+        rest = self._rest
+        while not self._ended and (not count or len(rest) <= count):
+            try:
+                rest.extend(await anext(self._batches))
+            except StopAsyncIteration:
+                self._ended = True
+            op.check()
+        if not count or len(rest) <= count:
+            self._rest = []
+            return rest
+        self._rest = rest[count:]
+        return rest[:count]
+
+    async def close(self) -> None:
+        """Close the iterator."""
+        self._ended = True
+        self._rest = []
+        closer = getattr(self._batches, "aclose", None)
+        if closer is not None:
+            await closer()
+
+
+class Cursor:
+    """An open cursor."""
+
+    __slots__ = (
+        "await_data", "command", "created_ms", "deadline_ms", "id", "in_use", "last_use", "lsid",
+        "no_timeout", "ns", "pending", "returned", "source", "tailable",
+    )
+
+    def __init__(self, cursor_id: int, ns: str, source: Source, lsid: bytes | None) -> None:
+        self.id = cursor_id
+        self.ns = ns
+        self.source = source
+        self.lsid = lsid
+        self.pending: list[bytes] = []
+        self.in_use = False
+        self.last_use = 0.0
+        self.no_timeout = False
+        self.tailable = False
+        self.await_data = False
+        self.command: Document = {}
+        self.created_ms = 0
+        self.deadline_ms = 0
+        self.returned = 0
+
+    async def batch(self, op: Operation, count: int) -> list[bytes]:
+        """Fetch the next batch: up to `count` documents (0: by size alone), at most 16 MiB."""
+        documents = self.pending
+        self.pending = []
+        if not count or len(documents) < count:
+            wanted = count - len(documents) if count else _BATCH_DOCUMENTS
+            while wanted > 0:
+                more = await self.source.fetch(op, min(wanted, _BATCH_DOCUMENTS))
+                documents = documents + more if documents else more
+                if count:
+                    wanted -= len(more)
+                if not more or self.source.exhausted or _size(documents) > REPLY_BATCH_BYTES_MAX:
+                    break
+        taken = _fitting(documents, count)
+        self.pending = documents[taken:]
+        self.returned += taken
+        return documents[:taken]
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing is left to return."""
+        return not self.pending and self.source.exhausted
+
+
+_BATCH_DOCUMENTS = 4096
+
+
+def _size(documents: list[bytes]) -> int:
+    return sum(map(len, documents))
+
+
+def _fitting(documents: list[bytes], count: int) -> int:
+    """Return how many documents fit into one reply (at least one)."""
+    limit = min(count, len(documents)) if count else len(documents)
+    if limit * 512 < REPLY_BATCH_BYTES_MAX and _size(documents) <= REPLY_BATCH_BYTES_MAX:
+        return limit
+    total = 0
+    for index in range(limit):
+        total += len(documents[index]) + 8
+        if total > REPLY_BATCH_BYTES_MAX and index:
+            return index
+    return limit
+
+
+class Cursors:
+    """The open cursors of a node."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._random = random
+        self.open: dict[int, Cursor] = {}
+        self.total_opened = 0
+        self.timed_out = 0
+
+    def register(self, ns: str, source: Source, lsid: bytes | None) -> Cursor:
+        """Open a cursor under a fresh id."""
+        cursor_id = self._random.cursor_id()
+        while cursor_id in self.open:
+            cursor_id = self._random.cursor_id()
+        cursor = Cursor(cursor_id, ns, source, lsid)
+        cursor.last_use = self._clock.monotonic()
+        cursor.created_ms = self._clock.now_ms()
+        self.open[cursor_id] = cursor
+        self.total_opened += 1
+        return cursor
+
+    def checkout(self, cursor_id: int, ns: str, lsid: bytes | None) -> Cursor:
+        """Take a cursor for a getMore.
+
+        Raises:
+            MongoError: 43 not found, 13 another namespace or session, 143 in use.
+
+        """
+        cursor = self.open.get(cursor_id)
+        if cursor is None:
+            raise MongoError(Code.CURSOR_NOT_FOUND, f"cursor id {cursor_id} not found")
+        if cursor.ns != ns:
+            raise MongoError(
+                Code.UNAUTHORIZED,
+                f"Requested getMore on namespace '{ns}', but cursor belongs to a different "
+                f"namespace {cursor.ns}",
+            )
+        if cursor.lsid != lsid:
+            raise MongoError(
+                50738,
+                f"Cannot run getMore on cursor {cursor_id}, which was "
+                f"{'not ' if cursor.lsid is None else ''}created in "
+                f"{'a' if cursor.lsid is None else 'another'} session",
+            )
+        if cursor.in_use:
+            raise MongoError(Code.CURSOR_IN_USE, f"cursor id {cursor_id} is already in use")
+        cursor.in_use = True
+        return cursor
+
+    def checkin(self, cursor: Cursor) -> None:
+        """Give a cursor back after a getMore."""
+        cursor.in_use = False
+        cursor.last_use = self._clock.monotonic()
+
+    async def kill(self, cursor_id: int) -> bool:
+        """Close a cursor; False when there is none."""
+        cursor = self.open.pop(cursor_id, None)
+        if cursor is None:
+            return False
+        await cursor.source.close()
+        return True
+
+    async def kill_matching(self, *, lsid: bytes | None = None, ns: str | None = None) -> None:
+        """Close every cursor of a session or of a namespace."""
+        for cursor in list(self.open.values()):
+            if (lsid is not None and cursor.lsid == lsid) or (ns is not None and cursor.ns == ns):
+                await self.kill(cursor.id)
+
+    async def expire(self) -> None:
+        """Close cursors that nobody used for ten minutes."""
+        horizon = self._clock.monotonic() - CURSOR_IDLE_SECONDS_MAX
+        for cursor in list(self.open.values()):
+            if cursor.last_use < horizon and not cursor.no_timeout and not cursor.in_use:
+                self.timed_out += 1
+                await self.kill(cursor.id)

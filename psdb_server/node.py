@@ -1,0 +1,314 @@
+"""A node: the server half that routers and members share.
+
+One message is one `handle` call: decode, find the command's row, check its fields, run it as
+an `Operation`, and turn the result or the error into a reply. A handler either returns a reply
+or raises; both end in exactly one reply message (none for `moreToCome` requests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from bson.int64 import Int64
+from bson.timestamp import Timestamp
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.hlc import HybridClock
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_server import replies
+from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
+from psdb_server.cursors import Cursors
+from psdb_server.generic import GENERIC_FIELDS, parse_generic
+from psdb_server.namespaces import check_database_name
+from psdb_server.operations import Operation, Operations
+from psdb_server.parameters import Parameters
+from psdb_server.sessions import LogicalSessions
+from psdb_wire.connection import Connection, Stream
+from psdb_wire.frames import MORE_TO_COME, OP_QUERY, Message, build_op_msg, build_op_reply
+from psdb_wire.server import Server
+
+_BEFORE_HELLO: Final = frozenset({"hello", "isMaster", "saslStart", "saslContinue"})
+REAPER_SECONDS: Final = 30.0
+
+
+class Node:
+    """Base of the router and of the replica-set member.
+
+    Attributes:
+        world: Clock, random, disk, network, log.
+        table: The commands this role knows.
+        clock: The hybrid logical clock behind `$clusterTime`.
+        parameters: What `getParameter` and `setParameter` see.
+        options: Parsed command line, as `getCmdLineOpts` shows it.
+
+    """
+
+    role = "mongod"
+
+    def __init__(self, world: World, table: CommandTable, options: Document) -> None:
+        self.world = world
+        self.table = table
+        self.options = options
+        self.clock = HybridClock(world.clock)
+        self.parameters = Parameters(options.get("setParameter", {}))
+        self.operations = Operations(world.clock)
+        self.cursors = Cursors(world.clock, world.random)
+        self.sessions = LogicalSessions(world.clock)
+        self.process_id = world.random.object_id()
+        self.topology_counter = 0
+        self.topology_changed = asyncio.Event()
+        self.started_ms = world.clock.now_ms()
+        self.started = world.clock.monotonic()
+        self.server: Server | None = None
+        self.host = "localhost:27017"
+        self.stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- life -------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start background work; a role extends this with its own."""
+        self.spawn(self._reap())
+
+    async def stop(self) -> None:
+        """Stop serving and end background work."""
+        self.stopping = True
+        if self.server is not None:
+            await self.server.close()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks = []
+
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine in the background until `stop`."""
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def _reap(self) -> None:
+        """End idle cursors and sessions."""
+        while True:
+            await asyncio.sleep(REAPER_SECONDS)
+            await self.cursors.expire()
+            for lsid in self.sessions.expired():
+                await self.end_session(lsid)
+
+    async def end_session(self, lsid: bytes) -> None:
+        """Kill what a session still has open and forget it."""
+        self.sessions.end(lsid)
+        await self.cursors.kill_matching(lsid=lsid)
+
+    # -- one message ------------------------------------------------------------------------
+
+    async def handle(
+        self, connection: Connection, message: Message
+    ) -> bytes | Stream | None:
+        """Answer one message; never raises but for cancellation."""
+        if message.opcode == OP_QUERY:
+            return await self._handle_query(connection, message)
+        try:
+            body = bson_codec.decode(message.body)
+        except MongoError as error:
+            return self.error_message(error, message)
+        return await self.answer(connection, message, body)
+
+    async def answer(
+        self, connection: Connection, message: Message, body: Document
+    ) -> bytes | Stream | None:
+        """Answer a command whose body is decoded; the router forwards here instead."""
+        op: Operation | None = None
+        try:
+            request = self.parse(connection, message, body)
+            op = request.op
+            reply = await self.execute(request)
+            if type(reply) is StreamReply:
+                return self._stream(reply)
+            elements = (
+                reply.elements if type(reply) is RawReply
+                else replies.document_elements(reply)
+            )
+            if message.flags & MORE_TO_COME:
+                return None
+            raw = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
+        except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
+            return self.error_message(error, message)
+        finally:
+            if op is not None:
+                self.finish(op)
+        return build_op_msg(message.request_id, message.request_id, raw)
+
+    def finish(self, op: Operation) -> None:
+        """End an operation; log it when it was slow."""
+        self.operations.end(op)
+        elapsed = op.elapsed_ms()
+        if elapsed >= self.parameters.slow_ms:
+            attr: Document = {"type": "command", "ns": op.ns, "command": op.name}
+            attr["durationMillis"] = elapsed
+            self.world.log.write("I", "COMMAND", 51803, "Slow query", attr)
+
+    def error_message(self, error: BaseException, message: Message) -> bytes | None:
+        """Return the error reply to a message, None when it wants none; log our bugs loudly."""
+        if not isinstance(error, MongoError | RecursionError):
+            import traceback
+
+            self.world.log.write(
+                "E", "COMMAND", 23000, "Unexpected exception in a command",
+                {"error": type(error).__name__, "trace": traceback.format_tb(error.__traceback__)},
+            )
+        if message.flags & MORE_TO_COME:
+            return None
+        elements = replies.document_elements(replies.error_document(error))
+        body = replies.close_body(elements + self.reply_times())
+        return build_op_msg(message.request_id, message.request_id, body)
+
+    def describe_role(self, primary: str) -> Document:
+        """Return the fields of `hello` that tell the role.
+
+        Args:
+            primary: The name of the writability field: `isWritablePrimary` or `ismaster`.
+
+        """
+        return {primary: True}
+
+    def status_sections(self) -> Document:
+        """Further sections of `serverStatus`; a role adds its own."""
+        return {}
+
+    def connection_counts(self) -> Document:
+        """Return the `connections` section of `serverStatus`."""
+        if self.server is None:
+            return {"current": 0, "available": 0, "totalCreated": Int64(0), "active": 0}
+        server = self.server
+        return {
+            "current": server.current,
+            "available": server.available,
+            "totalCreated": Int64(server.total_created),
+            "rejected": server.rejected,
+            "active": server.active,
+        }
+
+    def reply_times(self) -> bytes:
+        """Return `$clusterTime` and `operationTime` for a reply; a role extends this."""
+        return replies.time_elements(self.clock.now, self.operation_time())
+
+    def operation_time(self) -> Timestamp | None:
+        """Time of the last operation this node's reply rests on."""
+        return self.clock.now
+
+    def parse(
+        self, connection: Connection, message: Message, body: Document
+    ) -> Request:
+        """Make a request of a message: find the row, check the fields."""
+        name = next(iter(body), "")
+        command = self.find_command(name)
+        db = body.get("$db")
+        if type(db) is not str:
+            if db is None:
+                raise MongoError(40571, "OP_MSG requests require a $db argument")
+            raise MongoError(Code.INVALID_NAMESPACE, "Invalid type for $db")
+        if db not in ("admin", "config", "local"):
+            check_database_name(db)
+        if not connection.hello_done:
+            if command.name in _BEFORE_HELLO:
+                connection.hello_done = True
+            elif len(message.body) <= 16_384:
+                connection.hello_done = True
+        sequences: dict[str, list[bytes]] = {}
+        if message.sequences:
+            sequences = self._sequences(command, body, message)
+        generic = parse_generic(command, body)
+        if command.admin_only and db != "admin":
+            raise MongoError(
+                Code.UNAUTHORIZED, f"{command.name} may only be run against the admin database."
+            )
+        args = command.field_set.parse(body, GENERIC_FIELDS)
+        if generic.cluster_time is not None:
+            self.clock.observe(generic.cluster_time)
+        op = self.operations.begin(connection, command.name, db)
+        target = args.get(command.name)
+        op.command = body
+        op.ns = f"{db}.{target}" if type(target) is str else db
+        if generic.max_time_ms:
+            op.limit(generic.max_time_ms)
+        if generic.lsid is not None:
+            op.lsid = generic.lsid
+            self.sessions.touch(generic.lsid)
+        return Request(
+            self, command, name, db, target, args, generic, body, sequences, message,
+            connection, op,
+        )
+
+    def find_command(self, name: str) -> Command:
+        """Return the row of a command; 59 for an unknown one."""
+        command = self.table.get(name) or self.table.get(ALIASES.get(name, ""))
+        if command is None:
+            raise MongoError(Code.COMMAND_NOT_FOUND, f"no such command: '{name}'")
+        if command.run is None:
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"The command '{name}' is not supported by PSDB yet"
+            )
+        return command
+
+    def _sequences(
+        self, command: Command, body: Document, message: Message
+    ) -> dict[str, list[bytes]]:
+        """Bring kind-1 sections into the body; raw where the command keeps bytes."""
+        sequences: dict[str, list[bytes]] = {}
+        for name, documents in message.sequences:
+            if name in body:
+                raise MongoError(
+                    40413, f"Field '{name}' is given twice: in the body and as a document sequence"
+                )
+            sequences[name] = documents
+            if name == "documents" and command.name == "insert":
+                body[name] = []
+            else:
+                body[name] = [bson_codec.decode(document) for document in documents]
+        return sequences
+
+    async def execute(self, request: Request) -> Any:
+        """Run a checked request; roles wrap this with what holds for all their commands."""
+        assert request.command.run is not None
+        return await request.command.run(request)
+
+    # -- other shapes of messages -------------------------------------------------------------
+
+    async def _handle_query(self, connection: Connection, message: Message) -> bytes:
+        """Answer the legacy OP_QUERY handshake; every other OP_QUERY is refused."""
+        try:
+            body = bson_codec.decode(message.body)
+            if type(body.get("$query")) is dict:
+                body = body["$query"]
+            name = next(iter(body), "")
+            if name.lower() not in ("ismaster", "hello"):
+                raise MongoError(
+                    Code.UNSUPPORTED_OP_QUERY_COMMAND,
+                    f"Unsupported OP_QUERY command: {name}. The client driver may require an "
+                    "upgrade. For more details see "
+                    "https://dochub.mongodb.org/core/legacy-opcode-removal",
+                )
+            body = {key: value for key, value in body.items() if key != "$db"} | {"$db": "admin"}
+            for key in ("topologyVersion", "maxAwaitTimeMS"):
+                body.pop(key, None)
+            request = self.parse(connection, message, body)
+            try:
+                document = await self.execute(request)
+            finally:
+                self.operations.end(request.op)
+            document = {**document, "ok": 1.0}
+        except Exception as error:  # noqa: BLE001 -- as in `handle`
+            document = replies.error_document(error)
+        return build_op_reply(0, message.request_id, bson_codec.encode(document))
+
+    async def _stream(self, reply: StreamReply) -> AsyncIterator[bytes]:
+        """Turn the documents of an exhaust command into messages; the connection sets ids."""
+        async for document in reply.documents:
+            elements = replies.document_elements(document)
+            body = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
+            yield build_op_msg(0, 0, body, flags=MORE_TO_COME)

@@ -1,0 +1,197 @@
+"""Operations: what runs now, for how long, and how it is stopped.
+
+Every command runs as an `Operation`. Long work calls `checkpoint(n)` after n documents; there
+the loop gets a turn, and `maxTimeMS`, `killOp` and a closed connection take effect. The count
+that triggers a turn is `limits.YIELD_DOCUMENTS`, never elapsed time: in virtual time work
+costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from bson.int64 import Int64
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_base.values import Document
+
+if TYPE_CHECKING:
+    from psdb_base.world import Clock
+    from psdb_wire.connection import Connection
+
+
+class Operation:
+    """One running command.
+
+    Attributes:
+        opid: Number shown by `currentOp` and taken by `killOp`.
+        deadline: Monotonic seconds after which `check` raises 50, None without limit.
+        progress: Message and counts of an index build or the like, for `currentOp`.
+
+    """
+
+    __slots__ = (
+        "_clock", "_countdown", "_killed", "command", "connection", "db", "deadline", "lsid",
+        "name", "ns", "opid", "progress", "started", "started_ms", "yields",
+    )
+
+    def __init__(
+        self, opid: int, clock: Clock, connection: Connection | None, name: str, db: str
+    ) -> None:
+        self.opid = opid
+        self._clock = clock
+        self.connection = connection
+        self.name = name
+        self.db = db
+        self.ns = db
+        self.command: Document = {}
+        self.lsid: bytes | None = None
+        self.started = clock.monotonic()
+        self.started_ms = clock.now_ms()
+        self.deadline: float | None = None
+        self.progress: Document | None = None
+        self.yields = 0
+        self._countdown = YIELD_DOCUMENTS
+        self._killed: MongoError | None = None
+
+    def limit(self, max_time_ms: int) -> None:
+        """Set the deadline of `maxTimeMS`, counted from the operation's start; 0 is none."""
+        if max_time_ms:
+            self.deadline = self.started + max_time_ms / 1000
+
+    def kill(self) -> None:
+        """Make the next `check` raise 11601."""
+        if self._killed is None:
+            self._killed = MongoError(Code.INTERRUPTED, "operation was interrupted")
+
+    def check(self) -> None:
+        """Raise when the operation was killed, ran out of time, or lost its client."""
+        if self._killed is not None:
+            raise self._killed
+        if self.deadline is not None and self._clock.monotonic() >= self.deadline:
+            raise MongoError(Code.MAX_TIME_MS_EXPIRED, "operation exceeded time limit")
+        if self.connection is not None and self.connection.closed:
+            raise MongoError(Code.CLIENT_DISCONNECT, "operation was interrupted")
+
+    async def checkpoint(self, documents: int) -> None:
+        """Count `documents` of work; give the loop a turn when enough were done."""
+        self._countdown -= documents
+        if self._countdown <= 0:
+            self._countdown = YIELD_DOCUMENTS
+            self.yields += 1
+            await asyncio.sleep(0)
+            self.check()
+
+    def remaining_seconds(self) -> float | None:
+        """Seconds left until the deadline (not below 0), None without one."""
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - self._clock.monotonic())
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the start."""
+        return int((self._clock.monotonic() - self.started) * 1000)
+
+    def describe(self, host: str) -> Document:
+        """Return the operation's row of `currentOp`."""
+        micros = int((self._clock.monotonic() - self.started) * 1_000_000)
+        row: Document = {
+            "type": "op",
+            "host": host,
+            "desc": f"conn{self.connection.id}" if self.connection is not None else "internal",
+        }
+        if self.connection is not None:
+            row["connectionId"] = self.connection.id
+            row["client"] = self.connection.peer_name
+            metadata = self.connection.client
+            if metadata:
+                row["clientMetadata"] = metadata
+                row["appName"] = metadata.get("application", {}).get("name", "")
+        row |= {
+            "active": True,
+            "currentOpTime": _iso(self._clock.now_ms()),
+            "threaded": False,
+            "opid": self.opid,
+            "secs_running": Int64(micros // 1_000_000),
+            "microsecs_running": Int64(micros),
+            "op": _OP_KINDS.get(self.name, "command"),
+            "ns": self.ns,
+            "redacted": False,
+            "command": self.command,
+            "numYields": self.yields,
+            "waitingForLock": False,
+        }
+        if self.progress is not None:
+            row["msg"] = self.progress.get("msg", "")
+            row["progress"] = self.progress
+        if self._killed is not None:
+            row["killPending"] = True
+        return row
+
+
+_OP_KINDS = {
+    "aggregate": "command",
+    "delete": "remove",
+    "find": "query",
+    "getMore": "getmore",
+    "insert": "insert",
+    "update": "update",
+}
+
+
+def _iso(now_ms: int) -> str:
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds")
+
+
+class Operations:
+    """All running operations of a node."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next = 0
+        self.running: dict[int, Operation] = {}
+        self.counters: dict[str, int] = {
+            "insert": 0, "query": 0, "update": 0, "delete": 0, "getmore": 0, "command": 0,
+        }
+
+    def begin(self, connection: Connection | None, name: str, db: str) -> Operation:
+        """Register an operation; the caller ends it with `end`."""
+        self._next += 1
+        op = Operation(self._next, self._clock, connection, name, db)
+        self.running[self._next] = op
+        return op
+
+    def end(self, op: Operation) -> None:
+        """Forget a finished operation."""
+        self.running.pop(op.opid, None)
+
+    def kill(self, opid: int) -> bool:
+        """Kill an operation by number; False when there is none."""
+        op = self.running.get(opid)
+        if op is None:
+            return False
+        op.kill()
+        return True
+
+    def kill_session(self, lsid: bytes) -> None:
+        """Kill every operation of a session."""
+        for op in list(self.running.values()):
+            if op.lsid == lsid:
+                op.kill()
+
+    def describe(self, host: str, *, skip: Operation | None = None) -> list[Document]:
+        """Rows for `currentOp`, oldest first."""
+        return [op.describe(host) for op in self.running.values() if op is not skip]
+
+    def count(self, kind: str, n: int = 1) -> None:
+        """Add to the `opcounters` of serverStatus."""
+        self.counters[kind] += n
+
+    def counters_document(self) -> dict[str, Any]:
+        """Return the `opcounters` section."""
+        return {name: Int64(value) for name, value in self.counters.items()}

@@ -1,0 +1,211 @@
+"""Commands about the whole cluster: databases of all shards, operations, shards, sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_query.context import CompileContext, make_env
+from psdb_query.filters import compile_filter
+from psdb_server import replies
+from psdb_server.command import Command, Reply, Request
+from psdb_server.common.session_commands import end_sessions as end_here
+from psdb_server.common.session_commands import kill_sessions as kill_here
+from psdb_server.fields import Field
+from psdb_server.generic import GENERIC_FIELDS
+from psdb_wire.frames import Message, build_op_msg
+
+if TYPE_CHECKING:
+    from router.server import Router
+
+
+def router_of(request: Request) -> Router:
+    """Return the request's node as the router it is."""
+    return request.node  # type: ignore[return-value]
+
+
+async def list_databases(request: Request) -> Reply:
+    """List the databases of all shards and of the config server."""
+    router = router_of(request)
+    chosen = compile_filter(request.args.get("filter", {}), CompileContext())
+    env = make_env(DatetimeMS(router.world.clock.now_ms()))
+    rows: dict[str, Document] = {}
+    command: Document = {"listDatabases": 1}
+    parts = await router.on_all_shards("admin", command)
+    parts.append(("config", await router.routing.config.command("admin", command)))
+    for shard, reply in parts:
+        for row in reply["databases"]:
+            if (row["name"] in ("admin", "config", "local")) != (shard == "config"):
+                continue
+            merged = rows.setdefault(
+                row["name"],
+                {"name": row["name"], "sizeOnDisk": Int64(0), "empty": True, "shards": {}},
+            )
+            merged["sizeOnDisk"] = Int64(merged["sizeOnDisk"] + row["sizeOnDisk"])
+            merged["empty"] = merged["empty"] and row["empty"]
+            merged["shards"][shard] = row["sizeOnDisk"]
+    found = [row for _, row in sorted(rows.items()) if chosen.matches(row, env)]
+    if request.args.get("nameOnly"):
+        return {"databases": [{"name": row["name"]} for row in found]}
+    total = sum(row["sizeOnDisk"] for row in found)
+    return {
+        "databases": found, "totalSize": Int64(total), "totalSizeMb": Int64(total // 2**20),
+    }
+
+
+async def add_shard(request: Request) -> Reply:
+    """Register a shard after having spoken to it."""
+    router = router_of(request)
+    host = request.target
+    channel = router.routing.connect(host)
+    try:
+        hello = await channel.command("admin", {"hello": 1})
+    except MongoError as error:
+        raise MongoError(
+            Code.OPERATION_FAILED, f"Could not connect to shard {host} :: caused by :: {error}"
+        ) from error
+    if hello.get("msg") == "isdbgrid":
+        raise MongoError(Code.ILLEGAL_OPERATION, f"{host} is a router, not a shard")
+    command: Document = {"_configsvrAddShard": 1, "host": host}
+    if "name" in request.args:
+        command["name"] = request.args["name"]
+    reply = await router.routing.config.command("admin", command)
+    await channel.command("admin", {
+        "_shardsvrSetIdentity": 1, "shardName": reply["shardAdded"],
+    })
+    await router.routing.refresh_shards()
+    return {"shardAdded": reply["shardAdded"]}
+
+
+async def list_shards(request: Request) -> Reply:
+    """Return the rows of `config.shards`."""
+    reply = await router_of(request).routing.config.command("admin", {"_configsvrGetShards": 1})
+    return {"shards": reply["shards"]}
+
+
+async def is_dbgrid(request: Request) -> Reply:
+    """Tell that this is a router."""
+    return {"isdbgrid": 1, "hostname": request.node.host}
+
+
+async def end_sessions(request: Request) -> Reply:
+    """End sessions here and on the shards."""
+    await end_here(request)
+    await _sessions_on_shards(request)
+    return {}
+
+
+async def kill_sessions(request: Request) -> Reply:
+    """Kill sessions' operations and cursors here and on the shards."""
+    await kill_here(request)
+    await _sessions_on_shards(request)
+    return {}
+
+
+async def _sessions_on_shards(request: Request) -> None:
+    for _name, channel in await router_of(request).routing.shards():
+        await channel.command("admin", {request.command.name: request.target})
+
+
+async def current_op(request: Request) -> Reply:
+    """List the operations of the router and of every shard."""
+    rows = await _operations(router_of(request), request.op.opid)
+    spec = {
+        name: value for name, value in request.body.items()
+        if name not in ("currentOp", "$all", "$ownOps") and name not in GENERIC_FIELDS
+    }
+    if spec:
+        chosen = compile_filter(spec, CompileContext())
+        env = make_env(DatetimeMS(request.node.world.clock.now_ms()))
+        rows = [row for row in rows if chosen.matches(row, env)]
+    return {"inprog": rows}
+
+
+async def _operations(router: Router, own: int) -> list[Document]:
+    """Return all running operations; a shard's are numbered `shard:opid`."""
+    rows = [row for row in router.operations.describe(router.host) if row["opid"] != own]
+    for name, reply in await router.on_all_shards("admin", {"currentOp": 1}):
+        for row in reply["inprog"]:
+            if next(iter(row.get("command", {})), "") == "currentOp":
+                continue
+            rows.append({"shard": name, **row, "opid": f"{name}:{row['opid']}"})
+    return rows
+
+
+async def kill_op(request: Request) -> Reply:
+    """Kill an operation by the number `currentOp` shows: `shard:opid`, or the router's own."""
+    op = request.args["op"]
+    if type(op) is str:
+        name, _, number = op.rpartition(":")
+        for shard, channel in await router_of(request).routing.shards():
+            if shard == name and number.isdigit():
+                await channel.command("admin", {"killOp": 1, "op": int(number)})
+                return {"shard": name, "shardid": int(number)}
+        raise MongoError(Code.BAD_VALUE, f"The op argument to killOp must be of the format "
+                         f'shardid:opid but found "{op}"')
+    if type(op) not in (int, Int64, float):
+        raise MongoError(Code.TYPE_MISMATCH, 'Expected field "op" to be a number or a string')
+    request.node.operations.kill(int(op))
+    return {"info": "attempting to kill op"}
+
+
+async def aggregate_on_shards(
+    router: Router, message: Message, body: Document, db: str
+) -> bytes:
+    """Run a pipeline whose first stage tells of the servers themselves, on all of them."""
+    from psdb_query.stages.pipeline import compile_pipeline, run_to_list
+
+    pipeline = body["pipeline"]
+    name = next(iter(pipeline[0]))
+    if name == "$currentOp":
+        rows = await _operations(router, -1)
+    else:
+        rows = [
+            row
+            for _shard, reply in await router.on_all_shards(
+                db, {"aggregate": 1, "pipeline": [pipeline[0]], "cursor": {}}
+            )
+            for row in reply["cursor"]["firstBatch"]
+        ]
+    rest: Any = compile_pipeline(pipeline[1:], CompileContext(), database=db, collection=None)
+    env = make_env(DatetimeMS(router.world.clock.now_ms()))
+    result = await run_to_list(rest, rows, env)
+    raws = [bson_codec.encode(row) for row in result]
+    elements = replies.cursor_elements(0, f"{db}.$cmd.aggregate", raws, b"firstBatch")
+    raw = replies.close_body(elements + replies.OK_ELEMENT + router.reply_times())
+    return build_op_msg(message.request_id, message.request_id, raw)
+
+
+COMMANDS = (
+    Command(
+        "addShard", add_shard, (Field("name", "string"), Field("maxSize", "number")),
+        target="string", admin_only=True, write_concern=True, help="Register a shard.",
+    ),
+    Command(
+        "currentOp", current_op, admin_only=True, strict=False, help="List running operations.",
+    ),
+    Command("endSessions", end_sessions, target="array", api_v1=True, help="End sessions."),
+    Command("isdbgrid", is_dbgrid, help="Tell that this is a router."),
+    Command(
+        "killOp", kill_op, (Field("op", "any", required=True),), admin_only=True,
+        help="Ask an operation to stop.",
+    ),
+    Command(
+        "killSessions", kill_sessions, target="array", help="Kill sessions' operations.",
+    ),
+    Command(
+        "listDatabases", list_databases,
+        (
+            Field("filter", "object"),
+            Field("nameOnly", "safe bool"),
+            Field("authorizedDatabases", "safe bool"),
+        ),
+        admin_only=True, api_v1=True, help="List the databases of all shards.",
+    ),
+    Command("listShards", list_shards, admin_only=True, help="List the shards."),
+)

@@ -1,0 +1,137 @@
+"""The router: PSDB's mongos.
+
+A command on one database goes to the shard that holds it: the client's bytes pass through and
+the shard's reply comes back untouched, so that routing costs one decode of the command's body.
+Commands about the router itself run here, those about the whole cluster ask every shard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
+
+from psdb_base import limits
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_server.command import ALIASES
+from psdb_server.namespaces import check_database_name
+from psdb_server.node import Node
+from psdb_server.replies import read_cursor
+from psdb_wire.connection import Connection, Stream
+from psdb_wire.frames import Message
+from router.cursors import CursorOwners
+from router.routes import ROUTES, Route
+from router.routing import CONFIG_DATABASES, RoutingTable
+from router.shards import Shard
+from router.table import ROUTER_COMMANDS
+
+PING_SECONDS: Final = 10.0
+_OP_MSG_BODY: Final = 21
+
+
+class Router(Node):
+    """A router in front of shards.
+
+    Args:
+        world: Clock, random, disk, network, log.
+        options: The parsed command line.
+        config: The way to the config server.
+        connect: Makes a channel of a shard's `host`.
+
+    """
+
+    role = "mongos"
+
+    def __init__(
+        self, world: World, options: Document, config: Shard, connect: Callable[[str], Shard]
+    ) -> None:
+        super().__init__(world, ROUTER_COMMANDS, options)
+        self.routing = RoutingTable(config, connect)
+        self.owners = CursorOwners(world.clock)
+
+    async def start(self) -> None:
+        """Begin background work: cursors' expiry, the ping in `config.mongos`."""
+        await super().start()
+        self.spawn(self._report())
+
+    async def _report(self) -> None:
+        """Say in `config.mongos` that this router lives, every ten seconds."""
+        created = DatetimeMS(self.started_ms)
+        while True:
+            self.owners.expire()
+            uptime = int(self.world.clock.monotonic() - self.started)
+            try:
+                await self.routing.config.command("admin", {
+                    "_configsvrReportRouter": 1,
+                    "id": self.host,
+                    "created": created,
+                    "mongoVersion": limits.MONGODB_VERSION,
+                    "ping": DatetimeMS(self.world.clock.now_ms()),
+                    "up": Int64(uptime),
+                })
+            except MongoError as error:
+                self.world.log.write(
+                    "W", "SHARDING", 22873, "Cannot report to the config server",
+                    {"error": str(error)},
+                )
+            await asyncio.sleep(PING_SECONDS)
+
+    def describe_role(self, primary: str) -> Document:
+        """Fields of `hello` that make drivers take this for a mongos."""
+        return {primary: True, "msg": "isdbgrid"}
+
+    async def answer(
+        self, connection: Connection, message: Message, body: Document
+    ) -> bytes | Stream | None:
+        """Forward a command, or run it here when it is the router's own."""
+        name = next(iter(body), "")
+        route = ROUTES.get(name) or ROUTES.get(ALIASES.get(name, ""))
+        if route is None:
+            return await super().answer(connection, message, body)
+        try:
+            db = body.get("$db")
+            if type(db) is not str:
+                raise MongoError(40571, "OP_MSG requests require a $db argument")
+            if db not in CONFIG_DATABASES:
+                check_database_name(db)
+            connection.hello_done = True
+            if route.run is not None:
+                special = await route.run(self, connection, message, body, db)
+                if special is not NotImplemented:
+                    return special  # type: ignore[no-any-return]
+            channel = self.routing.known_channel(db)
+            if channel is None:
+                channel = await self.routing.channel(db, create=route.creates)
+            return await self.forward(channel, connection, message, route)
+        except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
+            return self.error_message(error, message)
+
+    async def forward(
+        self, channel: Shard, connection: Connection, message: Message, route: Route
+    ) -> bytes | None:
+        """Send the client's bytes to a shard and return its reply's bytes."""
+        reply = await channel.forward(connection, message)
+        if reply is not None and route.opens_cursor:
+            cursor = read_cursor(reply[_OP_MSG_BODY:])
+            if cursor is not None and cursor[0]:
+                self.owners.remember(cursor[0], channel)
+        return reply
+
+    async def end_session(self, lsid: bytes) -> None:
+        """End a session here; its cursors are the shards' to end."""
+        self.sessions.end(lsid)
+
+    async def on_all_shards(self, db: str, command: Document) -> list[tuple[str, Document]]:
+        """Run a command on every shard, in order of name; the first error is raised."""
+        shards = await self.routing.shards()
+        if not shards:
+            raise MongoError(Code.SHARD_NOT_FOUND, "No shards found")
+        replies = await asyncio.gather(
+            *(channel.command(db, command) for _name, channel in shards)
+        )
+        return [(name, reply) for (name, _), reply in zip(shards, replies, strict=True)]

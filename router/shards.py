@@ -1,0 +1,79 @@
+"""The way to one shard or to the config server: over sockets, or straight into this process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_wire.channel import Channel, LocalChannel
+from psdb_wire.connection import Connection
+from psdb_wire.frames import MORE_TO_COME, Message
+from psdb_wire.pool import ConnectionPool
+
+_FLAGS_AT: Final = 16
+INTERNAL_CLIENT: Final[Document] = {
+    "minWireVersion": 0, "maxWireVersion": 25,
+}
+
+
+class Shard(Protocol):
+    """Where commands are sent."""
+
+    async def forward(self, connection: Connection, message: Message) -> bytes | None:
+        """Send a client's message on; return the reply, None for a write without one."""
+        ...
+
+    async def command(self, db: str, command: Document) -> Document:
+        """Run a command of the router's own; raise the error of a reply that is not ok."""
+        ...
+
+
+class RemoteShard:
+    """A shard in another process."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def forward(self, connection: Connection, message: Message) -> bytes | None:  # noqa: ARG002
+        """Send the client's bytes; a write without reply is sent as one with, and awaited."""
+        raw = message.raw
+        if message.flags & MORE_TO_COME:
+            flags = raw[_FLAGS_AT] & ~MORE_TO_COME
+            await self._channel.request(raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :])
+            return None
+        return await self._channel.request(raw)
+
+    async def command(self, db: str, command: Document) -> Document:
+        """Run a command of the router's own."""
+        return await self._channel.command(db, command)
+
+
+class LocalShard:
+    """A shard in this process: messages are handed over as they are, already taken apart."""
+
+    def __init__(
+        self, handler: Callable[[Connection, Message], Awaitable[Any]],
+        next_connection_id: Callable[[], int],
+    ) -> None:
+        self._handler = handler
+        self._channel = LocalChannel(handler, next_connection_id)
+
+    async def forward(self, connection: Connection, message: Message) -> bytes | None:
+        """Have the shard answer on behalf of the client's own connection."""
+        reply: bytes | None = await self._handler(connection, message)
+        return reply
+
+    async def command(self, db: str, command: Document) -> Document:
+        """Run a command of the router's own."""
+        return await self._channel.command(db, command)
+
+
+def connect_over_network(world: World, host: str) -> RemoteShard:
+    """Make the way to `host:port` or `set/host:port[,host:port…]` (the first of them)."""
+    address = host.rpartition("/")[2].split(",")[0]
+    name, _, port = address.rpartition(":")
+    hello: Document = {"hello": 1, "internalClient": INTERNAL_CLIENT}
+    pool = ConnectionPool(world.network, name.strip("[]"), int(port), hello)
+    return RemoteShard(pool)

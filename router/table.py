@@ -1,0 +1,11 @@
+"""The commands the router runs itself; `router.routes` has those it sends on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psdb_server.command import CommandTable, make_table
+from psdb_server.common.table import COMMON, NOT_YET
+from router.cluster_commands import COMMANDS
+
+ROUTER_COMMANDS: Final[CommandTable] = make_table(NOT_YET, COMMON, COMMANDS)

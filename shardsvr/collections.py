@@ -1,0 +1,117 @@
+"""Finding collections for commands: by name, through views, made when first written."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from psdb_store.collection import Collection
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_server.command import Request
+from psdb_server.namespaces import check_collection_name, check_new_collection_name
+from shardsvr.member import Member
+
+VIEW_DEPTH_MAX: Final = 20
+
+
+def member_of(request: Request) -> Member:
+    """Return the request's node as the member it is."""
+    node = request.node
+    assert isinstance(node, Member)
+    return node
+
+
+def name_of(request: Request) -> str:
+    """Return the checked collection name of the command's first field."""
+    return check_collection_name(request.db, request.target)
+
+
+def find_collection(request: Request) -> Collection | None:
+    """Return the collection a command names, None when there is none."""
+    return member_of(request).engine.collection(request.db, name_of(request))
+
+
+def existing_collection(request: Request) -> Collection:
+    """Return the collection a command names; 26 when there is none, 166 for a view."""
+    collection = find_collection(request)
+    if collection is None:
+        raise MongoError(
+            Code.NAMESPACE_NOT_FOUND, f"Collection [{request.db}.{request.target}] not found."
+        )
+    if collection.is_view:
+        raise not_on_view(collection)
+    return collection
+
+
+def not_on_view(collection: Collection) -> MongoError:
+    """Return the error for a command that does not work on views."""
+    return MongoError(
+        Code.COMMAND_NOT_SUPPORTED_ON_VIEW,
+        f"Namespace {collection.ns} is a view, not a collection",
+    )
+
+
+async def collection_for_write(member: Member, db: str, name: str) -> Collection:
+    """Return a collection ready to be written, making it when it is not there.
+
+    There is no await between this coroutine's return and the caller's next step, so what it
+    saw still holds there.
+    """
+    while True:
+        collection = member.engine.collection(db, name)
+        if collection is None:
+            check_new_collection_name(db, name)
+            await create_quietly(member, db, name, {})
+            continue
+        if collection.is_view:
+            raise not_on_view(collection)
+        if collection.busy is None:
+            return collection
+        await collection.busy
+
+
+async def ready(member: Member, db: str, name: str) -> Collection | None:
+    """Return an existing collection when no catalogue change holds it, None without one."""
+    while True:
+        collection = member.engine.collection(db, name)
+        if collection is None or collection.busy is None:
+            return collection
+        await collection.busy
+
+
+async def create_quietly(member: Member, db: str, name: str, options: Document) -> None:
+    """Create a collection; another client may have been first."""
+    try:
+        await member.catalogue(member.engine.create_collection(db, name, options))
+    except MongoError as error:
+        if error.code != Code.NAMESPACE_EXISTS:
+            raise
+
+
+def resolve_view(
+    member: Member, db: str, collection: Collection
+) -> tuple[str, list[Any], Document | None]:
+    """Follow views down to a collection.
+
+    Returns:
+        The collection's name, the pipeline to put before the caller's, the view's collation.
+
+    Raises:
+        MongoError: 165 when views are nested too deep.
+
+    """
+    pipeline: list[Any] = []
+    collation: Document | None = collection.options.get("collation")
+    current: Collection | None = collection
+    name = collection.name
+    for _ in range(VIEW_DEPTH_MAX):
+        if current is None or not current.is_view:
+            return name, pipeline, collation
+        name = current.options["viewOn"]
+        pipeline = [*current.options.get("pipeline", []), *pipeline]
+        current = member.engine.collection(db, name)
+    raise MongoError(
+        Code.VIEW_DEPTH_LIMIT_EXCEEDED,
+        f"View depth too deep or view cycle detected; maximum depth is {VIEW_DEPTH_MAX}",
+    )

@@ -1,0 +1,1 @@
+"""The commands of a member, a file a family."""

@@ -1,0 +1,244 @@
+"""`aggregate`, and what else runs as a pipeline: reads of views."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from psdb_store.collection import Collection
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import FIRST_BATCH_COUNT
+from psdb_base.values import Document
+from psdb_query.context import Env
+from psdb_query.stages.pipeline import Pipeline, compile_pipeline
+from psdb_query.stages.ports import Batch
+from psdb_server.command import Command, RawReply, Reply, Request
+from psdb_server.cursors import BatchSource, Cursor
+from psdb_server.fields import Field, is_number, type_name
+from psdb_server.namespaces import check_collection_name
+from psdb_server.operations import Operation
+from psdb_server.replies import cursor_elements
+from shardsvr.collections import member_of, resolve_view
+from shardsvr.pipeline_ports import Ports, encode_batches, run_over
+
+_CHANGE_STREAM: Final = "$changeStream"
+
+
+class PipelineSource(BatchSource):
+    """A cursor's source over a running pipeline; yields count for the operation that fetches."""
+
+    def __init__(self, ports: Ports, batches: AsyncIterator[Batch]) -> None:
+        super().__init__(encode_batches(batches))
+        self._ports = ports
+
+    async def fetch(self, op: Operation, count: int) -> list[bytes]:
+        """Return up to `count` documents."""
+        self._ports.op = op
+        return await super().fetch(op, count)
+
+
+class Aggregation:
+    """A pipeline with its source, compiled and ready to run.
+
+    Args:
+        request: The command, for its database, options and operation.
+        name: The collection or view; None for `{aggregate: 1}`.
+        spec: The pipeline as given.
+        args: Options: collation, let, hint, allowDiskUse.
+
+    """
+
+    def __init__(
+        self, request: Request, name: str | None, spec: list[Any], args: Document
+    ) -> None:
+        member = member_of(request)
+        _check_stages(spec)
+        collection = member.engine.collection(request.db, name) if name is not None else None
+        collation = args.get("collation")
+        if collection is not None and collection.is_view:
+            of_view = collection
+            name, prefix, view_collation = resolve_view(member, request.db, of_view)
+            if collation is not None and collation != view_collation:
+                raise MongoError(
+                    Code.OPTION_NOT_SUPPORTED_ON_VIEW,
+                    f"Cannot override a view's default collation: {of_view.ns}",
+                )
+            collation = view_collation
+            spec = [*prefix, *spec]
+            collection = member.engine.collection(request.db, name)
+        elif collation is None and collection is not None:
+            collation = collection.options.get("collation")
+        self.collection = collection
+        self.args = args
+        self.env: Env = member.env(args.get("let"))
+        self.pipeline: Pipeline = compile_pipeline(
+            spec, member.context(collation, args.get("let")), database=request.db, collection=name
+        )
+        self.ports = Ports(member, request.op, request.db, name)
+
+    def run(self) -> AsyncIterator[Batch]:
+        """Start it."""
+        return run_over(
+            self.ports, self.collection, self.pipeline, self.env, hint=self.args.get("hint"),
+            allow_disk_use=self.args.get("allowDiskUse", True),
+        )
+
+
+def _check_stages(spec: list[Any]) -> None:
+    """Refuse change streams, which come later, without a label that makes drivers retry."""
+    for stage in spec:
+        if type(stage) is dict and _CHANGE_STREAM in stage:
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, "The stage $changeStream is not supported by PSDB yet"
+            )
+
+
+async def aggregate(request: Request) -> Reply:
+    """Run a pipeline."""
+    args = request.args
+    if args.get("explain"):
+        from shardsvr.commands.explain import explain_aggregate
+
+        return await explain_aggregate(request, args, "queryPlanner")
+    if "cursor" not in args:
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            "The 'cursor' option is required, except for aggregate with the explain argument",
+        )
+    size = _batch_size(args["cursor"])
+    name = _collection_name(request)
+    request.op.ns = ns = f"{request.db}.{name if name is not None else '$cmd.aggregate'}"
+    request.node.operations.count("command")
+    aggregation = Aggregation(request, name, args["pipeline"], args)
+    source = PipelineSource(aggregation.ports, aggregation.run())
+    if aggregation.pipeline.writes is None:
+        return await first_batch(request, source, ns, size, writes=False)
+    engine = member_of(request).engine
+    try:
+        return await first_batch(request, source, ns, size, writes=True)
+    finally:
+        await engine.committed(engine.log_end)
+
+
+async def first_batch(
+    request: Request, source: PipelineSource, ns: str, size: int, *, writes: bool
+) -> RawReply:
+    """Fetch the first batch; register a cursor when more is left. A pipeline that writes runs."""
+    cursor = Cursor(0, ns, source, request.generic.lsid)
+    batch = await cursor.batch(request.op, size) if size or writes else []
+    if (size or writes) and cursor.exhausted:
+        await source.close()
+        return RawReply(cursor_elements(0, ns, batch, b"firstBatch"))
+    opened = request.node.cursors.register(ns, source, request.generic.lsid)
+    opened.pending = cursor.pending
+    opened.command = request.body
+    return RawReply(cursor_elements(opened.id, ns, batch, b"firstBatch"))
+
+
+def _batch_size(cursor: Document) -> int:
+    for name in cursor:
+        if name != "batchSize":
+            raise MongoError(40415, f"BSON field 'cursor.{name}' is an unknown field.")
+    size = cursor.get("batchSize", FIRST_BATCH_COUNT)
+    if not is_number(size):
+        raise MongoError(
+            Code.TYPE_MISMATCH,
+            f"BSON field 'cursor.batchSize' is the wrong type '{type_name(size)}', expected type "
+            "'long'",
+        )
+    if size < 0:
+        raise MongoError(
+            51024, f"BSON field 'batchSize' value must be >= 0, actual value '{size}'"
+        )
+    return int(size)
+
+
+def _collection_name(request: Request) -> str | None:
+    target = request.target
+    if type(target) is str:
+        return check_collection_name(request.db, target)
+    if is_number(target) and target == 1:
+        return None
+    if is_number(target):
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            "Invalid command format: the 'aggregate' field must specify a collection name or 1",
+        )
+    return check_collection_name(request.db, target)
+
+
+async def _all_documents(request: Request, name: str, spec: list[Any], args: Document) -> Batch:
+    aggregation = Aggregation(request, name, spec, args)
+    documents: Batch = []
+    async for batch in aggregation.run():
+        documents += batch
+    return documents
+
+
+async def find_on_view(request: Request, view: Collection) -> RawReply:
+    """Run a find on a view as a pipeline."""
+    from shardsvr.commands.find import check_options
+    from shardsvr.commands.find import first_batch as find_first_batch
+
+    args = request.args
+    check_options(args)
+    spec: list[Any] = []
+    if args.get("filter"):
+        spec.append({"$match": args["filter"]})
+    if args.get("sort"):
+        spec.append({"$sort": args["sort"]})
+    if args.get("skip"):
+        spec.append({"$skip": args["skip"]})
+    if args.get("limit"):
+        spec.append({"$limit": args["limit"]})
+    if args.get("projection"):
+        spec.append({"$project": args["projection"]})
+    options = {key: args[key] for key in ("collation", "let", "hint") if key in args}
+    aggregation = Aggregation(request, view.name, spec, options)
+    source = PipelineSource(aggregation.ports, aggregation.run())
+    return await find_first_batch(request, source)
+
+
+async def count_on_view(request: Request, view: Collection) -> int:
+    """Count the documents of a view that a query matches."""
+    args = request.args
+    spec: list[Any] = [{"$match": args.get("query", {})}, {"$count": "n"}]
+    options = {key: args[key] for key in ("collation", "hint") if key in args}
+    rows = await _all_documents(request, view.name, spec, options)
+    total: int = rows[0]["n"] if rows else 0
+    return total
+
+
+async def distinct_on_view(request: Request, view: Collection) -> list[Any]:
+    """Return the distinct values of a field over a view."""
+    from shardsvr.commands.count_distinct import collect_distinct
+
+    args = request.args
+    spec: list[Any] = [{"$match": args.get("query", {})}]
+    options = {key: args[key] for key in ("collation", "hint") if key in args}
+    found: dict[bytes, Any] = {}
+    collation = member_of(request).context(args.get("collation")).collation
+    rows = await _all_documents(request, view.name, spec, options)
+    collect_distinct(found, rows, args["key"], collation)
+    return [found[key] for key in sorted(found)]
+
+
+FIELDS: Final = (
+    Field("pipeline", "array", required=True),
+    Field("explain", "safe bool"),
+    Field("allowDiskUse", "safe bool"),
+    Field("cursor", "object"),
+    Field("bypassDocumentValidation", "safe bool"),
+    Field("collation", "object"),
+    Field("hint", "string|object"),
+    Field("let", "object"),
+)
+
+COMMANDS = (
+    Command(
+        "aggregate", aggregate, FIELDS, read_concern=True, write_concern=True, api_v1=True,
+        secondary_ok=False,
+        help="Run an aggregation pipeline.",
+    ),
+)

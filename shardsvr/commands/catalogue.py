@@ -1,0 +1,479 @@
+"""Commands on collections and databases: create, drop, rename, collMod, list."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bson.int64 import Int64
+from psdb_store.collection import Collection
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import FIRST_BATCH_COUNT
+from psdb_base.values import Document
+from psdb_query.filters import compile_filter
+from psdb_server.command import Command, RawReply, Reply, Request
+from psdb_server.cursors import BatchSource, Cursor
+from psdb_server.fields import Field
+from psdb_server.namespaces import check_new_collection_name, split_namespace
+from psdb_server.replies import cursor_elements
+from shardsvr.collections import existing_collection, find_collection, member_of, name_of
+
+_LATER: Final = ("capped", "timeseries", "clusteredIndex", "encryptedFields",
+                 "changeStreamPreAndPostImages", "expireAfterSeconds", "size", "max")
+_VALIDATION_LEVELS: Final = ("moderate", "off", "strict")
+_VALIDATION_ACTIONS: Final = ("error", "errorAndLog", "warn")
+
+
+def _refuse_later(args: Document) -> None:
+    for name in _LATER:
+        value = args.get(name)
+        if value and not (type(value) is dict and value.get("enabled") is False):
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"The collection option '{name}' is not supported by PSDB yet"
+            )
+
+
+def _check_validation(request: Request, args: Document) -> None:
+    for name, allowed in (("validationLevel", _VALIDATION_LEVELS),
+                          ("validationAction", _VALIDATION_ACTIONS)):
+        if name in args and args[name] not in allowed:
+            raise MongoError(
+                Code.BAD_VALUE,
+                f"Enumeration value '{args[name]}' for field '{request.command.name}.{name}' is "
+                "not a valid value.",
+            )
+    if args.get("validationAction") == "errorAndLog":
+        raise MongoError(
+            Code.NOT_IMPLEMENTED, "validationAction 'errorAndLog' is not supported by PSDB yet"
+        )
+    if args.get("validator"):
+        if request.db in ("admin", "config", "local"):
+            raise MongoError(
+                Code.INVALID_OPTIONS,
+                f"Document validators are not allowed on collection {request.db}.{request.target} "
+                f"in the {request.db} internal database",
+            )
+        compile_filter(args["validator"], member_of(request).context())
+
+
+async def create(request: Request) -> Reply:
+    """Create a collection or a view."""
+    args, member = request.args, member_of(request)
+    name = name_of(request)
+    check_new_collection_name(request.db, name)
+    _refuse_later(args)
+    _check_validation(request, args)
+    options = {
+        key: value for key, value in args.items()
+        if key not in ("create", "capped", "autoIndexId", "size", "max",
+                       "changeStreamPreAndPostImages", "idIndex", "storageEngine",
+                       "indexOptionDefaults", "timeseries", "encryptedFields")
+    }
+    if "collation" in options:
+        options["collation"] = _full_collation(request, options["collation"])
+    if "viewOn" in options:
+        _check_view(request, options)
+    elif "pipeline" in options:
+        raise MongoError(
+            Code.INVALID_OPTIONS, "'pipeline' requires 'viewOn' to also be specified"
+        )
+    existing = member.engine.collection(request.db, name)
+    if existing is not None:
+        if existing.options == options and existing.is_view == ("viewOn" in options):
+            return {}
+        raise MongoError(
+            Code.NAMESPACE_EXISTS, f"Collection {existing.ns} already exists."
+        )
+    await member.catalogue(member.engine.create_collection(request.db, name, options))
+    return {}
+
+
+def _full_collation(request: Request, spec: Document) -> Document:
+    context: Any = member_of(request).context(spec).collation
+    full: Document = context.spec if hasattr(context, "spec") else spec
+    return full
+
+
+def _check_view(request: Request, options: Document) -> None:
+    """Check a view's pipeline by compiling it, and refuse cycles."""
+    from psdb_query.stages.pipeline import compile_pipeline
+
+    pipeline = options.setdefault("pipeline", [])
+    for name in ("validator", "validationLevel", "validationAction", "capped"):
+        if name in options:
+            raise MongoError(
+                Code.INVALID_OPTIONS, f"option not supported on a view: {name}"
+            )
+    member = member_of(request)
+    compile_pipeline(
+        pipeline, member.context(), database=request.db, collection=options["viewOn"],
+        place="view",
+    )
+    seen = [name_of(request)]
+    target: Collection | None = member.engine.collection(request.db, options["viewOn"])
+    if options["viewOn"] in seen:
+        target = None
+        raise _cycle(request)
+    while target is not None and target.is_view:
+        if target.name in seen:
+            raise _cycle(request)
+        seen.append(target.name)
+        if target.options["viewOn"] == name_of(request):
+            raise _cycle(request)
+        target = member.engine.collection(request.db, target.options["viewOn"])
+
+
+def _cycle(request: Request) -> MongoError:
+    return MongoError(
+        Code.GRAPH_CONTAINS_CYCLE,
+        f"View cycle detected: {request.db}.{request.target}",
+    )
+
+
+async def drop(request: Request) -> Reply:
+    """Drop a collection or view; one that is not there is no error."""
+    member = member_of(request)
+    collection = find_collection(request)
+    if collection is None:
+        return {}
+    reply: Document = {"ns": collection.ns}
+    if not collection.is_view:
+        reply["nIndexesWas"] = len(collection.indexes)
+    await member.catalogue(member.engine.drop_collection(collection))
+    await member.cursors.kill_matching(ns=collection.ns)
+    return reply
+
+
+async def drop_database(request: Request) -> Reply:
+    """Drop a database with all its collections."""
+    if request.target not in (1, 1.0):
+        raise MongoError(Code.INVALID_OPTIONS, "have to pass 1 as db parameter")
+    if request.db in ("admin", "config", "local"):
+        raise MongoError(
+            Code.ILLEGAL_OPERATION, f"Dropping the '{request.db}' database is prohibited."
+        )
+    member = member_of(request)
+    if request.db in member.engine.databases():
+        collections = member.engine.collections(request.db)
+        await member.catalogue(member.engine.drop_database(request.db))
+        for collection in collections:
+            await member.cursors.kill_matching(ns=collection.ns)
+        return {"dropped": request.db}
+    return {}
+
+
+async def rename_collection(request: Request) -> Reply:
+    """Rename a collection, also into another database."""
+    member = member_of(request)
+    source_db, source_name = split_namespace(str(request.target))
+    to_db, to_name = split_namespace(request.args["to"])
+    check_new_collection_name(to_db, to_name)
+    collection = member.engine.collection(source_db, source_name)
+    if collection is None:
+        raise MongoError(
+            Code.NAMESPACE_NOT_FOUND, f"Source collection {source_db}.{source_name} does not exist"
+        )
+    if collection.is_view:
+        raise MongoError(
+            Code.COMMAND_NOT_SUPPORTED_ON_VIEW, f"cannot rename view: {collection.ns}"
+        )
+    if (source_db, source_name) == (to_db, to_name):
+        raise MongoError(
+            Code.ILLEGAL_OPERATION, "Can't rename a collection to itself"
+        )
+    target = member.engine.collection(to_db, to_name)
+    drop_target = bool(request.args.get("dropTarget", False))
+    if target is not None and (target.is_view or not drop_target):
+        raise MongoError(
+            Code.NAMESPACE_EXISTS, "target namespace exists"
+        )
+    change = member.engine.rename_collection(
+        collection, to_db, to_name, drop_target=drop_target
+    )
+    await member.catalogue(change)
+    await member.cursors.kill_matching(ns=f"{source_db}.{source_name}")
+    return {}
+
+
+async def coll_mod(request: Request) -> Reply:
+    """Change a collection's validator, a view's definition or an index's options."""
+    args, member = request.args, member_of(request)
+    collection = find_collection(request)
+    if collection is None:
+        raise MongoError(Code.NAMESPACE_NOT_FOUND, "ns does not exist")
+    _refuse_later({key: args[key] for key in _LATER if key in args})
+    _check_validation(request, args)
+    reply: Document = {}
+    if "index" in args:
+        reply |= await _modify_index(request, collection, args["index"])
+    changes = {
+        key: args[key]
+        for key in ("validator", "validationLevel", "validationAction", "viewOn", "pipeline")
+        if key in args
+    }
+    if changes:
+        if collection.is_view != ("viewOn" in changes or "pipeline" in changes):
+            raise MongoError(
+                Code.INVALID_OPTIONS,
+                "option not supported on a view" if collection.is_view
+                else "'viewOn' and 'pipeline' may only be given for a view",
+            )
+        options = {**collection.options, **changes}
+        if "viewOn" in options:
+            _check_view(request, options)
+        if options.get("validator") == {}:
+            del options["validator"]
+        await member.catalogue(member.engine.set_options(collection, options))
+    return reply
+
+
+async def _modify_index(request: Request, collection: Collection, change: Document) -> Document:
+    """Change `hidden` or `expireAfterSeconds` of an index."""
+    member = member_of(request)
+    unknown = set(change) - {"name", "keyPattern", "hidden", "expireAfterSeconds"}
+    if unknown:
+        raise MongoError(
+            Code.NOT_IMPLEMENTED,
+            f"collMod of the index option '{min(unknown)}' is not supported by PSDB yet",
+        )
+    index = next(
+        (
+            index for index in collection.indexes.values()
+            if index.name == change.get("name")
+            or ("keyPattern" in change and index.key_pattern == change["keyPattern"])
+        ),
+        None,
+    )
+    if index is None:
+        raise MongoError(
+            Code.INDEX_NOT_FOUND,
+            f"cannot find index {change.get('name', change.get('keyPattern'))} for ns "
+            f"{collection.ns}",
+        )
+    changes = {key: change[key] for key in ("hidden", "expireAfterSeconds") if key in change}
+    if not changes:
+        raise MongoError(Code.INVALID_OPTIONS, "no expireAfterSeconds or hidden field")
+    if "hidden" in changes and index.name == "_id_":
+        raise MongoError(Code.BAD_VALUE, "can't hide _id index")
+    reply: Document = {}
+    for key, value in changes.items():
+        reply[f"{key}_old"] = index.spec.get(key, False if key == "hidden" else None)
+        reply[f"{key}_new"] = value
+    await member.catalogue(member.engine.set_index_options(collection, index.name, changes))
+    return {key: value for key, value in reply.items() if value is not None}
+
+
+def describe_collection(collection: Collection, *, name_only: bool) -> Document:
+    """Return a collection's row of `listCollections`."""
+    row: Document = {
+        "name": collection.name, "type": "view" if collection.is_view else "collection",
+    }
+    if name_only:
+        return row
+    row["options"] = {
+        key: value for key, value in collection.options.items() if key != "uuid"
+    }
+    row["info"] = {"readOnly": collection.is_view}
+    if not collection.is_view:
+        row["info"]["uuid"] = collection.uuid
+        id_index = collection.indexes.get("_id_")
+        if id_index is not None:
+            row["idIndex"] = id_index.spec
+    return row
+
+
+async def list_collections(request: Request) -> Reply:
+    """List a database's collections, filtered."""
+    args, member = request.args, member_of(request)
+    chosen = compile_filter(args.get("filter", {}), member.context())
+    env = member.env()
+    found = member.engine.collections(request.db)
+    rows = [
+        describe_collection(collection, name_only=False)
+        for collection in sorted(found, key=lambda c: c.name)
+    ]
+    if any(collection.is_view for collection in found):
+        rows.append({
+            "name": "system.views", "type": "collection", "options": {},
+            "info": {"readOnly": False},
+        })
+    rows = [row for row in rows if chosen.matches(row, env)]
+    if args.get("nameOnly"):
+        rows = [{"name": row["name"], "type": row["type"]} for row in rows]
+    return await cursor_reply(request, f"{request.db}.$cmd.listCollections", rows)
+
+
+async def cursor_reply(request: Request, ns: str, rows: list[Document]) -> RawReply:
+    """Answer with a cursor over rows that are known already."""
+    options = request.args.get("cursor", {})
+    size = options.get("batchSize", FIRST_BATCH_COUNT)
+    raws = [bson_codec.encode(row) for row in rows]
+    source = BatchSource(_once(raws))
+    cursor = Cursor(0, ns, source, request.generic.lsid)
+    batch = await cursor.batch(request.op, size) if size else []
+    if size and (cursor.exhausted or len(batch) == len(raws)):
+        return RawReply(cursor_elements(0, ns, batch, b"firstBatch"))
+    opened = request.node.cursors.register(ns, source, request.generic.lsid)
+    opened.pending = cursor.pending
+    return RawReply(cursor_elements(opened.id, ns, batch, b"firstBatch"))
+
+
+async def _once(raws: list[bytes]) -> Any:
+    if raws:
+        yield raws
+
+
+async def list_databases(request: Request) -> Reply:
+    """List databases with sizes."""
+    args, member = request.args, member_of(request)
+    chosen = compile_filter(args.get("filter", {}), member.context())
+    env = member.env()
+    rows: list[Document] = []
+    for name in sorted(member.engine.databases()):
+        collections = member.engine.collections(name)
+        size = sum(collection.storage_size_bytes for collection in collections)
+        empty = not any(collection.count for collection in collections)
+        row = {"name": name, "sizeOnDisk": Int64(size), "empty": empty}
+        if chosen.matches(row, env):
+            rows.append(row)
+    if args.get("nameOnly"):
+        return {"databases": [{"name": row["name"]} for row in rows]}
+    total = sum(row["sizeOnDisk"] for row in rows)
+    return {
+        "databases": rows, "totalSize": Int64(total), "totalSizeMb": Int64(total // 2**20),
+    }
+
+
+async def validate(request: Request) -> Reply:
+    """Check that a collection's indexes and records agree."""
+    collection = existing_collection(request)
+    for name in ("repair", "background"):
+        if request.args.get(name):
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"validate with {name} is not supported by PSDB yet"
+            )
+    errors: list[str] = []
+    keys_per_index: Document = {}
+    details: Document = {}
+    expected = dict.fromkeys(collection.indexes, 0)
+    after: int | None = None
+    while batch := collection.scan(after, 256):
+        after = batch[-1].rid
+        for record in batch:
+            document = bson_codec.decode(record.raw)
+            for name, index in collection.indexes.items():
+                expected[name] += len(index.keys_of(document))
+        await request.op.checkpoint(len(batch))
+    for name, index in collection.indexes.items():
+        found = index.entry_count
+        keys_per_index[name] = Int64(found)
+        details[name] = {"valid": found == expected[name]}
+        if found != expected[name]:
+            errors.append(f"index {name} has {found} keys, {expected[name]} expected")
+    return {
+        "ns": collection.ns,
+        "uuid": collection.uuid,
+        "nInvalidDocuments": Int64(0),
+        "nNonCompliantDocuments": Int64(0),
+        "nrecords": Int64(collection.count),
+        "nIndexes": len(collection.indexes),
+        "keysPerIndex": keys_per_index,
+        "indexDetails": details,
+        "valid": not errors,
+        "repaired": False,
+        "warnings": [],
+        "errors": errors,
+        "extraIndexEntries": [],
+        "missingIndexEntries": [],
+        "corruptRecords": [],
+    }
+
+
+_CREATE_FIELDS: Final = (
+    Field("capped", "safe bool"),
+    Field("autoIndexId", "safe bool"),
+    Field("idIndex", "object"),
+    Field("size", "number"),
+    Field("max", "number"),
+    Field("storageEngine", "object"),
+    Field("validator", "object"),
+    Field("validationLevel", "string"),
+    Field("validationAction", "string"),
+    Field("indexOptionDefaults", "object"),
+    Field("viewOn", "string"),
+    Field("pipeline", "array"),
+    Field("collation", "object"),
+    Field("changeStreamPreAndPostImages", "object"),
+    Field("timeseries", "object"),
+    Field("clusteredIndex", "any"),
+    Field("expireAfterSeconds", "any"),
+    Field("encryptedFields", "object"),
+    Field("temp", "safe bool"),
+)
+_LIST_FIELDS: Final = (
+    Field("filter", "object"),
+    Field("cursor", "object"),
+    Field("nameOnly", "safe bool"),
+    Field("authorizedCollections", "safe bool"),
+)
+
+COMMANDS = (
+    Command(
+        "collMod", coll_mod,
+        (
+            Field("index", "object"),
+            Field("validator", "object"),
+            Field("validationLevel", "string"),
+            Field("validationAction", "string"),
+            Field("viewOn", "string"),
+            Field("pipeline", "array"),
+            Field("changeStreamPreAndPostImages", "object"),
+            Field("expireAfterSeconds", "any"),
+            Field("timeseries", "object"),
+        ),
+        writes=True, write_concern=True, api_v1=True, help="Change options of a collection.",
+    ),
+    Command(
+        "create", create, _CREATE_FIELDS, writes=True, write_concern=True, api_v1=True,
+        help="Create a collection or a view.",
+    ),
+    Command("drop", drop, writes=True, write_concern=True, api_v1=True, help="Drop a collection."),
+    Command(
+        "dropDatabase", drop_database, writes=True, write_concern=True, api_v1=True,
+        help="Drop a database.",
+    ),
+    Command(
+        "listCollections", list_collections, _LIST_FIELDS, api_v1=True,
+        help="List a database's collections.",
+    ),
+    Command(
+        "listDatabases", list_databases,
+        (
+            Field("filter", "object"),
+            Field("nameOnly", "safe bool"),
+            Field("authorizedDatabases", "safe bool"),
+        ),
+        admin_only=True, api_v1=True, help="List databases.",
+    ),
+    Command(
+        "renameCollection", rename_collection,
+        (
+            Field("to", "string", required=True),
+            Field("dropTarget", "safe bool"),
+        ),
+        admin_only=True, writes=True, write_concern=True, help="Rename a collection.",
+    ),
+    Command(
+        "validate", validate,
+        (
+            Field("full", "safe bool"),
+            Field("repair", "safe bool"),
+            Field("metadata", "safe bool"),
+            Field("checkBSONConformance", "safe bool"),
+            Field("background", "safe bool"),
+            Field("scandata", "safe bool"),
+        ),
+        help="Check that a collection's indexes and records agree.",
+    ),
+)

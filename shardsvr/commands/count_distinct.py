@@ -1,0 +1,121 @@
+"""`count` and `distinct`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson.int64 import Int64
+from psdb_store.collection import Collection
+
+from psdb_base import bson_codec, order, paths
+from psdb_base.errors import MongoError
+from psdb_base.limits import DOCUMENT_BYTES_MAX, YIELD_DOCUMENTS
+from psdb_query.filters import compile_filter
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import CHECKS, Field
+from shardsvr.collections import find_collection, member_of
+from shardsvr.planning import plan_query
+
+
+def query_plan(request: Request, collection: Collection) -> Any:
+    """Plan the `query` of a count or distinct."""
+    args, member = request.args, member_of(request)
+    collation = args.get("collation") or collection.options.get("collation")
+    context = member.context(collation)
+    return plan_query(
+        collection, compile_filter(args.get("query", {}), context), member.env(),
+        hint=args.get("hint"), collation=context.collation,
+    )
+
+
+async def count(request: Request) -> Reply:
+    """Count the documents a query matches, within skip and limit."""
+    args = request.args
+    collection = find_collection(request)
+    limit = abs(args.get("limit", 0))
+    skip = CHECKS["count"](args.get("skip", 0), "count.skip")
+    request.node.operations.count("command")
+    if collection is None:
+        compile_filter(args.get("query", {}), member_of(request).context())
+        return {"n": 0}
+    if collection.is_view:
+        from shardsvr.commands.aggregate import count_on_view
+
+        return {"n": await count_on_view(request, collection)}
+    if not args.get("query") and not args.get("hint"):
+        total = collection.count
+    else:
+        total = await _count_matching(request, collection, skip + limit if limit else 0)
+    total = max(0, total - skip)
+    if limit:
+        total = min(total, limit)
+    return {"n": total if total < 2**31 else Int64(total)}
+
+
+async def _count_matching(request: Request, collection: Collection, enough: int) -> int:
+    execution = query_plan(request, collection).open()
+    total = 0
+    while True:
+        total += len(execution.next_batch(YIELD_DOCUMENTS))
+        if execution.done or (enough and total >= enough):
+            return total
+        await request.op.checkpoint(YIELD_DOCUMENTS)
+
+
+async def distinct(request: Request) -> Reply:
+    """Return the distinct values of a field."""
+    args = request.args
+    key = args["key"]
+    if "\x00" in key:
+        raise MongoError(31032, "Key field cannot contain an embedded null byte")
+    collection = find_collection(request)
+    if collection is None:
+        compile_filter(args.get("query", {}), member_of(request).context())
+        return {"values": []}
+    if collection.is_view:
+        from shardsvr.commands.aggregate import distinct_on_view
+
+        return {"values": await distinct_on_view(request, collection)}
+    collation = args.get("collation") or collection.options.get("collation")
+    context = member_of(request).context(collation)
+    execution = query_plan(request, collection).open()
+    found: dict[bytes, Any] = {}
+    while True:
+        records = execution.next_batch(YIELD_DOCUMENTS)
+        collect_distinct(found, (record.document() for record in records), key, context.collation)
+        if execution.done:
+            break
+        await request.op.checkpoint(YIELD_DOCUMENTS)
+    values = list(found.values())
+    if len(bson_codec.encode({"values": values})) > DOCUMENT_BYTES_MAX:
+        raise MongoError(17217, "distinct too big, 16mb cap")
+    return {"values": [found[key] for key in sorted(found)]}
+
+
+def collect_distinct(found: dict[bytes, Any], documents: Any, key: str, collation: Any) -> None:
+    """Add the values at `key` of documents, arrays unwound one level."""
+    parts = paths.split(key)
+    for document in documents:
+        for value in paths.values_along(document, parts):
+            items = value if type(value) is list else (value,)
+            for item in items:
+                found.setdefault(order.key(item, collation), item)
+
+
+_QUERY = (
+    Field("query", "object"),
+    Field("hint", "string|object"),
+    Field("collation", "object"),
+)
+
+COMMANDS = (
+    Command(
+        "count", count,
+        (*_QUERY, Field("limit", "int"), Field("skip", "int"), Field("fields", "any")),
+        read_concern=True, api_v1=True, secondary_ok=False, help="Count documents.",
+    ),
+    Command(
+        "distinct", distinct, (*_QUERY, Field("key", "string", required=True)),
+        read_concern=True, api_v1=True, secondary_ok=False, help="Distinct values of a field.",
+    ),
+)

@@ -1,0 +1,77 @@
+"""`getMore` and `killCursors`."""
+
+from __future__ import annotations
+
+from bson.int64 import Int64
+
+from psdb_base.errors import Code, MongoError
+from psdb_server.command import Command, RawReply, Reply, Request
+from psdb_server.fields import Field, type_name
+from psdb_server.namespaces import check_collection_name
+from psdb_server.replies import cursor_elements
+
+
+async def get_more(request: Request) -> Reply:
+    """Return the next batch of a cursor."""
+    node = request.node
+    name = check_collection_name(request.db, request.args["collection"])
+    request.op.ns = f"{request.db}.{name}"
+    node.operations.count("getmore")
+    if type(request.target) is not Int64 and type(request.target) is not int:
+        raise MongoError(
+            Code.TYPE_MISMATCH,
+            f"BSON field 'getMore.getMore' is the wrong type '{type_name(request.target)}', "
+            "expected type 'long'",
+        )
+    if request.generic.max_time_ms:
+        raise MongoError(
+            Code.BAD_VALUE,
+            "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
+        )
+    cursor = node.cursors.checkout(int(request.target), request.op.ns, request.generic.lsid)
+    try:
+        batch = await cursor.batch(request.op, request.args.get("batchSize", 0))
+    except BaseException:
+        node.cursors.checkin(cursor)
+        await node.cursors.kill(cursor.id)
+        raise
+    node.cursors.checkin(cursor)
+    if cursor.exhausted:
+        await node.cursors.kill(cursor.id)
+        return RawReply(cursor_elements(0, cursor.ns, batch, b"nextBatch"))
+    return RawReply(cursor_elements(cursor.id, cursor.ns, batch, b"nextBatch"))
+
+
+async def kill_cursors(request: Request) -> Reply:
+    """Close cursors."""
+    check_collection_name(request.db, request.target)
+    killed: list[Int64] = []
+    not_found: list[Int64] = []
+    for value in request.args["cursors"]:
+        if type(value) not in (Int64, int):
+            raise MongoError(
+                Code.TYPE_MISMATCH,
+                f"BSON field 'killCursors.cursors.0' is the wrong type '{type_name(value)}', "
+                "expected type 'long'",
+            )
+        found = await request.node.cursors.kill(int(value))
+        (killed if found else not_found).append(Int64(value))
+    return {
+        "cursorsKilled": killed,
+        "cursorsNotFound": not_found,
+        "cursorsAlive": [],
+        "cursorsUnknown": [],
+    }
+
+
+COMMANDS = (
+    Command(
+        "getMore", get_more,
+        (Field("collection", "any", required=True), Field("batchSize", "count")),
+        api_v1=True, help="Return the next batch of a cursor.",
+    ),
+    Command(
+        "killCursors", kill_cursors, (Field("cursors", "array", required=True),), api_v1=True,
+        help="Close cursors.",
+    ),
+)

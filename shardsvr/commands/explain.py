@@ -1,0 +1,212 @@
+"""`explain`: what a command would do, in MongoDB's stage names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from psdb_store.collection import Collection
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
+from psdb_base.values import Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field
+from psdb_server.generic import GENERIC_FIELDS
+from shardsvr import writes
+from shardsvr.collections import find_collection, member_of, name_of
+from shardsvr.commands import count_distinct, find
+from shardsvr.commands.delete import STATEMENT as DELETE_STATEMENT
+from shardsvr.commands.update import STATEMENT as UPDATE_STATEMENT
+from shardsvr.planning import plan_query
+
+VERBOSITIES: Final = ("allPlansExecution", "executionStats", "queryPlanner")
+
+
+async def explain(request: Request) -> Reply:
+    """Explain a find, count, distinct, aggregate, update, delete or findAndModify."""
+    inner = request.target
+    if type(inner) is not dict or not inner:
+        raise MongoError(
+            Code.TYPE_MISMATCH, "explain command requires a nested object"
+        )
+    verbosity = request.args.get("verbosity", "allPlansExecution")
+    if verbosity not in VERBOSITIES:
+        raise MongoError(
+            Code.BAD_VALUE,
+            f"Enumeration value '{verbosity}' for field 'explain.verbosity' is not a valid value.",
+        )
+    name = next(iter(inner))
+    command = request.node.find_command(name)
+    planner = _PLANNERS.get(command.name)
+    if planner is None:
+        raise MongoError(
+            Code.COMMAND_NOT_SUPPORTED, f"Explain failed due to unknown command: {name}"
+        )
+    if inner.get("$db", request.db) != request.db:
+        raise MongoError(Code.INVALID_NAMESPACE, "Mismatched $db in explain command.")
+    args = command.field_set.parse(inner, GENERIC_FIELDS)
+    nested = replace(
+        request, command=command, name=name, target=args[command.name], args=args, body=inner
+    )
+    request.op.ns = f"{request.db}.{nested.target}"
+    if command.name == "aggregate":
+        return await explain_aggregate(nested, args, verbosity)
+    return await _explain_plan(nested, planner, verbosity)
+
+
+async def _explain_plan(
+    request: Request, planner: Callable[[Request, Collection], Any], verbosity: str
+) -> Document:
+    name_of(request)
+    collection = find_collection(request)
+    if collection is None:
+        document = _nothing(request, verbosity)
+    elif collection.is_view:
+        spec: list[Any] = [{"$match": request.args.get("filter", request.args.get("query", {}))}]
+        nested = replace(request, args={"pipeline": spec, "cursor": {}})
+        return await explain_aggregate(nested, nested.args, verbosity)
+    else:
+        plan = planner(request, collection)
+        document = plan.explain(verbosity, await _execution(request, plan, verbosity))
+    return _finish(request, document)
+
+
+async def _execution(request: Request, plan: Any, verbosity: str) -> Any:
+    """Run a plan to its end for the verbosities that show statistics."""
+    if verbosity == "queryPlanner":
+        return None
+    execution = plan.open()
+    while not execution.done:
+        execution.next_batch(YIELD_DOCUMENTS)
+        await request.op.checkpoint(YIELD_DOCUMENTS)
+    return execution
+
+
+def _finish(request: Request, document: Document) -> Document:
+    """Add what every explain reply ends with."""
+    node = request.node
+    statistics = document.get("executionStats")
+    if statistics is not None:
+        statistics["executionTimeMillis"] = request.op.elapsed_ms()
+    command = {
+        name: value for name, value in request.body.items() if name not in ("lsid", "$clusterTime")
+    }
+    return {
+        "explainVersion": "1",
+        **document,
+        "command": command | {"$db": request.db},
+        "serverInfo": {
+            "host": node.host.rpartition(":")[0],
+            "port": int(node.host.rpartition(":")[2]),
+            "version": MONGODB_VERSION,
+            "gitVersion": "psdb",
+        },
+    }
+
+
+def _nothing(request: Request, verbosity: str) -> Document:
+    """Explain a query on a collection that does not exist."""
+    document: Document = {
+        "queryPlanner": {
+            "namespace": request.op.ns,
+            "parsedQuery": {},
+            "indexFilterSet": False,
+            "winningPlan": {"stage": "EOF"},
+            "rejectedPlans": [],
+        }
+    }
+    if verbosity != "queryPlanner":
+        document["executionStats"] = {
+            "executionSuccess": True,
+            "nReturned": 0,
+            "executionTimeMillis": 0,
+            "totalKeysExamined": 0,
+            "totalDocsExamined": 0,
+            "executionStages": {"stage": "EOF", "nReturned": 0},
+        }
+    return document
+
+
+def _plan_find(request: Request, collection: Collection) -> Any:
+    find.check_options(request.args)
+    return find.make_plan(request, collection)[0]
+
+
+def _plan_write(request: Request, collection: Collection, statement: Document, limit: int) -> Any:
+    selection = writes.compile_selection(
+        member_of(request), statement["q"], collation=statement.get("collation"),
+        hint=statement.get("hint"), let=request.args.get("let"),
+    )
+    return plan_query(
+        collection, selection.filter, selection.env, hint=selection.hint, limit=limit or None,
+        collation=selection.context.collation,
+    )
+
+
+def _single(request: Request, name: str) -> Document:
+    statements: list[Document] = request.args[name]
+    if len(statements) != 1:
+        raise MongoError(
+            Code.INVALID_LENGTH, "explained write batches must be of size 1"
+        )
+    return statements[0]
+
+
+def _plan_update(request: Request, collection: Collection) -> Any:
+    statement = UPDATE_STATEMENT.parse(_single(request, "updates"))
+    return _plan_write(request, collection, statement, 0 if statement.get("multi") else 1)
+
+
+def _plan_delete(request: Request, collection: Collection) -> Any:
+    statement = DELETE_STATEMENT.parse(_single(request, "deletes"))
+    return _plan_write(request, collection, statement, statement["limit"])
+
+
+def _plan_find_and_modify(request: Request, collection: Collection) -> Any:
+    args = request.args
+    statement = {"q": args.get("query", {}), "collation": args.get("collation"),
+                 "hint": args.get("hint")}
+    return _plan_write(request, collection, statement, 1)
+
+
+async def explain_aggregate(request: Request, args: Document, verbosity: str) -> Document:
+    """Explain a pipeline: the planner's part, then the stages as they run."""
+    from shardsvr.commands.aggregate import Aggregation
+    from shardsvr.pipeline_ports import plan_source
+
+    name = name_of(request) if type(request.target) is str else None
+    aggregation = Aggregation(request, name, args["pipeline"], args)
+    pipeline, collection = aggregation.pipeline, aggregation.collection
+    stages = pipeline.serialize()
+    if pipeline.source_stage is not None:
+        return _finish(request, {"stages": stages})
+    if collection is None:
+        document, done = _nothing(request, verbosity), 0
+    else:
+        plan, done = plan_source(
+            member_of(request), collection, pipeline, aggregation.env, args.get("hint")
+        )
+        document = plan.explain(verbosity, await _execution(request, plan, verbosity))
+    if done == len(stages):
+        return _finish(request, document)
+    return _finish(request, {"stages": [{"$cursor": document}, *stages[done:]]})
+
+
+_PLANNERS: Final[dict[str, Callable[[Request, Collection], Any]]] = {
+    "aggregate": _plan_find,
+    "count": count_distinct.query_plan,
+    "delete": _plan_delete,
+    "distinct": count_distinct.query_plan,
+    "find": _plan_find,
+    "findAndModify": _plan_find_and_modify,
+    "update": _plan_update,
+}
+
+COMMANDS = (
+    Command(
+        "explain", explain, (Field("verbosity", "string"),), api_v1=True,
+        help="Tell what a command would do.",
+    ),
+)

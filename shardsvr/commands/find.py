@@ -1,0 +1,223 @@
+"""`find`: plan, project, return the first batch and leave a cursor for the rest."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from psdb_store.collection import Collection
+
+from psdb_base import bson_codec, order
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import FIRST_BATCH_COUNT, YIELD_DOCUMENTS
+from psdb_base.values import MISSING, Document
+from psdb_query.context import CompileContext, Env
+from psdb_query.filters import compile_filter
+from psdb_query.projection import Projection, compile_projection
+from psdb_server.command import Command, RawReply, Reply, Request
+from psdb_server.cursors import Cursor
+from psdb_server.fields import Field
+from psdb_server.operations import Operation
+from psdb_server.replies import cursor_elements
+from shardsvr.collections import find_collection, member_of
+from shardsvr.planning import plan_query
+
+FIELDS: Final = (
+    Field("filter", "object"),
+    Field("projection", "object"),
+    Field("sort", "object"),
+    Field("hint", "string|object"),
+    Field("skip", "count"),
+    Field("limit", "count"),
+    Field("batchSize", "count"),
+    Field("singleBatch", "safe bool"),
+    Field("max", "object"),
+    Field("min", "object"),
+    Field("returnKey", "safe bool"),
+    Field("showRecordId", "safe bool"),
+    Field("tailable", "safe bool"),
+    Field("oplogReplay", "safe bool"),
+    Field("noCursorTimeout", "safe bool"),
+    Field("awaitData", "safe bool"),
+    Field("allowPartialResults", "safe bool"),
+    Field("collation", "object"),
+    Field("allowDiskUse", "safe bool"),
+    Field("let", "object"),
+)
+_REFUSED: Final = ("returnKey", "tailable", "awaitData")
+_NOT_POINTS: Final = (dict, list, type(None))
+
+
+class FindSource:
+    """A cursor's source over a plan's execution."""
+
+    def __init__(
+        self, execution: Any, projection: Projection | None, env: Env, *, show_record_id: bool
+    ) -> None:
+        self._execution = execution
+        self._projection = projection
+        self._env = env
+        self._show_record_id = show_record_id
+        self.exhausted = False
+
+    async def fetch(self, op: Operation, count: int) -> list[bytes]:
+        """Return up to `count` documents."""
+        execution = self._execution
+        wanted = count or YIELD_DOCUMENTS
+        result: list[bytes] = []
+        while len(result) < wanted:
+            records = execution.next_batch(min(wanted - len(result), YIELD_DOCUMENTS))
+            if self._projection is None and not self._show_record_id:
+                result.extend([record.raw for record in records])
+            else:
+                result.extend([self._project(record) for record in records])
+            if execution.done:
+                self.exhausted = True
+                break
+            await op.checkpoint(YIELD_DOCUMENTS)
+        return result
+
+    def _project(self, record: Any) -> bytes:
+        document = record.document()
+        if self._projection is not None:
+            document = self._projection.apply(document, self._env)
+        if self._show_record_id:
+            from bson.int64 import Int64
+
+            document = {**document, "$recordId": Int64(record.rid)}
+        return bson_codec.encode(document)
+
+    async def close(self) -> None:
+        """Give up the execution."""
+        self.exhausted = True
+
+
+def check_options(args: Document) -> None:
+    """Refuse options that are wrong or not supported."""
+    for name in _REFUSED:
+        if args.get(name):
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"The find option '{name}' is not supported by PSDB yet"
+            )
+    for name in ("min", "max"):
+        if args.get(name) and not args.get("hint"):
+            raise MongoError(
+                51173, "When using min()/max() a hint of which index to use must be provided"
+            )
+
+
+async def find(request: Request) -> Reply:
+    """Run a query."""
+    args = request.args
+    collection = find_collection(request)
+    request.node.operations.count("query")
+    if collection is not None and collection.is_view:
+        from shardsvr.commands.aggregate import find_on_view
+
+        return await find_on_view(request, collection)
+    point = _point(collection, args)
+    if point is not None:
+        return RawReply(cursor_elements(0, request.op.ns, point, b"firstBatch"))
+    check_options(args)
+    if collection is None:
+        _compile_only(request)
+        return RawReply(cursor_elements(0, request.op.ns, [], b"firstBatch"))
+    source = open_find(request, collection)
+    return await first_batch(request, source)
+
+
+def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
+    """Answer `{_id: value}` by one look-up; None when the query is more than that."""
+    spec = args.get("filter")
+    if collection is None or not spec or len(spec) != 1:
+        return None
+    value = spec.get("_id", MISSING)
+    if value is MISSING or type(value) in _NOT_POINTS or type(value).__name__ in _REGEXES:
+        return None
+    for name in args:
+        if name not in _POINT_ARGS:
+            return None
+    if args.get("skip") or "collation" in collection.options:
+        return None
+    record = collection.by_id(order.key(value))
+    return [] if record is None else [record.raw]
+
+
+_REGEXES: Final = frozenset({"Regex", "RawRegex"})
+_POINT_ARGS: Final = frozenset({"find", "filter", "limit", "batchSize", "singleBatch", "skip"})
+
+
+def compile_find(request: Request, collection: Collection | None) -> tuple[Any, ...]:
+    """Compile a find's parts: context, environment, filter, sorter, projection."""
+    args = request.args
+    member = member_of(request)
+    let = args.get("let")
+    collation = args.get("collation")
+    if collation is None and collection is not None:
+        collation = collection.options.get("collation")
+    context: CompileContext = member.context(collation, let)
+    env = member.env(let)
+    chosen = compile_filter(args.get("filter", {}), context)
+    sorter = None
+    if args.get("sort"):
+        from psdb_query.sorting import compile_sort
+
+        sorter = compile_sort(args["sort"], context)
+    projection = None
+    if args.get("projection"):
+        projection = compile_projection(args["projection"], context, chosen)
+    return context, env, chosen, sorter, projection
+
+
+def _compile_only(request: Request) -> None:
+    compile_find(request, None)
+
+
+def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection | None, Env]:
+    """Plan a find."""
+    args = request.args
+    context, env, chosen, sorter, projection = compile_find(request, collection)
+    plan = plan_query(
+        collection, chosen, env, sort=sorter, projection=projection, hint=args.get("hint"),
+        skip=args.get("skip", 0), limit=args.get("limit") or None, collation=context.collation,
+        min_=args.get("min"), max_=args.get("max"),
+    )
+    return plan, projection, env
+
+
+def open_find(request: Request, collection: Collection) -> FindSource:
+    """Plan a find and open its source."""
+    plan, projection, env = make_plan(request, collection)
+    return FindSource(
+        plan.open(), projection, env,
+        show_record_id=request.args.get("showRecordId", False),
+    )
+
+
+async def first_batch(request: Request, source: Any) -> RawReply:
+    """Fetch the first batch; register a cursor when more is left."""
+    args = request.args
+    size = args.get("batchSize", FIRST_BATCH_COUNT)
+    limit = args.get("limit") or 0
+    cursor = Cursor(0, request.op.ns, source, request.generic.lsid)
+    batch: list[bytes] = []
+    if size:
+        wanted = min(size, limit) if limit else size
+        batch = await cursor.batch(request.op, wanted)
+    ended = args.get("singleBatch", False) or (size and cursor.exhausted)
+    if ended or (limit and len(batch) >= limit):
+        await source.close()
+        return RawReply(cursor_elements(0, request.op.ns, batch, b"firstBatch"))
+    opened = request.node.cursors.register(request.op.ns, source, request.generic.lsid)
+    opened.pending = cursor.pending
+    opened.returned = cursor.returned
+    opened.no_timeout = args.get("noCursorTimeout", False)
+    opened.command = request.body
+    return RawReply(cursor_elements(opened.id, request.op.ns, batch, b"firstBatch"))
+
+
+COMMANDS = (
+    Command(
+        "find", find, FIELDS, read_concern=True, api_v1=True, secondary_ok=False,
+        help="Find documents.",
+    ),
+)

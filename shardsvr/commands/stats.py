@@ -1,0 +1,122 @@
+"""Sizes: `collStats`, `dbStats`, `dataSize`, and the storage part of `$collStats`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bson.int64 import Int64
+from psdb_store.collection import Collection
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field
+from psdb_server.namespaces import split_namespace
+from shardsvr.collections import find_collection, member_of, name_of, not_on_view
+
+
+def _scaled(value: int, scale: int) -> Any:
+    scaled = value // scale
+    return scaled if -(2**31) <= scaled < 2**31 else Int64(scaled)
+
+
+def storage_stats(collection: Collection | None, scale: int) -> Document:
+    """Return the `storageStats` of a collection; zeros for one that does not exist."""
+    if collection is None:
+        return {
+            "size": 0, "count": 0, "numOrphanDocs": 0, "storageSize": 0, "totalIndexSize": 0,
+            "totalSize": 0, "nindexes": 0, "indexSizes": {}, "scaleFactor": scale,
+        }
+    if collection.is_view:
+        raise not_on_view(collection)
+    sizes = {name: index.size_bytes for name, index in collection.indexes.items()}
+    total = sum(sizes.values())
+    stats: Document = {
+        "size": _scaled(collection.data_size_bytes, scale),
+        "count": collection.count,
+        "numOrphanDocs": 0,
+    }
+    if collection.count:
+        stats["avgObjSize"] = collection.data_size_bytes // collection.count
+    return stats | {
+        "storageSize": _scaled(collection.storage_size_bytes, scale),
+        "freeStorageSize": 0,
+        "capped": collection.is_capped,
+        "nindexes": len(collection.indexes),
+        "indexBuilds": [],
+        "totalIndexSize": _scaled(total, scale),
+        "totalSize": _scaled(collection.storage_size_bytes + total, scale),
+        "indexSizes": {name: _scaled(size, scale) for name, size in sizes.items()},
+        "scaleFactor": scale,
+    }
+
+
+def _scale(request: Request) -> int:
+    scale: int = request.args.get("scale", 1)
+    if scale < 1:
+        raise MongoError(
+            51024, f"BSON field 'scale' value must be >= 1, actual value '{scale}'"
+        )
+    return scale
+
+
+async def coll_stats(request: Request) -> Reply:
+    """Return a collection's sizes."""
+    name_of(request)
+    return {"ns": request.op.ns, **storage_stats(find_collection(request), _scale(request))}
+
+
+async def db_stats(request: Request) -> Reply:
+    """Return a database's sizes."""
+    scale = _scale(request)
+    found = member_of(request).engine.collections(request.db)
+    stored = [collection for collection in found if not collection.is_view]
+    count = sum(collection.count for collection in stored)
+    data = sum(collection.data_size_bytes for collection in stored)
+    storage = sum(collection.storage_size_bytes for collection in stored)
+    indexes = [index for collection in stored for index in collection.indexes.values()]
+    index_size = sum(index.size_bytes for index in indexes)
+    return {
+        "db": request.db,
+        "collections": Int64(len(stored)),
+        "views": Int64(len(found) - len(stored)),
+        "objects": Int64(count),
+        "avgObjSize": data / count if count else 0.0,
+        "dataSize": data / scale,
+        "storageSize": storage / scale,
+        "indexes": Int64(len(indexes)),
+        "indexSize": index_size / scale,
+        "totalSize": (storage + index_size) / scale,
+        "scaleFactor": Int64(scale),
+    }
+
+
+async def data_size(request: Request) -> Reply:
+    """Return the size of a collection's documents."""
+    for name in ("keyPattern", "min", "max"):
+        if name in request.args:
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"dataSize with {name} is not supported by PSDB yet"
+            )
+    db, name = split_namespace(str(request.target))
+    collection = member_of(request).engine.collection(db, name)
+    size = collection.data_size_bytes if collection is not None else 0
+    count = collection.count if collection is not None else 0
+    return {"size": Int64(size), "numObjects": Int64(count), "millis": Int64(0), "estimate": False}
+
+
+COMMANDS = (
+    Command("collStats", coll_stats, (Field("scale", "int"),), help="Sizes of a collection."),
+    Command(
+        "dataSize", data_size,
+        (
+            Field("keyPattern", "object"), Field("min", "object"), Field("max", "object"),
+            Field("estimate", "safe bool"),
+        ),
+        target="string", help="Size of a collection's documents.",
+    ),
+    Command(
+        "dbStats", db_stats, (Field("scale", "int"), Field("freeStorage", "int")),
+        help="Sizes of a database.",
+    ),
+)

@@ -1,0 +1,43 @@
+"""The commands a member answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psdb_server.command import CommandTable, make_table
+from psdb_server.common.table import COMMON, NOT_YET
+from shardsvr.commands import (
+    aggregate,
+    bulk_write,
+    catalogue,
+    count_distinct,
+    cursor_commands,
+    delete,
+    explain,
+    find,
+    find_and_modify,
+    identity,
+    indexes,
+    insert,
+    stats,
+    update,
+)
+
+MEMBER_COMMANDS: Final[CommandTable] = make_table(
+    NOT_YET,
+    COMMON,
+    aggregate.COMMANDS,
+    bulk_write.COMMANDS,
+    catalogue.COMMANDS,
+    count_distinct.COMMANDS,
+    cursor_commands.COMMANDS,
+    delete.COMMANDS,
+    explain.COMMANDS,
+    find.COMMANDS,
+    find_and_modify.COMMANDS,
+    identity.COMMANDS,
+    indexes.COMMANDS,
+    insert.COMMANDS,
+    stats.COMMANDS,
+    update.COMMANDS,
+)

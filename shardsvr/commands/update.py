@@ -1,0 +1,112 @@
+"""`update`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import MISSING, Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field, FieldSet
+from psdb_server.replies import write_error
+from shardsvr import writes
+from shardsvr.collections import member_of, name_of
+from shardsvr.commands.insert import check_batch_size
+from shardsvr.retryable import Retry
+from shardsvr.writes import UpdateResult
+
+STATEMENT: Final = FieldSet(
+    "update.updates",
+    (
+        Field("q", "object", required=True),
+        Field("u", "any", required=True),
+        Field("c", "object"),
+        Field("multi", "safe bool"),
+        Field("upsert", "safe bool"),
+        Field("upsertSupplied", "safe bool"),
+        Field("collation", "object"),
+        Field("arrayFilters", "objects"),
+        Field("hint", "string|object"),
+        Field("sort", "object"),
+    ),
+)
+
+
+async def update(request: Request) -> Reply:
+    """Run update statements in order."""
+    name = name_of(request)
+    statements = [STATEMENT.parse(item) for item in request.args["updates"]]
+    check_batch_size(len(statements))
+    retry = Retry(request)
+    if retry.active and any(item.get("multi") for item in statements):
+        raise MongoError(
+            Code.INVALID_OPTIONS, "Cannot use (or request) retryable writes with multi=true"
+        )
+    ordered = request.args.get("ordered", True)
+    matched = modified = 0
+    upserted: list[Document] = []
+    errors: list[Document] = []
+    for index, statement in enumerate(statements):
+        request.node.operations.count("update")
+        try:
+            result = await run_statement(request, name, statement, retry, index)
+        except MongoError as error:
+            errors.append(write_error(index, error))
+            if ordered:
+                break
+            continue
+        matched += result.matched
+        modified += result.modified
+        if result.upserted_id is not MISSING:
+            upserted.append({"index": index, "_id": result.upserted_id})
+    reply: Document = {"n": matched + len(upserted), "nModified": modified}
+    if upserted:
+        reply["upserted"] = upserted
+    if errors:
+        reply["writeErrors"] = errors
+    return reply
+
+
+async def run_statement(
+    request: Request, name: str, statement: Document, retry: Retry, index: int
+) -> UpdateResult:
+    """Run one checked statement, or return what it did the first time."""
+    earlier = retry.result(index)
+    if earlier is not None:
+        return writes.update_from_record(earlier)
+    let = request.args.get("let")
+    multi = statement.get("multi", False)
+    if multi and statement.get("sort"):
+        raise MongoError(Code.FAILED_TO_PARSE, "Cannot specify sort with multi=true")
+    selection = writes.compile_selection(
+        member_of(request), statement["q"], collation=statement.get("collation"),
+        hint=statement.get("hint"), sort=statement.get("sort"), let=let,
+        variables=tuple(statement.get("c", ())),
+    )
+    selection.env.update(statement.get("c", {}))
+    compiled = writes.compile_update_statement(statement, selection.context)
+    if multi and compiled.kind == "replacement":
+        raise MongoError(
+            Code.FAILED_TO_PARSE, "multi update is not supported for replacement-style update"
+        )
+    return await writes.update_statement(
+        request, name, selection, compiled, multi=multi,
+        upsert=statement.get("upsert", False), retry=retry, index=index,
+        validate=not request.args.get("bypassDocumentValidation", False),
+    )
+
+
+COMMANDS = (
+    Command(
+        "update", update,
+        (
+            Field("updates", "objects", required=True),
+            Field("ordered", "bool"),
+            Field("bypassDocumentValidation", "safe bool"),
+            Field("bypassEmptyTsReplacement", "safe bool"),
+            Field("let", "object"),
+        ),
+        writes=True, write_concern=True, api_v1=True, retryable=True,
+        help="Update documents.",
+    ),
+)

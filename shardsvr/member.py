@@ -1,0 +1,174 @@
+"""The replica-set member: a node with a storage engine.
+
+Every command that writes answers only when the log's end, as it stood when the command was
+executed, is committed: success, no-op, error and the answer to a retry alike, so that no
+answer rests on what may be undone (DESIGN "Executing").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from bson.datetime_ms import DatetimeMS
+from bson.timestamp import Timestamp
+from psdb_store.engine import Engine
+
+from psdb_base import order
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_query.context import CompileContext, Env, make_env
+from psdb_server.command import CommandTable, Request
+from psdb_server.fields import is_number
+from psdb_server.node import Node
+from psdb_server.operations import Operation
+from shardsvr.validation import Validators
+
+T = TypeVar("T")
+_COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
+
+
+class Member(Node):
+    """A member that serves reads and writes from its own engine.
+
+    Attributes:
+        engine: The storage engine of this member's dbpath.
+        validators: Compiled validators of collections.
+        shard_name: The shard this member belongs to, None outside a cluster.
+
+    """
+
+    role = "mongod"
+
+    def __init__(
+        self, world: World, table: CommandTable, options: Document, dbpath: str
+    ) -> None:
+        super().__init__(world, table, options)
+        self.dbpath = dbpath
+        self.validators = Validators()
+        self.shard_name: str | None = None
+        self._changes: list[asyncio.Task[Any]] = []
+        self.engine: Engine
+
+    async def start(self) -> None:
+        """Open the engine (recovering from its files) and begin background work."""
+        self.engine = await Engine.open(self.world, self.dbpath, clock=self.clock)
+        self.shard_name = self._stored_name()
+        await super().start()
+
+    def _stored_name(self) -> str | None:
+        collection = self.engine.collection("admin", "system.version")
+        record = collection.by_id(order.key("shardIdentity")) if collection is not None else None
+        return None if record is None else record.document()["shardName"]
+
+    async def stop(self) -> None:
+        """Stop serving, write a checkpoint, release the dbpath."""
+        await super().stop()
+        await self.engine.close()
+
+    async def execute(self, request: Request) -> Any:
+        """Run a command; hold its answer until what it rests on is committed."""
+        command = request.command
+        concern = request.generic.read_concern
+        if concern:
+            await self._wait_for_read_time(request)
+        if not command.writes:
+            reply = await super().execute(request)
+            if concern and concern.get("level") in _COMMITTED_LEVELS:
+                await self.engine.committed(self.engine.log_end)
+            return reply
+        try:
+            reply = await super().execute(request)
+        except MongoError:
+            await self.engine.committed(self.engine.log_end)
+            raise
+        await self.engine.committed(self.engine.log_end)
+        if request.generic.write_concern and isinstance(reply, dict):
+            failure = write_concern_failure(request.generic.write_concern)
+            if failure is not None:
+                reply["writeConcernError"] = failure
+        return reply
+
+    async def _wait_for_read_time(self, request: Request) -> None:
+        """Honour `afterClusterTime`: one member has applied every time it has given out."""
+        after = request.generic.read_concern.get("afterClusterTime")
+        if after is None:
+            return
+        if after == Timestamp(0, 0):
+            raise MongoError(
+                Code.INVALID_OPTIONS, "afterClusterTime cannot be a null timestamp"
+            )
+        if after > self.clock.now:
+            raise MongoError(
+                Code.INVALID_OPTIONS,
+                "readConcern afterClusterTime value must not be greater than the current "
+                "clusterTime",
+            )
+
+    async def catalogue(self, change: Coroutine[Any, Any, T]) -> T:
+        """Carry a catalogue change through, also when the client that asked for it goes away."""
+        task = asyncio.get_running_loop().create_task(change)
+        self._changes.append(task)
+        task.add_done_callback(self._changes.remove)
+        return await asyncio.shield(task)
+
+    def operation_time(self) -> Timestamp:
+        """Cluster time of the newest entry in the log."""
+        return self.engine.last_timestamp
+
+    def describe_role(self, primary: str) -> Document:
+        """Fields of `hello`: a member without a replica-set name is a standalone."""
+        return {primary: True}
+
+    def context(self, collation: Document | None = None, let: Document | None = None
+                ) -> CompileContext:
+        """Make the compile context of one command."""
+        from psdb_query.collation import Collation
+
+        return CompileContext(
+            collation=Collation.parse(collation) if collation else None,
+            variables=frozenset(let or ()),
+            random=self.world.random.random,
+        )
+
+    def env(self, let: Document | None = None) -> Env:
+        """Make the environment of one execution; `let` holds expressions over constants."""
+        now = DatetimeMS(self.world.clock.now_ms())
+        env = make_env(now, self.clock.now)
+        if let:
+            from psdb_query.expressions.core import compile_expression
+
+            context = self.context()
+            values = {
+                name: compile_expression(spec, context).evaluate({}, env)
+                for name, spec in let.items()
+            }
+            env.update(values)
+        return env
+
+    def internal_operation(self, name: str, db: str) -> Operation:
+        """Begin an operation of the server's own (TTL, index builds)."""
+        return self.operations.begin(None, name, db)
+
+
+def write_concern_failure(concern: Document) -> Document | None:
+    """Tell why a write concern cannot be met on one member, None when it can."""
+    w = concern.get("w", 1)
+    shown = {"writeConcern": {"w": w, "wtimeout": int(concern.get("wtimeout", 0))}}
+    if is_number(w) and int(w) > 1:
+        return {
+            "code": int(Code.UNSATISFIABLE_WRITE_CONCERN),
+            "codeName": "UnsatisfiableWriteConcern",
+            "errmsg": "Not enough data-bearing nodes",
+            "errInfo": shown,
+        }
+    if type(w) is str and w != "majority":
+        return {
+            "code": int(Code.UNKNOWN_REPL_WRITE_CONCERN),
+            "codeName": "UnknownReplWriteConcern",
+            "errmsg": f"No write concern mode named '{w}' found in replica set configuration",
+            "errInfo": shown,
+        }
+    return None

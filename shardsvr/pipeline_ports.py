@@ -1,0 +1,277 @@
+"""A running pipeline's view of its member: other collections, writes, spill, yields."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bson.int64 import Int64
+from bson.objectid import ObjectId
+from psdb_store.collection import Collection
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_base.values import Document
+from psdb_query.context import Env
+from psdb_query.filters import compile_filter
+from psdb_query.stages.model import Run
+from psdb_query.stages.pipeline import Pipeline, compile_pipeline
+from psdb_query.stages.ports import Batch
+from psdb_server.operations import Operation
+from shardsvr.collections import resolve_view
+from shardsvr.commands.stats import storage_stats
+from shardsvr.member import Member
+from shardsvr.planning import plan_query
+
+
+class Ports:
+    """The ports of one pipeline.
+
+    Attributes:
+        op: The operation that runs it now; a cursor sets it anew for each getMore.
+
+    """
+
+    def __init__(self, member: Member, op: Operation, db: str, collection: str | None) -> None:
+        self.member = member
+        self.op = op
+        self.db = db
+        self.collection = collection
+
+    async def checkpoint(self, documents: int) -> None:
+        """Count work; see `Operation.checkpoint`."""
+        await self.op.checkpoint(documents)
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        return self.member.world.random.random()
+
+    def new_object_id(self) -> ObjectId:
+        """Make an ObjectId."""
+        return self.member.world.random.object_id()
+
+    def spill(self) -> Any:
+        """Open temporary storage below the dbpath."""
+        from shardsvr.spill import SpillFile
+
+        return SpillFile(self.member)
+
+    def foreign(self, database: str, collection: str) -> Foreign:
+        """Open another collection or view."""
+        return Foreign(self, database, collection)
+
+    async def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:
+        """Produce the documents of a stage that reads the server."""
+        rows = _SOURCES[name](self, spec) if name in _SOURCES else None
+        if rows is None:
+            raise MongoError(
+                Code.NOT_IMPLEMENTED, f"The stage {name} is not supported by PSDB yet"
+            )
+        if rows:
+            yield rows
+
+    async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
+        """Replace a collection; see `shardsvr.pipeline_writes`."""
+        from shardsvr import pipeline_writes
+
+        await pipeline_writes.out(self, target, batches)
+
+    async def merge(self, target: Any, batch: Batch, env: Env) -> None:
+        """Write a batch into a collection; see `shardsvr.pipeline_writes`."""
+        from shardsvr import pipeline_writes
+
+        await pipeline_writes.merge(self, target, batch, env)
+
+
+class Foreign:
+    """Another collection or view, as `$lookup` reads it."""
+
+    def __init__(self, ports: Ports, db: str, name: str) -> None:
+        self._ports = ports
+        self._db = db
+        self._name = name
+
+    def run(self, pipeline: Pipeline, env: Env) -> AsyncIterator[Batch]:
+        """Run a compiled pipeline over it."""
+        ports = self._ports
+        collection = ports.member.engine.collection(self._db, self._name)
+        if collection is not None and collection.is_view:
+            name, prefix, _collation = resolve_view(ports.member, self._db, collection)
+            collection = ports.member.engine.collection(self._db, name)
+            pipeline = compile_pipeline(
+                [*prefix, *pipeline.spec], pipeline.context.expressions, database=self._db,
+                collection=name, place=pipeline.context.place, depth=pipeline.context.depth,
+            )
+        return run_over(ports, collection, pipeline, env)
+
+    async def lookup(self, path: str, values: list[Any]) -> Batch | None:
+        """Fetch by an index of which `path` is the first field; None without one."""
+        member = self._ports.member
+        collection = member.engine.collection(self._db, self._name)
+        if collection is None or collection.is_view or "collation" in collection.options:
+            return None
+        if not any(_serves(index, path) for index in collection.indexes.values()):
+            return None
+        chosen = compile_filter({path: {"$in": values}}, member.context())
+        execution = plan_query(collection, chosen, member.env()).open()
+        found: Batch = []
+        while not execution.done:
+            found += [record.document() for record in execution.next_batch(YIELD_DOCUMENTS)]
+            await self._ports.checkpoint(YIELD_DOCUMENTS)
+        return found
+
+
+def _serves(index: Any, path: str) -> bool:
+    first = next(iter(index.key_pattern.items()))
+    return (
+        first[0] == path and first[1] in (1, -1) and not index.hidden and not index.sparse
+        and index.partial is None and "collation" not in index.spec
+    )
+
+
+async def scan(ports: Ports, execution: Any) -> AsyncIterator[Batch]:
+    """Give the documents of an execution as batches."""
+    while True:
+        records = execution.next_batch(YIELD_DOCUMENTS)
+        if records:
+            yield [record.document() for record in records]
+        if execution.done:
+            return
+        await ports.checkpoint(YIELD_DOCUMENTS)
+
+
+async def nothing() -> AsyncIterator[Batch]:
+    """Give no batches."""
+    for batch in ():
+        yield batch
+
+
+def run_over(
+    ports: Ports, collection: Collection | None, pipeline: Pipeline, env: Env, *,
+    hint: Any = None, allow_disk_use: bool = True,
+) -> AsyncIterator[Batch]:
+    """Run a pipeline over a collection, its leading match and sort done by the planner."""
+    run = Run(
+        ports, env, allow_disk_use=allow_disk_use,
+        memory_bytes=ports.member.parameters["internalQueryMaxBlockingSortMemoryUsageBytes"],
+    )
+    if pipeline.source_stage is not None or collection is None:
+        return pipeline.run(nothing(), run)
+    plan, skip_stages = plan_source(ports.member, collection, pipeline, env, hint)
+    return pipeline.run(scan(ports, plan.open()), run, skip_stages=skip_stages)
+
+
+def plan_source(
+    member: Member, collection: Collection, pipeline: Pipeline, env: Env, hint: Any
+) -> tuple[Any, int]:
+    """Plan the leading `$match` (and `$sort`, where an index gives the order).
+
+    Returns:
+        The plan and how many stages it has done.
+
+    """
+    leading = pipeline.leading()
+    context = pipeline.context.expressions
+    chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
+    plan = plan_query(
+        collection, chosen, env, hint=hint, collation=context.collation,
+        sort=leading.sort.sorter if leading.sort is not None else None,
+        limit=leading.limit if leading.sort is not None else None,
+    )
+    if leading.sort is None:
+        return plan, leading.after_match
+    if getattr(plan, "sorted_by_index", False):
+        return plan, leading.after_match if leading.limit else leading.after_sort
+    plain = plan_query(collection, chosen, env, hint=hint, collation=context.collation)
+    return plain, leading.after_match
+
+
+def _coll_stats(ports: Ports, spec: Any) -> Batch:
+    member = ports.member
+    assert ports.collection is not None
+    collection = member.engine.collection(ports.db, ports.collection)
+    if collection is None:
+        raise MongoError(
+            Code.NAMESPACE_NOT_FOUND,
+            f"Collection [{ports.db}.{ports.collection}] not found.",
+        )
+    from bson.datetime_ms import DatetimeMS
+
+    row: Document = {
+        "ns": collection.ns,
+        "host": member.host,
+        "localTime": DatetimeMS(member.world.clock.now_ms()),
+    }
+    if member.shard_name is not None:
+        row = {"ns": row["ns"], "shard": member.shard_name, **row}
+    if "storageStats" in spec:
+        scale = int(spec["storageStats"].get("scale", 1))
+        row["storageStats"] = storage_stats(collection, scale)
+    if "count" in spec:
+        row["count"] = collection.count
+    if "latencyStats" in spec or "queryExecStats" in spec:
+        raise MongoError(
+            Code.NOT_IMPLEMENTED,
+            "$collStats with latencyStats or queryExecStats is not supported by PSDB yet",
+        )
+    return [row]
+
+
+def _index_stats(ports: Ports, _spec: Any) -> Batch:
+    assert ports.collection is not None
+    collection = ports.member.engine.collection(ports.db, ports.collection)
+    if collection is None or collection.is_view:
+        return []
+    from bson.datetime_ms import DatetimeMS
+
+    return [
+        {
+            "name": index.name,
+            "key": index.key_pattern,
+            "host": ports.member.host,
+            "accesses": {"ops": Int64(index.accesses), "since": DatetimeMS(index.since_ms)},
+            **({"shard": ports.member.shard_name} if ports.member.shard_name else {}),
+            "spec": index.spec,
+        }
+        for index in collection.indexes.values()
+    ]
+
+
+def _current_op(ports: Ports, _spec: Any) -> Batch:
+    return ports.member.operations.describe(ports.member.host)
+
+
+def _local_sessions(ports: Ports, _spec: Any) -> Batch:
+    from bson.binary import Binary
+    from bson.datetime_ms import DatetimeMS
+
+    member = ports.member
+    now, now_ms = member.world.clock.monotonic(), member.world.clock.now_ms()
+    return [
+        {
+            "_id": {"id": Binary(lsid, 4), "uid": Binary(b"\0" * 32, 0)},
+            "lastUse": DatetimeMS(int(now_ms - (now - used) * 1000)),
+        }
+        for lsid, used in member.sessions.last_use.items()
+    ]
+
+
+_SOURCES = {
+    "$collStats": _coll_stats,
+    "$currentOp": _current_op,
+    "$indexStats": _index_stats,
+    "$listLocalSessions": _local_sessions,
+    "$listSessions": _local_sessions,
+}
+
+
+def encode_batches(batches: AsyncIterator[Batch]) -> AsyncIterator[list[bytes]]:
+    """Encode a pipeline's batches for a cursor."""
+    return _encoded(batches)
+
+
+async def _encoded(batches: AsyncIterator[Batch]) -> AsyncIterator[list[bytes]]:
+    encode = bson_codec.encode
+    async for batch in batches:
+        yield [encode(document) for document in batch]

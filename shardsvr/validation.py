@@ -1,0 +1,68 @@
+"""Document validation: the `validator` option of a collection (manual: "Schema Validation")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psdb_store.collection import Collection
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_query.context import CompileContext, Env
+from psdb_query.filters import Filter, compile_filter
+
+
+class Validators:
+    """Compiled validators, kept while a collection's options stay the same."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[bytes, tuple[Document, Filter]] = {}
+
+    def filter_of(self, collection: Collection) -> Filter | None:
+        """Return the collection's compiled validator, None without one."""
+        spec = collection.options.get("validator")
+        if not spec:
+            return None
+        key = bytes(collection.uuid)
+        known = self._compiled.get(key)
+        if known is None or known[0] is not spec:
+            known = (spec, compile_filter(spec, CompileContext()))
+            self._compiled[key] = known
+        return known[1]
+
+    def check(
+        self, collection: Collection, document: Document, env: Env, old: Document | None = None
+    ) -> None:
+        """Raise 121 when a document to be written fails the validator.
+
+        Args:
+            collection: Where it is written.
+            document: The document as it would be stored.
+            env: Runtime variables.
+            old: The document before an update; at level `moderate` one that failed already may
+                go on failing.
+
+        """
+        validator = self.filter_of(collection)
+        if validator is None or validator.matches(document, env):
+            return
+        options = collection.options
+        level = options.get("validationLevel", "strict")
+        if level == "off" or options.get("validationAction", "error") == "warn":
+            return
+        if level == "moderate" and old is not None and not validator.matches(old, env):
+            return
+        raise MongoError(
+            Code.DOCUMENT_VALIDATION_FAILURE,
+            "Document failed validation",
+            extra={"errInfo": _details(validator, options["validator"], document)},
+        )
+
+
+def _details(validator: Filter, spec: Document, document: Document) -> Document:
+    """Explain a failure in the shape of MongoDB's `errInfo`."""
+    explain: Any = getattr(validator, "explain_failure", None)
+    if explain is not None:
+        result: Document = explain(document)
+        return result
+    return {"failingDocumentId": document.get("_id"), "details": {"operatorName": next(iter(spec))}}
