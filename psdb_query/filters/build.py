@@ -37,16 +37,7 @@ def looks_at_elements(node: Any) -> bool:
     return type(node) not in _WHOLE_ARRAY
 
 
-_WHOLE_ARRAY: Final = frozenset(
-    {
-        tree.ElemMatchObject,
-        tree.ElemMatchValue,
-        tree.GeoIntersects,
-        tree.GeoWithin,
-        tree.Near,
-        tree.Size,
-    }
-)
+_WHOLE_ARRAY: Final = frozenset({tree.ElemMatchObject, tree.ElemMatchValue, tree.Size})
 
 
 # Tests of values.
