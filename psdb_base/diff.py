@@ -20,21 +20,25 @@ from itertools import islice
 from typing import Any
 
 from psdb_base import bson_codec, order
+from psdb_base.errors import MongoError
 from psdb_base.values import Document
 
 
 def diff(old: Document, new: Document) -> Document | None:
     """Return what turns `old` into exactly `new`, field order and types included.
 
-    None when the order of the fields kept has changed, or the diff would take more than half of
-    the bytes of `new`: the whole document is the better record then.
+    None when the order of the fields kept has changed, the diff would nest too deep, or it would
+    take more than half of the bytes of `new`: the whole document is the better record then.
     """
     delta = _diff_objects(old, new)
     if delta is None:
         return None
-    if 2 * len(bson_codec.encode(delta)) > len(bson_codec.encode(new)):
+    try:
+        size = len(bson_codec.encode(delta))
+    except MongoError:
+        # Every level of a document takes two of its diff, which may be too deep to be encoded.
         return None
-    return delta
+    return delta if 2 * size <= len(bson_codec.encode(new)) else None
 
 
 def apply(old: Document, delta: Document) -> Document:
