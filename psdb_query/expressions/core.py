@@ -193,7 +193,10 @@ def check_field_name(name: str) -> None:
     if "\0" in name:
         raise MongoError(16411, "FieldPath field names may not contain '\0'.")
     if "." in name:
-        raise MongoError(16412, "FieldPath field names may not contain '.'.")
+        raise MongoError(
+            16412,
+            "FieldPath field names may not contain '.'. Consider using $getField or $setField.",
+        )
 
 
 def split_path(path: str) -> tuple[str, ...]:
