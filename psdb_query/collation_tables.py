@@ -25,12 +25,12 @@ EXPANSIONS: Final[dict[str, tuple[str, int]]] = {
 """Letters that do not decompose: the base letters, and a mark that tells them apart."""
 
 LANGUAGES: Final = frozenset(
-    (
+    (  # noqa: SIM905 -- a hundred names on six lines
         "af am ar as az be bg bn bo bs ca chr cs cy da de dsb dz ee el en eo es et fa fi fil fo "
         "fr ga gl gu ha haw he hi hr hsb hu hy id ig is it ja ka kk kl km kn ko kok ky lb lkt ln "
         "lo lt lv mk ml mn mr ms mt my nb ne nl nn om or pa pl ps pt ro ru sa se si sk sl smn sq "
         "sr sv sw ta te th to tr ug uk ur vi wae yi yo zh zu"
-    ).split()  # noqa: SIM905 -- a hundred names on six lines
+    ).split()
 )
 
 
