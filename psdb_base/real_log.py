@@ -50,13 +50,17 @@ def _cut_strings(attr: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _to_json(entry: dict[str, Any]) -> str:
     try:
-        return json.dumps(
+        line = json.dumps(
             entry, default=_jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False
         )
     except (TypeError, ValueError, RecursionError):
         # A key that is no string, a NaN, a cycle: the line must come out all the same.
         attr = {str(name): str(value) for name, value in entry["attr"].items()}
-        return json.dumps({**entry, "attr": attr}, ensure_ascii=False, separators=(",", ":"))
+        line = json.dumps({**entry, "attr": attr}, ensure_ascii=False, separators=(",", ":"))
+    if line.isascii():
+        return line
+    # Halves of surrogate pairs (from file names) have no UTF-8, but JSON has an escape for them.
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _detail(value: Any) -> str:

@@ -39,7 +39,7 @@ class Channel(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close; requests under way fail with HostUnreachable."""
+        """Close: further requests fail with HostUnreachable."""
         ...
 
 
@@ -69,6 +69,9 @@ async def run_command(
 class LocalChannel:
     """Requests handed straight to a server's handler in this process.
 
+    The handler runs in the task that makes the request: cancelling that cancels the command,
+    and an exception the handler lets escape is raised from `request`.
+
     Each request under way has a connection of its own, as behind a pool of sockets; they are
     used again. `next_id` numbers them.
     """
@@ -97,10 +100,10 @@ class LocalChannel:
         finally:
             if self._busy.pop(connection.id, None) is not None:
                 self._idle.append(connection)
-        if type(reply) is bytes:
-            return reply
         if message[_FLAGS_OFFSET] & MORE_TO_COME:
             return b""
+        if type(reply) is bytes:
+            return reply
         raise MongoError(Code.PROTOCOL_ERROR, "a single reply was expected")
 
     async def command(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -34,7 +34,6 @@ from psdb_wire.stepping import Stepper
 
 QUEUED_MESSAGES_MAX: Final = 16
 """With more messages waiting than this, a connection's socket is not read."""
-REFUSED_LINGER_SECONDS: Final = 1.0
 _COMPRESSED_LOW_BYTE: Final = OP_COMPRESSED & 0xFF
 _HTTP_ANSWER: Final = (
     b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\n"
@@ -101,12 +100,14 @@ class ServerConnection(Connection, asyncio.Protocol):
     def close(self) -> None:
         """Close once what was written is sent."""
         self._ending = True
+        self._write = _discard
         if not self.closed:
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once, what was written but not sent is lost."""
         self._ending = True
+        self._write = _discard
         if not self.closed:
             self._transport.abort()
 
@@ -193,16 +194,15 @@ class ServerConnection(Connection, asyncio.Protocol):
             return
         self._pumping = True
         queue = self._queue
-        while queue and self._answering is None and not self._write_paused:
+        while queue and self._answering is None and not self._write_paused and not self._ending:
             item = queue.popleft()
             if isinstance(item, MongoError):
                 self._refuse(item, self._reader.bad_header)
             else:
                 self._start(item)
-            if self._ending:
-                queue.clear()
         self._pumping = False
-        if self.closed or self._ending:
+        if self._ending:
+            queue.clear()
             return
         if len(queue) > QUEUED_MESSAGES_MAX:
             if not self._read_paused:
@@ -279,13 +279,17 @@ class ServerConnection(Connection, asyncio.Protocol):
         message = self._answering
         assert message is not None
         response_to = message.request_id
-        async for reply in stream:
-            request_id = self._server.next_request_id()
-            self._reply(message, replace_ids(reply, request_id, response_to))
-            response_to = request_id
-            if self._write_paused:
-                self._drained = asyncio.get_running_loop().create_future()
-                await self._drained
+        try:
+            async for reply in stream:
+                request_id = self._server.next_request_id()
+                self._reply(message, replace_ids(reply, request_id, response_to))
+                response_to = request_id
+                if self._write_paused:
+                    self._drained = asyncio.get_running_loop().create_future()
+                    await self._drained
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
 
     # -- when something is wrong --------------------------------------------------------------
 

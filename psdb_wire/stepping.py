@@ -82,6 +82,9 @@ class Gate:
 class Stepper:
     """One task that runs coroutines one after another, each given to `run`.
 
+    Cancelling `task` is for the coroutine it runs; the next one gets a task without a trace
+    of that. `cancel` is for good: what is given to `run` from then on is dropped.
+
     `done(result, error)` is called as each ends, with its result or what it raised; it may
     call `run` again.
     """
@@ -97,14 +100,19 @@ class Stepper:
         self._context = contextvars.copy_context()
         self._waiting: tuple[Coroutine[Any, Any, Any], Any] | None = None
         self._fresh: Coroutine[Any, Any, Any] | None = None
-        self._ending = False
+        self._ended = False
         self.task: asyncio.Task[None] = loop.create_task(self._serve(), context=self._context)
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine; the one before must have ended."""
         gate = self._gate
         if gate.wakeup is None:  # the task runs, or has yet to start, and looks here first
+            if self._ended:
+                coroutine.close()
+                return
             self._fresh = coroutine
+            if self.task.done():
+                self.task = self._loop.create_task(self._serve(), context=self._context)
             return
         try:
             _enter_task(self._loop, self.task)
@@ -131,14 +139,14 @@ class Stepper:
 
     def cancel(self) -> None:
         """Cancel what runs, and end."""
-        self._ending = True
+        self._ended = True
         if self._fresh is not None:
             self._fresh.close()
             self._fresh = None
         self.task.cancel()
 
     async def _serve(self) -> None:
-        while not self._ending:
+        while not self._ended:
             if self._fresh is None:
                 await self._at_gate()
             result: Any = None
@@ -154,19 +162,22 @@ class Stepper:
                     continue
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- as above
                 failure = error
+            while self.task.uncancel():
+                pass
             self._done(result, failure)
+            if self._fresh is None and isinstance(failure, asyncio.CancelledError):
+                return  # a loop that shuts down waits for its cancelled tasks to end
 
     async def _at_gate(self) -> None:
-        """Wait for work. A cancellation then is the work's that is handed over, or nobody's."""
+        """Wait for work; a cancellation meanwhile ends the task."""
         try:
             await self._gate
         except asyncio.CancelledError:
-            if self._waiting is None and self._ending:
+            if self._waiting is None:
                 raise
+            # It came during a first step, made outside: that coroutine's wait receives it.
             self.task.uncancel()
-            if self._waiting is not None:
-                # It came during the first step, made outside: the next wait receives it.
-                self.task.cancel()
+            self.task.cancel()
 
 
 @types.coroutine
