@@ -1,0 +1,316 @@
+"""Checkpoints: append what changed to the data files, then switch the manifest.
+
+1. Freeze, in one turn of the loop: the log's end, what is unsaved in each collection, sessions,
+   catalogue. From here on writes go into fresh sets of unsaved records.
+2. Append each collection's changes to its file, `fdatasync`; new files and folders are made
+   durable in their folder.
+3. Rewrite files with too much garbage, or whose collection was renamed, into new ones.
+4. Wait until the frozen end of the log is committed.
+5. Replace the manifest: write aside, `fdatasync`, rename, fsync of the folder.
+6. Only now remove what the old manifest named and the new one does not, and old log segments.
+
+Until 5 the old manifest and the bytes it names are untouched, so an interrupted checkpoint leaves
+the old state whole. Freezing costs nothing per record: an insert left its JSON in the set of
+unsaved records, an update the new version, both of which never change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bson.timestamp import Timestamp
+
+from psdb_base.extjson import document_line
+from psdb_store import compaction
+from psdb_store.catalogue import collection_fields
+from psdb_store.collection import Collection
+from psdb_store.datafile import THREAD, DataFile, gone_line, header_line, record_line
+from psdb_store.files import make_durable_dirs, replace_file
+from psdb_store.manifest import NAME, document_fragment, manifest_line, session_fields
+from psdb_store.names import folder_name
+from psdb_store.record import Record
+from psdb_store.segments import Position
+from psdb_store.sessions import SessionRecord
+
+if TYPE_CHECKING:
+    from psdb_store.engine import Engine
+
+Unsaved: TypeAlias = dict[int, Record | bytes | None]
+
+_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Frozen:
+    """One collection as it was when the checkpoint began."""
+
+    c: Collection
+    ns: str
+    uuid: bytes
+    folder: str
+    unsaved: Unsaved
+    saved_rid: int
+    fields: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Cut:
+    """The state a checkpoint saves."""
+
+    position: Position
+    time: Timestamp
+    collections: list[_Frozen]
+    sessions: dict[bytes, SessionRecord]
+    discarded: list[DataFile]
+
+
+class Checkpointer:
+    """Runs one checkpoint at a time for an engine.
+
+    Attributes:
+        position: Log position of the manifest on disk.
+        count: Checkpoints since the start.
+
+    """
+
+    def __init__(self, engine: Engine, position: Position, next_file: int) -> None:
+        self._engine = engine
+        self._disk = engine.world.disk
+        self._dbpath = engine.dbpath
+        self._options = engine.options
+        self.position = position
+        self.count = 0
+        self._next_file = next_file
+        self._lock = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Save the state at the log's end; return when the manifest is durable.
+
+        Raises MongoError when the disk failed, or the log's end will not be committed.
+        """
+        async with self._lock:
+            await self._engine.catalogue_settled()
+            if self._engine.journal.end == self.position:
+                return
+            cut = self._freeze()
+            try:
+                replaced = await self._save(cut)
+            except BaseException:
+                _give_back(cut, self._engine)
+                raise
+            self.position = cut.position
+            self.count += 1
+            await self._remove([file.path for file in cut.discarded] + replaced)
+            await self._engine.trim_log()
+            if self._options.freeze_gc:
+                gc.freeze()
+
+    def _freeze(self) -> _Cut:
+        engine = self._engine
+        frozen: list[_Frozen] = []
+        for c in engine.catalogue.all():
+            unsaved, c.dirty = c.dirty, {}
+            saved_rid, c.saved_rid = c.saved_rid, c.next_rid - 1
+            folder = f"data/{folder_name(c.db)}/{folder_name(c.name)}"
+            fields = collection_fields(c, document_fragment)
+            uuid = bytes(c.uuid)
+            frozen.append(_Frozen(c, c.ns, uuid, folder, unsaved, saved_rid, fields))
+        discarded = engine.catalogue.discarded
+        engine.catalogue.discarded = []
+        engine.log_bytes_unsaved = 0
+        return _Cut(
+            engine.journal.end, engine.last_timestamp, frozen, engine.sessions.snapshot(), discarded
+        )
+
+    async def _save(self, cut: _Cut) -> list[str]:
+        """Write files and manifest; return the paths that compaction replaced."""
+        replaced: list[str] = []
+        for frozen in cut.collections:
+            if frozen.unsaved:
+                await self._append(frozen)
+            path = await self._compact(frozen)
+            if path is not None:
+                replaced.append(path)
+            data = frozen.c.data
+            frozen.fields["files"] = [] if data is None else [file_fields(data)]
+        line = manifest_line(
+            cut.position,
+            cut.time,
+            self._next_file,
+            [frozen.fields for frozen in cut.collections],
+            [session_fields(lsid, record) for lsid, record in cut.sessions.items()],
+        )
+        await self._engine.committed(cut.position.index)
+        path = f"{self._dbpath}/{NAME}"
+        await self._disk.submit(THREAD, lambda: replace_file(self._disk, path, line))
+        return replaced
+
+    # -- appending -------------------------------------------------------------------------------
+
+    async def _append(self, frozen: _Frozen) -> None:
+        """Append a collection's changes to its file and make them durable."""
+        data = frozen.c.data
+        writer = FileWriter(self._engine, data, frozen.folder, self._take_number)
+        if data is None:
+            data = writer.data
+            await writer.add(header_line(frozen.ns, frozen.uuid), 0)
+        countdown = self._options.slice_documents
+        for rid, unsaved in frozen.unsaved.items():
+            line = _line(rid, unsaved, frozen.saved_rid)
+            if line:
+                await writer.add(line, 1)
+            countdown -= 1
+            if not countdown:
+                countdown = self._options.slice_documents
+                await asyncio.sleep(0)
+        await writer.finish()
+        if frozen.c.data is None and frozen.c.dropped:
+            self._engine.catalogue.discarded.append(data)
+        frozen.c.data = data
+
+    def _take_number(self) -> int:
+        number = self._next_file
+        self._next_file += 1
+        return number
+
+    async def _compact(self, frozen: _Frozen) -> str | None:
+        """Rewrite a file that is mostly garbage or in another's folder; return the old path."""
+        data = frozen.c.data
+        if data is None:
+            return None
+        live = frozen.fields["count"]
+        garbage = data.size * (1 - live / data.lines) if data.lines else 0
+        misplaced = posixpath.dirname(data.path) != frozen.folder
+        if not misplaced:
+            if garbage < self._options.compact_garbage_bytes or garbage * 2 < data.size:
+                return None
+        writer = FileWriter(self._engine, None, frozen.folder, self._take_number)
+        await writer.add(header_line(frozen.ns, frozen.uuid), 0)
+        await compaction.copy_live(self._engine, data, writer)
+        await writer.finish()
+        old = data.path
+        # The collection's own object, so that a drop in the meantime discards the new file.
+        data.path, data.size = writer.data.path, writer.data.size
+        data.lines, data.digest = writer.data.lines, writer.data.digest
+        return old
+
+    # -- removing --------------------------------------------------------------------------------
+
+    async def _remove(self, paths: list[str]) -> None:
+        """Remove files that no manifest names any more, and folders that became empty."""
+        for path in paths:
+            await self._disk.submit(THREAD, lambda path=path: self._remove_one(path))  # type: ignore[misc]
+
+    def _remove_one(self, path: str) -> None:
+        remove_file_and_folders(self._disk, self._dbpath, path)
+
+
+def remove_file_and_folders(disk: Any, dbpath: str, path: str) -> None:
+    """Remove a data file and the folders that it leaves empty."""
+    disk.remove(f"{dbpath}/{path}")
+    folder = posixpath.dirname(path)
+    while folder != "data" and not disk.list(f"{dbpath}/{folder}"):
+        disk.remove_dir(f"{dbpath}/{folder}")
+        folder = posixpath.dirname(folder)
+
+
+class FileWriter:
+    """Appends lines to a data file in pieces on the checkpoint thread.
+
+    Args:
+        engine: The store.
+        data: The file to go on with; None makes a new one in `folder`.
+        folder: Relative to the dbpath.
+        take_number: Gives the new file's number.
+
+    """
+
+    def __init__(
+        self, engine: Engine, data: DataFile | None, folder: str, take_number: Callable[[], int]
+    ) -> None:
+        self._disk = engine.world.disk
+        self._dbpath = engine.dbpath
+        self._fresh = data is None
+        if data is None:
+            data = DataFile(f"{folder}/{take_number():08d}.jsonl")
+        self.data = data
+        self._path = f"{self._dbpath}/{data.path}"
+        self._file: Any = None
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+        self._lines = 0
+
+    async def add(self, line: bytes, lines: int) -> None:
+        """Add a line (or several joined ones); write when enough came together."""
+        self._pieces.append(line)
+        self._bytes += len(line)
+        self._lines += lines
+        if self._bytes >= _PIECE_BYTES:
+            await self._write()
+
+    async def _write(self) -> None:
+        data = b"".join(self._pieces)
+        lines, self._lines, self._bytes, self._pieces = self._lines, 0, 0, []
+        await self._disk.submit(THREAD, lambda: self._append(data))
+        self.data.extend(data, lines)
+
+    def _append(self, data: bytes) -> None:
+        if self._file is None:
+            if self._fresh:
+                make_durable_dirs(self._disk, posixpath.dirname(self._path))
+            self._file = self._disk.open(self._path)
+            if self._file.size() != self.data.size:
+                self._file.truncate(self.data.size)
+        self._file.write(data)
+
+    async def finish(self) -> None:
+        """Write the rest, make all durable, close."""
+        if self._pieces:
+            await self._write()
+        if self._file is None:
+            return
+        await self._disk.submit(THREAD, self._secure)
+
+    def _secure(self) -> None:
+        self._file.fdatasync()
+        self._file.close()
+        if self._fresh:
+            self._disk.fsync_dir(posixpath.dirname(self._path))
+
+
+def file_fields(data: DataFile) -> dict[str, Any]:
+    """Return a file's part of the manifest."""
+    return {
+        "path": data.path,
+        "bytes": data.size,
+        "lines": data.lines,
+        "digest": data.digest.hexdigest(),
+    }
+
+
+def _line(rid: int, unsaved: Record | bytes | None, saved_rid: int) -> bytes:
+    """Make the line for one unsaved record; b"" when it came and went since the last checkpoint."""
+    if unsaved is None:
+        return gone_line(rid) if rid <= saved_rid else b""
+    if type(unsaved) is bytes:
+        return record_line(rid, unsaved)
+    assert type(unsaved) is Record
+    return record_line(rid, document_line(unsaved.raw, unsaved.document()))
+
+
+def _give_back(cut: _Cut, engine: Engine) -> None:
+    """After a failed checkpoint: what was frozen is unsaved again.
+
+    `saved_rid` stays where the freeze put it: some of its lines may stand in the file.
+    """
+    for frozen in cut.collections:
+        c = frozen.c
+        for rid in frozen.unsaved:
+            if rid not in c.dirty:
+                c.dirty[rid] = c.records.get(rid)
+    engine.catalogue.discarded = cut.discarded + engine.catalogue.discarded

@@ -1,0 +1,578 @@
+"""The storage engine of one dbpath: log, records, indexes, checkpoints, behind one object.
+
+The leader executes a write on this state at once (`unit`), the log makes it durable and the
+commit index follows (`committed`). While the member is its group's only voter (`alone`), durable
+is committed; otherwise whoever drives Raft calls `advance_commit`, `undo_to` and `take_office`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any, Final
+
+from bson.int64 import Int64
+from bson.timestamp import Timestamp
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.hlc import HybridClock
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_store import changes, replay
+from psdb_store.catalogue import Catalogue, attach_index, make_collection
+from psdb_store.checkpoint import Checkpointer, remove_file_and_folders
+from psdb_store.collection import Collection
+from psdb_store.datafile import NAME as DATA_NAME
+from psdb_store.entry import LogEntry, SessionPart, entry_fields
+from psdb_store.failures import log_failure
+from psdb_store.files import make_durable_dirs
+from psdb_store.index import Index
+from psdb_store.index_kinds import make_index
+from psdb_store.journal import Journal
+from psdb_store.manifest import position_of, read_manifest
+from psdb_store.member import Member
+from psdb_store.options import StoreOptions
+from psdb_store.recovery import Opened, open_journal
+from psdb_store.sessions import SessionRecord, SessionTable, read_statements
+from psdb_store.unit import WriteUnit
+from psdb_store.versions import Applied, TailEntry, Versions, View
+
+LOCK_NAME: Final = "psdb.lock"
+
+
+class Engine:
+    """One store. Made by `Engine.open`.
+
+    Attributes:
+        world, dbpath, options: As given.
+        clock: The hybrid clock that stamps entries.
+        sessions: Retryable-write records by session id.
+        catalogue: All collections.
+        journal: The log.
+        versions: Undo and views.
+        commit_index: Everything up to it is committed and will not be undone.
+        term: Term of the entries appended now.
+        last_timestamp: Cluster time of the last entry.
+        failure: The final error after the disk failed; writes are refused.
+
+    """
+
+    def __init__(
+        self, world: World, dbpath: str, clock: HybridClock, options: StoreOptions, member: Member
+    ) -> None:
+        self.world = world
+        self.dbpath = dbpath
+        self.clock = clock
+        self.options = options
+        self.member = member
+        self.sessions = SessionTable()
+        self.catalogue = Catalogue(self.sessions)
+        self.versions = Versions(self.sessions)
+        self.commit_index = 0
+        self.term = member.term
+        self.last_timestamp = Timestamp(0, 0)
+        self.failure: MongoError | None = None
+        self.log_bytes_unsaved = 0
+        self.journal: Journal
+        self._checkpointer: Checkpointer
+        self._changes = changes.Changes(self)
+        self._release_lock: Callable[[], None] = _nothing
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._unit_open = False
+        self._catalogue_index = 0
+        self._pins: dict[int, int] = {}
+        self._pin_number = 0
+        self._background: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    # -- life ------------------------------------------------------------------------------------
+
+    @classmethod
+    async def open(
+        cls,
+        world: World,
+        dbpath: str,
+        *,
+        clock: HybridClock | None = None,
+        options: StoreOptions | None = None,
+    ) -> Engine:
+        """Lock a dbpath, recover what is there, and be ready to read and write.
+
+        Args:
+            world: The ports.
+            dbpath: An absolute path; created when it is not there.
+            clock: The node's hybrid clock; None makes one.
+            options: Settings; None takes the defaults.
+
+        Raises:
+            MongoError: 98 DBPathInUse, 12 for a newer format.
+            StorageDamagedError: Something durable is damaged (301), with file and line.
+
+        """
+        disk = world.disk
+        make_durable_dirs(disk, dbpath)
+        try:
+            release = disk.lock(f"{dbpath}/{LOCK_NAME}")
+        except BlockingIOError as error:
+            raise MongoError(
+                Code.DB_PATH_IN_USE,
+                f"Unable to lock the lock file: {dbpath}/{LOCK_NAME} ({error.strerror}). "
+                f"Another instance is already running on the {dbpath} directory",
+            ) from error
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            member = await Member.open(world, dbpath)
+            settings = options or StoreOptions()
+            engine = cls(world, dbpath, clock or HybridClock(world.clock), settings, member)
+            engine._release_lock = release
+            await engine._recover()
+        except BaseException:
+            release()
+            raise
+        finally:
+            if collecting:
+                gc.enable()
+        return engine
+
+    async def _recover(self) -> None:
+        started = self.world.clock.monotonic()
+        manifest = read_manifest(self.world.disk, self.dbpath)
+        await self._load(manifest)
+        base = position_of(manifest)
+        opened = await open_journal(self.world, f"{self.dbpath}/journal", self.options, base)
+        self.journal = opened.journal
+        self.journal.on_durable = self._on_durable
+        self.journal.on_failure = self._fail
+        self.journal.commit = lambda: self.commit_index
+        await self._replay(opened)
+        for c in self.catalogue.all():
+            await replay.fill_indexes(c, self.options.slice_documents)
+        self._remove_orphans(manifest)
+        self._checkpointer = Checkpointer(self, base, manifest["nextFile"])
+        self._report(opened, started)
+        if self.options.freeze_gc:
+            gc.freeze()
+        if self.options.alone:
+            await self.take_office(self.term + 1)
+        if self.options.background:
+            self._arm_timer()
+
+    async def _load(self, manifest: dict[str, Any]) -> None:
+        """Make the collections of the manifest and read their files."""
+        at = manifest["index"]
+        wall_ms = self.world.clock.now_ms()
+        for fields in manifest["collections"]:
+            db, _, name = fields["ns"].partition(".")
+            options = replay.read_document(fields["options"])[1]
+            c = make_collection(db, name, bytes.fromhex(fields["uuid"]), options)
+            for spec in fields["indexes"]:
+                attach_index(c, make_index(c, replay.read_document(spec)[1], wall_ms))
+            for entry in fields["files"]:
+                await replay.load_collection(
+                    self.world.disk, self.dbpath, c, entry, self.options, at
+                )
+            c.next_rid = max(c.next_rid, fields["nextRid"])
+            c.saved_rid = c.next_rid - 1
+            self.catalogue.add(c)
+        for session in manifest["sessions"]:
+            statements = read_statements(session["statements"])
+            record = SessionRecord(session["txnNumber"], statements, session["lastUse"])
+            self.sessions.put(bytes.fromhex(session["lsid"]), record)
+        stamp = manifest["time"]["$timestamp"]
+        self._note_time(Timestamp(stamp["t"], stamp["i"]))
+        self.commit_index = at
+
+    async def _replay(self, opened: Opened) -> None:
+        """Apply the log after the manifest."""
+        applier = replay.Replay(self.catalogue, self.sessions)
+        countdown = self.options.slice_documents
+        for line in opened.lines:
+            body = applier.apply(line)
+            stamp = body["time"]["$timestamp"]
+            self._note_time(Timestamp(stamp["t"], stamp["i"]))
+            self.log_bytes_unsaved += len(line)
+            countdown -= 1 + len(body["effects"])
+            if countdown <= 0:
+                countdown = self.options.slice_documents
+                await asyncio.sleep(0)
+        self.commit_index = self.versions.horizon = self.journal.end.index
+        if self.journal.end.term > self.member.term:
+            await self.member.advance(self.journal.end.term)
+        self.term = self.member.term
+
+    def _note_time(self, time: Timestamp) -> None:
+        if time > self.last_timestamp:
+            self.last_timestamp = time
+            self.clock.observe(time)
+
+    def _remove_orphans(self, manifest: dict[str, Any]) -> None:
+        """Remove data files that the manifest does not name: rests of unfinished checkpoints."""
+        disk = self.world.disk
+        named = {file["path"]: True for c in manifest["collections"] for file in c["files"]}
+        for db in disk.list(f"{self.dbpath}/data"):
+            for folder in disk.list(f"{self.dbpath}/data/{db}"):
+                for name in disk.list(f"{self.dbpath}/data/{db}/{folder}"):
+                    path = f"data/{db}/{folder}/{name}"
+                    if DATA_NAME.fullmatch(name) and path not in named:
+                        remove_file_and_folders(disk, self.dbpath, path)
+
+    def _report(self, opened: Opened, started: float) -> None:
+        if opened.cut is not None:
+            path, line, reason = opened.cut
+            self.world.log.write(
+                "W", "RECOVERY", 7100001, "Cut the journal at an incomplete write",
+                {"file": path, "line": line, "reason": reason},
+            )  # fmt: skip
+        self.world.log.write(
+            "I", "RECOVERY", 7100002, "Data files and journal are loaded",
+            {
+                "collections": len(self.catalogue.by_uuid),
+                "documents": sum(c.count for c in self.catalogue.all()),
+                "entriesReplayed": len(opened.lines),
+                "lastIndex": self.journal.end.index,
+                "seconds": round(self.world.clock.monotonic() - started, 3),
+            },
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Save everything, note the durable index, release the lock."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._background is not None:
+            await asyncio.gather(self._background, return_exceptions=True)
+        try:
+            if self.failure is None:
+                await self._checkpointer.run()
+        finally:
+            await self.journal.close()
+            self._release_lock()
+
+    # -- catalogue -------------------------------------------------------------------------------
+
+    def databases(self) -> list[str]:
+        """Names of the databases that hold a collection or view, sorted."""
+        return sorted(self.catalogue.by_name)
+
+    def collections(self, db: str) -> list[Collection]:
+        """Return the collections and views of a database, sorted by name."""
+        return [c for _, c in sorted(self.catalogue.by_name.get(db, {}).items())]
+
+    def collection(self, db: str, name: str) -> Collection | None:
+        """Return a collection or view, None when there is none."""
+        return self.catalogue.get(db, name)
+
+    def collection_by_uuid(self, uuid: bytes) -> Collection | None:
+        """Return a collection by the sixteen bytes of its uuid."""
+        return self.catalogue.by_uuid.get(bytes(uuid))
+
+    async def create_collection(self, db: str, name: str, options: Document) -> Collection:
+        """Create a collection with its `_id_` index, or a view; 48 when the name is taken."""
+        return await self._changes.create(db, name, options)
+
+    async def drop_collection(self, c: Collection) -> None:
+        """Drop a collection or view."""
+        await self._changes.drop(c)
+
+    async def drop_database(self, db: str) -> None:
+        """Drop all of a database's collections in one entry."""
+        await self._changes.drop_database(db)
+
+    async def rename_collection(
+        self, c: Collection, to_db: str, to_name: str, drop_target: bool = False
+    ) -> None:
+        """Rename a collection; 48 when the target exists and `drop_target` is not set."""
+        await self._changes.rename(c, to_db, to_name, drop_target)
+
+    async def set_options(self, c: Collection, options: Document) -> None:
+        """Replace a collection's options (`collMod`)."""
+        await self._changes.set_options(c, options)
+
+    async def create_index(self, c: Collection, spec: Document) -> Index:
+        """Build an index over a live collection; see `changes.Changes.create_index`."""
+        return await self._changes.create_index(c, spec)
+
+    async def drop_index(self, c: Collection, name: str) -> None:
+        """Drop an index by name."""
+        await self._changes.drop_index(c, name)
+
+    async def set_index_options(self, c: Collection, name: str, changed: Document) -> None:
+        """Change options of an index (`collMod`)."""
+        await self._changes.set_index_options(c, name, changed)
+
+    async def forget_sessions(self, lsids: list[bytes]) -> None:
+        """Drop retryable-write records of expired sessions, on all members."""
+        await self._changes.forget_sessions(lsids)
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    @property
+    def log_end(self) -> int:
+        """Index of the last entry appended; replies wait for it to be committed."""
+        return self.journal.end.index
+
+    async def room(self) -> None:
+        """Wait while too many bytes of the log are not committed; call before a large write."""
+        while self.versions.tail_bytes > self.options.uncommitted_bytes:
+            await self.committed(self.versions.tail[0].index)
+
+    def unit(self) -> WriteUnit:
+        """Begin a write unit. No `await` may come before its `commit` or `abort`.
+
+        Raises the final error after the disk failed.
+        """
+        if self.failure is not None:
+            raise self.failure
+        assert not self._unit_open, "another write unit is open: was there an await within it?"
+        self._unit_open = True
+        return WriteUnit(self, self.journal.end.index + 1)
+
+    def unit_closed(self) -> None:
+        """Note that the open unit ended."""
+        self._unit_open = False
+
+    def append_write(
+        self,
+        at: int,
+        effects: list[bytes],
+        applied: list[Applied],
+        session: SessionPart | None,
+        wall_ms: int | None,
+    ) -> int:
+        """Append the entry of a write unit whose effects are in memory."""
+        assert at == self.journal.end.index + 1, "the log moved while a write unit was open"
+        if wall_ms is None:
+            wall_ms = self.world.clock.now_ms()
+        entry = self._append("write", effects, session, wall_ms)
+        entry.applied = applied
+        if session is not None:
+            before = self.sessions.note(
+                session.lsid, session.txn_number, session.statements, wall_ms
+            )
+            entry.session = (session.lsid, before)
+        return at
+
+    def append_catalogue(
+        self,
+        effects: list[bytes],
+        wall_ms: int,
+        on_commit: Callable[[], None],
+        on_undo: Callable[[], None],
+    ) -> int:
+        """Append a catalogue entry, which takes effect when it is committed."""
+        if self.failure is not None:
+            raise self.failure
+        entry = self._append("catalogue", effects, None, wall_ms)
+        entry.on_commit, entry.on_undo = on_commit, on_undo
+        self._catalogue_index = entry.index
+        return entry.index
+
+    def append_noop(self) -> int:
+        """Append an entry without effect (a new term, a cluster time to move to)."""
+        if self.failure is not None:
+            raise self.failure
+        return self._append("noop", [], None, self.world.clock.now_ms()).index
+
+    def _append(
+        self, kind: str, effects: list[bytes], session: SessionPart | None, wall_ms: int
+    ) -> TailEntry:
+        before = self.journal.end
+        index = before.index + 1
+        time = self.clock.tick()
+        fields = entry_fields(
+            index, self.term, time, wall_ms, self.commit_index, kind, effects, session
+        )
+        size = len(self.journal.append(self.term, fields))
+        self.last_timestamp = time
+        entry = TailEntry(index, before, size)
+        self.versions.push(entry)
+        self.log_bytes_unsaved += size
+        if self.log_bytes_unsaved >= self.options.checkpoint_log_bytes:
+            self._start_background()
+        return entry
+
+    # -- commit ----------------------------------------------------------------------------------
+
+    async def committed(self, index: int) -> None:
+        """Return when the log is committed up to `index`.
+
+        Raises the final error when the log failed first, 189 when the entry was undone.
+        """
+        if index <= self.commit_index:
+            return
+        if self.failure is not None:
+            raise self.failure
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((index, waiter))
+        await waiter
+
+    def _on_durable(self) -> None:
+        if self.options.alone:
+            self.advance_commit(self.journal.durable.index)
+
+    def advance_commit(self, index: int) -> None:
+        """Everything up to `index` is committed: it takes effect, and who waits is told."""
+        if index <= self.commit_index:
+            return
+        self.commit_index = index
+        self.versions.committed(index)
+        waiting, self._waiters = self._waiters, []
+        for waiter in waiting:
+            if waiter[0] > index:
+                self._waiters.append(waiter)
+            elif not waiter[1].done():
+                waiter[1].set_result(None)
+
+    async def take_office(self, term: int) -> None:
+        """Begin a term as leader: persist it, append its no-op, wait until that is committed."""
+        await self.member.advance(term)
+        self.term = term
+        await self.committed(self.append_noop())
+
+    async def undo_to(self, index: int) -> None:
+        """Undo and cut what is not committed above `index` (office was lost)."""
+        assert index >= self.commit_index, "what is committed is never undone"
+        position = self.versions.undo_to(index)
+        waiting, self._waiters = self._waiters, []
+        error = MongoError(Code.PRIMARY_STEPPED_DOWN, "the write was undone: office was lost")
+        for waiter in waiting:
+            if waiter[0] <= index:
+                self._waiters.append(waiter)
+            elif not waiter[1].done():
+                waiter[1].set_exception(error)
+        if position is not None:
+            await self.journal.cut(position)
+
+    def _fail(self, error: MongoError) -> None:
+        """Refuse writes from now on and tell everybody who waits: the disk failed for good."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        self.world.log.write(
+            "E", "STORAGE", 7100003, "The disk failed, writes are refused from now on",
+            {"error": error.message},
+        )  # fmt: skip
+        for entry in self.versions.tail:
+            if entry.on_undo is not None:
+                entry.on_undo()
+        waiting, self._waiters = self._waiters, []
+        for _, waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    # -- reading the log and the past --------------------------------------------------------------
+
+    async def read_log(self, after_index: int, limit: int) -> list[LogEntry]:
+        """Return up to `limit` committed entries above `after_index`, oldest first.
+
+        Raises 136 CappedPositionLost when they are no longer in the log.
+        """
+        if after_index + 1 < self.journal.first_index:
+            raise MongoError(
+                Code.CAPPED_POSITION_LOST,
+                f"the log begins at entry {self.journal.first_index}, "
+                f"entry {after_index + 1} is gone",
+            )
+        unpin = self.pin_log(after_index)
+        try:
+            lines = await self.journal.read(after_index, limit, self.commit_index)
+        finally:
+            unpin()
+        return [LogEntry.parse(line) for line in lines]
+
+    def pin_log(self, after_index: int) -> Callable[[], None]:
+        """Keep the entries above `after_index` until the returned function is called."""
+        self._pin_number += 1
+        number = self._pin_number
+        self._pins[number] = after_index
+        return lambda: void(self._pins.pop(number, None))
+
+    async def trim_log(self) -> None:
+        """Remove segments that nobody needs (after a checkpoint)."""
+        needed = min(self._pins.values(), default=self.journal.end.index)
+        await self.journal.trim(self._checkpointer.position.index, needed)
+
+    def view(self, at: int | None = None) -> View:
+        """Open a view of the state at a log index, None for the latest; close it after use.
+
+        Indexes show the latest state only: a view is read by record number or scanned.
+        """
+        return self.versions.open_view(self.journal.end.index if at is None else at)
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    async def catalogue_settled(self) -> None:
+        """Wait until no catalogue entry is appended but not in effect."""
+        while self._catalogue_index > self.commit_index:
+            await self.committed(self._catalogue_index)
+
+    async def checkpoint(self) -> None:
+        """Save everything up to the log's end in the data files."""
+        try:
+            await self._checkpointer.run()
+        except OSError as error:
+            self._fail(log_failure(error))
+            raise log_failure(error) from error
+
+    def _start_background(self) -> None:
+        if self.options.background and self._background is None and not self._closed:
+            self._background = asyncio.get_running_loop().create_task(self._run_background())
+
+    async def _run_background(self) -> None:
+        try:
+            await self.checkpoint()
+        except MongoError as error:
+            self.world.log.write(
+                "E", "STORAGE", 7100004, "A checkpoint failed", {"error": error.message}
+            )
+        finally:
+            self._background = None
+
+    def _arm_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.options.checkpoint_seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._arm_timer()
+        if self.failure is None and self.log_bytes_unsaved:
+            self._start_background()
+
+    def stats(self) -> Document:
+        """Figures for `serverStatus` and tests; sizes in bytes."""
+        collections = self.catalogue.all()
+        return {
+            "collections": len(collections),
+            "documents": Int64(sum(c.count for c in collections)),
+            "dataSize": Int64(sum(c.data_size_bytes for c in collections)),
+            "storageSize": Int64(sum(c.storage_size_bytes for c in collections)),
+            "indexSize": Int64(sum(c.index_size_bytes for c in collections)),
+            "log": {
+                "first": Int64(self.journal.first_index),
+                "end": Int64(self.journal.end.index),
+                "durable": Int64(self.journal.durable.index),
+                "committed": Int64(self.commit_index),
+                "term": Int64(self.term),
+                "bytes": Int64(self.journal.size_bytes),
+                "uncommittedBytes": Int64(self.versions.tail_bytes),
+            },
+            "checkpoint": {
+                "index": Int64(self._checkpointer.position.index),
+                "count": Int64(self._checkpointer.count),
+                "unsavedLogBytes": Int64(self.log_bytes_unsaved),
+            },
+            "sessions": len(self.sessions),
+            "views": self.versions.view_count,
+        }
+
+
+def void(_: object) -> None:
+    """Drop a value."""
+
+
+def _nothing() -> None:
+    """Stand in for a callback not yet set."""

@@ -1,0 +1,76 @@
+"""Building an index over a live collection: slices of records while writes go on.
+
+The index under construction stands among the collection's `building` ones, so every write keeps
+it up; the builder adds the records in slices. Entering and removing are idempotent, so it does
+not matter which of the two comes to a record first. What the index cannot take yet (a duplicate,
+parallel arrays) is only noted: it may be gone by the end, when it is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from psdb_base.errors import MongoError
+from psdb_store.collection import Collection
+from psdb_store.index import Index, duplicate_key_error
+
+
+async def build(c: Collection, index: Index, slice_documents: int) -> None:
+    """Fill an index from a collection's records; entries and writes mix freely."""
+    index.ready = False
+    index.conflicts, index.skipped = {}, {}
+    c.building[index.name] = index
+    c.index_list_changed()
+    after: int | None = None
+    while True:
+        records = c.scan(after, slice_documents)
+        if not records:
+            return
+        for record in records:
+            _take_in(index, c, record.rid)
+        after = records[-1].rid
+        await asyncio.sleep(0)
+
+
+def _take_in(index: Index, c: Collection, rid: int) -> None:
+    record = c.records.get(rid)
+    if record is None:
+        return
+    assert index.conflicts is not None
+    assert index.skipped is not None
+    try:
+        keys, paths = index.keys_and_paths(record.document())
+    except MongoError:
+        index.skipped[rid] = None
+        return
+    if index.unique:
+        held = index.conflict(keys, rid)
+        if held is not None:
+            index.conflicts[held] = None
+    index.note_paths(paths)
+    index.add(keys, rid)
+
+
+def check_finished(c: Collection, index: Index) -> None:
+    """Raise what would make the finished index wrong: 11000, 171, 16766.
+
+    The caller has the collection exclusively.
+    """
+    for rid in index.skipped or ():
+        record = c.records.get(rid)
+        if record is not None:
+            keys, paths = index.keys_and_paths(record.document())
+            index.note_paths(paths)
+            index.add(keys, rid)
+    for key in index.conflicts or ():
+        held = index.scan(key, key, limit=2)
+        if len(held) > 1:
+            raise duplicate_key_error(c.ns, index, c.records[held[1][1]].document())
+    index.conflicts = index.skipped = None
+
+
+def abandon(c: Collection, index: Index) -> None:
+    """Forget an index under construction."""
+    if c.building.get(index.name) is index:
+        del c.building[index.name]
+        c.index_list_changed()

@@ -1,0 +1,87 @@
+"""The kinds of index: which key function each has. Kinds without one are refused by the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.order import Collation
+from psdb_base.values import Document
+from psdb_store.collations import compile_collation
+from psdb_store.collection import Collection
+from psdb_store.index import IdIndex, Index
+from psdb_store.index_keys import KeyMaker, make_plain
+from psdb_store.index_spec import index_kind, is_id_pattern
+from psdb_store.index_wildcard import make_wildcard
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of index.
+
+    Attributes:
+        make: Makes the key function from a normalized specification; None: not implemented.
+        ordered: A range of its entries is a range of values, so bounds and sorts may use it.
+
+    """
+
+    make: Callable[[Document, Collation | None], KeyMaker] | None
+    ordered: bool
+
+
+def _plain(spec: Document, collation: Collation | None) -> KeyMaker:
+    pattern = {name: _direction(value) for name, value in spec["key"].items()}
+    return make_plain(pattern, collation, sparse=bool(spec.get("sparse", False)))
+
+
+def _direction(value: Any) -> Any:
+    if type(value) is Decimal128:
+        value = value.to_decimal()
+    return value if type(value) is str else (-1 if value < 0 else 1)
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "2d": Kind(None, ordered=False),
+    "2dsphere": Kind(None, ordered=False),
+    "btree": Kind(_plain, ordered=True),
+    "hashed": Kind(_plain, ordered=False),
+    "text": Kind(None, ordered=False),
+    "wildcard": Kind(make_wildcard, ordered=True),
+}
+
+
+def make_index(c: Collection, spec: Document, since_ms: int) -> Index:
+    """Make an empty index of a collection from a normalized specification.
+
+    Raises MongoError 238 for a kind or a collation that is not implemented, 67 for a partial
+    filter that is not allowed.
+    """
+    name = index_kind(spec["key"])
+    make = KINDS[name].make
+    if make is None:
+        raise MongoError(Code.NOT_IMPLEMENTED, f"indexes of kind '{name}' are not implemented")
+    collation = compile_collation(spec.get("collation"))
+    since = DatetimeMS(since_ms)
+    if is_id_pattern(spec["key"]):
+        return IdIndex(spec, make(spec, collation), c.ids, collation=collation, since=since)
+    partial = None
+    if "partialFilterExpression" in spec:
+        partial = _partial(spec["partialFilterExpression"], collation)
+    return Index(
+        spec, name, make(spec, collation), partial=partial, collation=collation, since=since
+    )
+
+
+def _partial(spec: Document, collation: Collation | None) -> Any:
+    from psdb_query.context import CompileContext
+    from psdb_query.filters import compile_filter
+    from psdb_store.partial import check_partial
+
+    compiled = compile_filter(spec, CompileContext(collation=collation))
+    check_partial(compiled.tree)
+    return compiled

@@ -1,0 +1,361 @@
+"""The log on disk: group commit on one thread, rotation, reading back, removal of the old.
+
+Everything appended in one turn of the loop (and while a write is on its way) goes out as one
+write and one `fdatasync`, beginning with a local line that names the last durable index. A
+failure of either is final: the journal takes nothing more, and whoever waits is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from psdb_base.errors import MongoError
+from psdb_base.world import DiskFile, World
+from psdb_store.failures import StorageDamagedError, log_failure
+from psdb_store.gate import Gate
+from psdb_store.lines import is_sound, line_hash, seal
+from psdb_store.options import StoreOptions
+from psdb_store.segments import (
+    Position,
+    Segment,
+    entry_index,
+    header_line,
+    local_line,
+    segment_name,
+)
+
+THREAD: Final = "journal"
+
+
+class Journal:
+    """The segments of one log; made by `recovery.open_journal`.
+
+    Attributes:
+        end: Position of the last entry appended, durable or not.
+        durable: Position of the last entry that is on disk.
+        failure: The final error, None while all is well.
+        on_durable: Called after each write with the new durable position set.
+        on_failure: Called once when a write failed.
+        commit: Tells the commit index, for local lines.
+
+    """
+
+    def __init__(
+        self,
+        world: World,
+        folder: str,
+        options: StoreOptions,
+        segments: list[Segment],
+        file: DiskFile,
+        end: Position,
+    ) -> None:
+        self._disk = world.disk
+        self._clock = world.clock
+        self._folder = folder
+        self._options = options
+        self.segments = segments
+        self._file = file
+        self.end = end
+        self.durable = end
+        self.failure: MongoError | None = None
+        self.on_durable: Callable[[], None] = _nothing
+        self.on_failure: Callable[[MongoError], None] = _ignore
+        self.commit: Callable[[], int] = lambda: 0
+        self._pending: list[bytes] = []
+        self._pending_first = 0
+        self._scheduled = False
+        self._writing: asyncio.Future[DiskFile] | None = None
+        self._written_gate = Gate()
+        self._noted = -1  # durable index that the last local line names
+        self._quiet: asyncio.TimerHandle | None = None
+        self._writes = 0
+        self._recent: deque[tuple[int, bytes]] = deque()
+        self._recent_bytes = 0
+
+    # -- appending -----------------------------------------------------------------------------
+
+    def append(self, term: int, rest: bytes) -> bytes:
+        """Take in one entry: `rest` are its fields from `"index":` on, up to `previous`.
+
+        Returns the line, without newline. The index must be `end.index + 1`.
+        """
+        if self.failure is not None:
+            raise self.failure
+        index = self.end.index + 1
+        line = seal(b'%b,"previous":"%b"}' % (rest, self.end.hash.encode()))
+        bare = line[:-1]
+        self.end = Position(index, term, line_hash(bare))
+        if not self._pending:
+            self._pending_first = index
+        self._pending.append(line)
+        self._remember(index, bare)
+        if not self._scheduled and self._writing is None:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+        return bare
+
+    def _remember(self, index: int, line: bytes) -> None:
+        self._recent.append((index, line))
+        self._recent_bytes += len(line)
+        while self._recent_bytes > self._options.recent_bytes:
+            self._recent_bytes -= len(self._recent.popleft()[1])
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._pending and self.failure is None:
+            lines, self._pending = self._pending, []
+            self._write(lines, self._pending_first, self.end)
+
+    def _write(self, lines: list[bytes], first: int, end: Position) -> None:
+        """Send one batch to the thread; `lines` may be empty for a local line alone."""
+        segment = self.segments[-1]
+        fresh: Segment | None = None
+        if lines and segment.size >= self._options.segment_bytes:
+            fresh = self._next_segment(segment)
+            segment = fresh
+        note = local_line(self.durable.index, self.commit())
+        head = header_line(fresh) if fresh is not None else b""
+        offset = segment.size + len(head) + len(note)
+        for index, line in enumerate(lines, first):
+            segment.mark(index, offset)
+            offset += len(line)
+        segment.size = offset
+        data = b"".join((note, *lines))
+        self._noted = self.durable.index
+        self._writes += 1
+        path = f"{self._folder}/{segment.name}"
+        file, disk, folder = self._file, self._disk, self._folder
+
+        def work() -> DiskFile:
+            target = file
+            if head:
+                target = disk.open(path)
+                target.write(head)
+                target.fdatasync()
+                disk.fsync_dir(folder)
+                file.close()
+            target.write(data)
+            target.fdatasync()
+            return target
+
+        if fresh is not None:
+            self.segments.append(fresh)
+        self._writing = asyncio.ensure_future(disk.submit(THREAD, work))
+        self._writing.add_done_callback(lambda future: self._written(future, end))
+
+    def _next_segment(self, segment: Segment) -> Segment:
+        name = segment_name(self.durable.index + 1)
+        return Segment(name, self.durable, segment.name[:16], self._clock.now_ms())
+
+    def _written(self, future: asyncio.Future[DiskFile], end: Position) -> None:
+        self._writing = None
+        gate, self._written_gate = self._written_gate, Gate()
+        gate.open()
+        error = None if future.cancelled() else future.exception()
+        if future.cancelled() or error is not None:
+            self._fail(error or asyncio.CancelledError())
+            return
+        self._file = future.result()
+        self.durable = end
+        if self._pending:
+            self._flush()
+        elif self._quiet is None:
+            self._watch_quiet()
+        self.on_durable()
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = log_failure(error)
+            self._pending.clear()
+            if self._quiet is not None:
+                self._quiet.cancel()
+                self._quiet = None
+            self.on_failure(self.failure)
+
+    # -- quiet ---------------------------------------------------------------------------------
+
+    def _watch_quiet(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._quiet = loop.call_later(self._options.quiet_seconds, self._on_quiet, self._writes)
+
+    def _on_quiet(self, writes: int) -> None:
+        self._quiet = None
+        if self.failure is not None or self._writing is not None or self._scheduled:
+            return
+        if writes != self._writes:
+            self._watch_quiet()
+        elif self._noted < self.durable.index:
+            self._write([], 0, self.durable)
+
+    async def settle(self) -> None:
+        """Wait until nothing is on its way to the disk and the durable index is noted."""
+        while self.failure is None:
+            if self._writing is not None:
+                await self._written_gate
+            elif self._pending:
+                self._flush()
+            elif self._noted < self.durable.index:
+                self._write([], 0, self.durable)
+            else:
+                return
+
+    async def close(self) -> None:
+        """Write what is pending, note the durable index, close the file."""
+        await self.settle()
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+        self._file.close()
+
+    # -- cutting ---------------------------------------------------------------------------------
+
+    async def cut(self, end: Position) -> None:
+        """Remove all entries above `end`, written or not. The caller appends nothing meanwhile."""
+        self.end = end
+        self._pending.clear()
+        while self._recent and self._recent[-1][0] > end.index:
+            self._recent_bytes -= len(self._recent.pop()[1])
+        await self.settle()
+        if self.failure is not None or self.durable.index <= end.index:
+            return
+        while self.segments[-1].before.index > end.index:
+            gone = self.segments.pop()
+            await self._disk.submit(THREAD, self._remover(gone.name))
+        segment = self.segments[-1]
+        segment.size = await self._offset_of(segment, end.index + 1)
+        segment.marks = [mark for mark in segment.marks if mark[0] <= end.index]
+        path, size = f"{self._folder}/{segment.name}", segment.size
+
+        def work() -> DiskFile:
+            self._file.close()
+            file = self._disk.open(path)
+            file.truncate(size)
+            file.fdatasync()
+            return file
+
+        try:
+            self._file = await self._disk.submit(THREAD, work)
+        except OSError as error:
+            self._fail(error)
+            return
+        self.durable, self._noted = end, -1
+
+    async def _offset_of(self, segment: Segment, index: int) -> int:
+        """Return where an entry's line begins in its segment; its end when there is no such."""
+        path = f"{self._folder}/{segment.name}"
+        data = await self._disk.submit(THREAD, lambda: self._disk.read(path))
+        offset = 0
+        for line in data[: segment.size].split(b"\n"):
+            if entry_index(line) == index:
+                return offset
+            offset += len(line) + 1
+        return segment.size
+
+    def _remover(self, name: str) -> Callable[[], None]:
+        return lambda: self._disk.remove(f"{self._folder}/{name}")
+
+    # -- reading and removing --------------------------------------------------------------------
+
+    @property
+    def first_index(self) -> int:
+        """Index of the oldest entry kept."""
+        return self.segments[0].before.index + 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.size for segment in self.segments)
+
+    async def read(self, after: int, limit: int, up_to: int) -> list[bytes]:
+        """Return at most `limit` entry lines above `after`, none above `up_to`.
+
+        The caller made sure that `after + 1 >= first_index`.
+        """
+        up_to = min(up_to, after + limit)
+        first = self._recent[0][0] if self._recent else self.end.index + 1
+        if first <= after + 1:
+            recent = self._recent
+            return [recent[at - first][1] for at in range(after + 1, up_to + 1)]
+        lines: list[bytes] = []
+        while after < up_to:
+            segment = self._segment_of(after + 1)
+            found = await self._read_segment(segment, after, up_to)
+            if not found:
+                break
+            lines += found
+            after += len(found)
+        return lines
+
+    def _segment_of(self, index: int) -> Segment:
+        for segment in reversed(self.segments):
+            if segment.before.index < index:
+                return segment
+        raise AssertionError(f"entry {index} is older than the log")
+
+    async def _read_segment(self, segment: Segment, after: int, up_to: int) -> list[bytes]:
+        path = f"{self._folder}/{segment.name}"
+        offset = segment.offset_before(after + 1)
+        rest = b""
+        lines: list[bytes] = []
+        while offset < segment.size:
+            block = await self._disk.submit(THREAD, self._reader(path, offset))
+            pieces = (rest + block).split(b"\n")
+            start = offset - len(rest)
+            rest = pieces.pop()
+            for line in pieces:
+                if not is_sound(line):
+                    raise StorageDamagedError(path, 0, f"damage at byte {start}")
+                index = entry_index(line)
+                if index:
+                    segment.mark(index, start)
+                    if after < index <= up_to:
+                        lines.append(line)
+                start += len(line) + 1
+            offset += len(block)
+            if not block or (lines and entry_index(lines[-1]) == up_to):
+                break
+        return lines
+
+    def _reader(self, path: str, offset: int) -> Callable[[], bytes]:
+        size = self._options.block_bytes
+
+        def work() -> bytes:
+            file = self._disk.open(path)
+            try:
+                return file.read_at(offset, size)
+            finally:
+                file.close()
+
+        return work
+
+    async def trim(self, checkpointed: int, needed_after: int) -> None:
+        """Remove segments that are checkpointed, outside the window and needed by nobody.
+
+        Args:
+            checkpointed: Index of the manifest.
+            needed_after: Entries above this index are pinned by a reader or transfer.
+
+        """
+        kept = self.size_bytes
+        bound = min(checkpointed, needed_after)
+        horizon_ms = self._clock.now_ms() - self._options.oplog_retention_ms
+        gone: list[Segment] = []
+        while len(self.segments) > 1 and kept > self._options.oplog_bytes:
+            oldest, following = self.segments[0], self.segments[1]
+            if following.before.index > bound or following.wall_ms > horizon_ms:
+                break
+            kept -= oldest.size
+            gone.append(self.segments.pop(0))
+        for segment in gone:
+            await self._disk.submit(THREAD, self._remover(segment.name))
+
+
+def _nothing() -> None:
+    """Stand in for a callback not yet set."""
+
+
+def _ignore(_: MongoError) -> None:
+    """Stand in for a callback not yet set."""

@@ -1,0 +1,89 @@
+"""The manifest: which files hold the state at which log index. Replaced atomically.
+
+`manifest.json` is one line:
+
+| field | meaning |
+|---|---|
+| `psdb`, `format` | "manifest", 1 |
+| `index`, `term`, `hash` | the log position whose state the files hold |
+| `time` | cluster time of that entry, `{"$timestamp":{"t","i"}}` |
+| `nextFile` | number of the next data file |
+| `membership` | the replica set's configuration at that index (null for a group of one) |
+| `prepared` | prepared transactions (empty until there are any) |
+| `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `files` |
+| `files` | list (of one): `path`, `bytes`, `lines`, `digest` |
+| `sessions` | list: `lsid`, `txnNumber`, `lastUse`, `statements` as in an entry |
+
+Options and index specifications are Extended JSON as documents are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from bson.timestamp import Timestamp
+
+from psdb_base.bson_codec import encode
+from psdb_base.extjson import document_line
+from psdb_base.values import Document
+from psdb_base.world import Disk
+from psdb_store.files import read_sealed
+from psdb_store.lines import seal
+from psdb_store.segments import START, Position
+from psdb_store.sessions import SessionRecord, statements_json
+
+FORMAT: Final = 1
+NAME: Final = "manifest.json"
+
+
+def empty() -> dict[str, Any]:
+    """Return what a missing manifest stands for."""
+    return {
+        "index": START.index, "term": START.term, "hash": START.hash, "nextFile": 1,
+        "time": {"$timestamp": {"t": 0, "i": 0}},
+        "collections": [], "sessions": [], "membership": None, "prepared": [],
+    }  # fmt: skip
+
+
+def read_manifest(disk: Disk, dbpath: str) -> dict[str, Any]:
+    """Read the manifest; damage and newer formats raise."""
+    return read_sealed(disk, f"{dbpath}/{NAME}", "manifest", FORMAT) or empty()
+
+
+def position_of(manifest: dict[str, Any]) -> Position:
+    """Return the log position of a manifest."""
+    return Position(manifest["index"], manifest["term"], manifest["hash"])
+
+
+def document_fragment(doc: Document) -> orjson.Fragment:
+    """Return a document's JSON for embedding."""
+    return orjson.Fragment(document_line(encode(doc), doc))
+
+
+def session_fields(lsid: bytes, record: SessionRecord) -> dict[str, Any]:
+    """Return a session's part of the manifest."""
+    return {
+        "lsid": lsid.hex(),
+        "txnNumber": record.txn_number,
+        "lastUse": record.last_use,
+        "statements": orjson.Fragment(statements_json(record.statements)),
+    }
+
+
+def manifest_line(
+    position: Position,
+    time: Timestamp,
+    next_file: int,
+    collections: list[dict[str, Any]],
+    sessions: list[dict[str, Any]],
+) -> bytes:
+    """Make the manifest's line."""
+    fields = {
+        "psdb": "manifest", "format": FORMAT,
+        "index": position.index, "term": position.term, "hash": position.hash,
+        "time": {"$timestamp": {"t": time.time, "i": time.inc}},
+        "nextFile": next_file, "membership": None, "prepared": [],
+        "collections": collections, "sessions": sessions,
+    }  # fmt: skip
+    return seal(orjson.dumps(fields)[1:])

@@ -1,0 +1,112 @@
+"""What retryable writes leave behind: per session the last number and its statements' results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from psdb_base.bson_codec import encode
+from psdb_base.extjson import document_line, from_json
+from psdb_base.values import Document
+
+
+class SessionRecord:
+    """A session's last transaction number and the results of its statements. Immutable.
+
+    Attributes:
+        txn_number: The highest `txnNumber` seen.
+        statements: Result by statement id.
+        last_use: Wall time of the last entry, milliseconds since 1970.
+
+    """
+
+    __slots__ = ("last_use", "statements", "txn_number")
+
+    def __init__(self, txn_number: int, statements: dict[int, Document], last_use: int) -> None:
+        self.txn_number = txn_number
+        self.statements = statements
+        self.last_use = last_use
+
+    def following(
+        self, txn_number: int, statements: dict[int, Document], last_use: int
+    ) -> SessionRecord:
+        """Return the record after one more entry of the session."""
+        if txn_number == self.txn_number:
+            statements = {**self.statements, **statements}
+        return SessionRecord(txn_number, statements, last_use)
+
+
+class SessionTable:
+    """Session records by the session id's bytes."""
+
+    def __init__(self) -> None:
+        self._records: dict[bytes, SessionRecord] = {}
+
+    def get(self, lsid: bytes) -> SessionRecord | None:
+        """Return a session's record, None when it wrote nothing retryable."""
+        return self._records.get(lsid)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._records)
+
+    def snapshot(self) -> dict[bytes, SessionRecord]:
+        """Return a copy of the table (the records are immutable)."""
+        return dict(self._records)
+
+    def note(
+        self, lsid: bytes, txn_number: int, statements: dict[int, Document], wall_ms: int
+    ) -> SessionRecord | None:
+        """Add an entry's statements; return the record as it was before."""
+        before = self._records.get(lsid)
+        if before is None:
+            self._records[lsid] = SessionRecord(txn_number, statements, wall_ms)
+        else:
+            self._records[lsid] = before.following(txn_number, statements, wall_ms)
+        return before
+
+    def put(self, lsid: bytes, record: SessionRecord | None) -> None:
+        """Set a session's record as it was before an undone entry, or as the manifest has it."""
+        if record is None:
+            self._records.pop(lsid, None)
+        else:
+            self._records[lsid] = record
+
+    def idle_since(self, wall_ms: int) -> list[bytes]:
+        """Return the sessions whose last entry is older than this wall time."""
+        return [lsid for lsid, record in self._records.items() if record.last_use < wall_ms]
+
+
+def pack_statements(statements: dict[int, Document]) -> list[tuple[int, int, bytes, Document]]:
+    """Join runs of neighbouring statements with the same result: (first, last, raw, result)."""
+    runs: list[tuple[int, int, bytes, Document]] = []
+    for number, result in statements.items():
+        raw = encode(result)
+        if runs:
+            first, last, same, shared = runs[-1]
+            if number == last + 1 and same == raw:
+                runs[-1] = (first, number, same, shared)
+                continue
+        runs.append((number, number, raw, result))
+    return runs
+
+
+def statements_json(statements: dict[int, Document]) -> bytes:
+    """Write results by statement id as a JSON list of `[first, last, result]`."""
+    runs = [
+        b"[%d,%d,%b]" % (first, last, document_line(raw, result))
+        for first, last, raw, result in pack_statements(statements)
+    ]
+    return b"[%b]" % b",".join(runs)
+
+
+def read_statements(runs: list[Any]) -> dict[int, Document]:
+    """Turn parsed `[first, last, result]` runs back into results by statement id."""
+    statements: dict[int, Document] = {}
+    for first, last, value in runs:
+        result = from_json(value)
+        for number in range(first, last + 1):
+            statements[number] = result
+    return statements
