@@ -36,7 +36,7 @@ def on(name: str, *rows: tuple[Any, ...]) -> list[Case]:
     """Rows of operands and result, as fields of a document and as constants."""
     cases: list[Case] = []
     for *operands, expected in rows:
-        doc = {letter: operand for letter, operand in zip("abcdef", operands, strict=False)}
+        doc = dict(zip("abcdef", operands, strict=False))
         cases.append((name, doc, {name: [f"${letter}" for letter in doc]}, expected))
         literals = [{"$literal": operand} for operand in operands]
         cases.append((name, {}, {name: literals}, expected))
