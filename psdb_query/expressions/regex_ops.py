@@ -70,7 +70,7 @@ def _compile_pattern(name: str, pattern: Any, options: Any) -> CompiledRegex | N
         return compile_regex(text, letters)
     except MongoError as error:
         if error.code == 51108:
-            raise MongoError(51108, f"{name} {error.message}") from None
+            raise MongoError(51108, f"{name} {error.message.strip()}") from None
         reason = error.message.removeprefix("Regular expression is invalid: ")
         raise MongoError(51111, f"Invalid Regex in {name}: {reason}") from None
 
