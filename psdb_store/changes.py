@@ -8,20 +8,20 @@ in log order, whether or not the caller still waits. Operations run one after th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.extjson import document_line
 from psdb_base.values import Document
-from psdb_store import index_build
+from psdb_store import index_build, index_spec
 from psdb_store.catalogue import ID_INDEX_SPEC, attach_index, make_collection
 from psdb_store.collection import Collection
 from psdb_store.gate import Gate
 from psdb_store.index import IdIndex, Index
 from psdb_store.index_kinds import make_index
-from psdb_store.index_spec import is_true, normalize_index_spec, same_or_conflict
+from psdb_store.index_spec import is_true, same_or_conflict
 
 if TYPE_CHECKING:
     from psdb_store.engine import Engine
@@ -157,7 +157,7 @@ class Changes:
         """
         engine = self._engine
         self._check(c)
-        spec = normalize_index_spec(spec, c.options.get("collation"))
+        spec = index_spec.check(spec, c.options.get("collation"))
         existing = self._existing(c, spec)
         if existing is not None:
             return existing
@@ -207,7 +207,9 @@ class Changes:
             change: Document = {"dropIndexes": c.name, "index": name}
             await self._log([(c, change)], [c])
 
-    async def set_index_options(self, c: Collection, name: str, changes: Document) -> None:
+    async def set_index_options(
+        self, c: Collection, name: str, changes: Mapping[str, Any]
+    ) -> None:
         """Change `hidden`, `expireAfterSeconds`, `unique`, `prepareUnique` of an index.
 
         A flag that is false and a None take the option away.

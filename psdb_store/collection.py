@@ -23,6 +23,8 @@ from psdb_store.datafile import DataFile
 from psdb_store.index import IdIndex, Index
 from psdb_store.record import Record
 
+__all__ = ["Collection", "IdIndex", "Index", "Record"]
+
 _ORDER_SLACK = 1024
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -37,6 +37,8 @@ from psdb_store.recovery import Opened, open_journal
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
 from psdb_store.unit import WriteUnit
 from psdb_store.versions import Applied, TailEntry, Versions, View
+
+__all__ = ["Engine", "LogEntry", "StoreOptions", "View", "WriteUnit"]
 
 LOCK_NAME: Final = "psdb.lock"
 
@@ -301,7 +303,7 @@ class Engine:
         """Drop an index by name."""
         await self._changes.drop_index(c, name)
 
-    async def set_index_options(self, c: Collection, name: str, changed: Document) -> None:
+    async def set_index_options(self, c: Collection, name: str, changed: Mapping[str, Any]) -> None:
         """Change options of an index (`collMod`)."""
         await self._changes.set_index_options(c, name, changed)
 

@@ -54,7 +54,7 @@ class Index:
         expire_after_seconds: Of a TTL index, else None.
         multikey: Some document had an array on a path.
         accesses: How often a plan used it (the planner counts).
-        since: When `accesses` began to count.
+        since_ms: Wall time at which `accesses` began to count.
         ready: False while it is being built.
 
     """
@@ -67,12 +67,12 @@ class Index:
         *,
         partial: Any = None,
         collation: order.Collation | None = None,
-        since: DatetimeMS | None = None,
+        since_ms: int = 0,
     ) -> None:
         self.kind = kind
         self.partial = partial
         self.collation = collation
-        self.since = since
+        self.since_ms = since_ms
         self.accesses = 0
         self.multikey = False
         self.ready = True
@@ -269,9 +269,9 @@ class IdIndex(Index):
         ids: dict[bytes, int],
         *,
         collation: order.Collation | None = None,
-        since: DatetimeMS | None = None,
+        since_ms: int = 0,
     ) -> None:
-        super().__init__(spec, "btree", make_keys, collation=collation, since=since)
+        super().__init__(spec, "btree", make_keys, collation=collation, since_ms=since_ms)
         self.unique = True
         self._ids = ids
         self._tree = None

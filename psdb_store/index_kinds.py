@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 
 from psdb_base.errors import Code, MongoError
@@ -66,14 +65,13 @@ def make_index(c: Collection, spec: Document, since_ms: int) -> Index:
     if make is None:
         raise MongoError(Code.NOT_IMPLEMENTED, f"indexes of kind '{name}' are not implemented")
     collation = compile_collation(spec.get("collation"))
-    since = DatetimeMS(since_ms)
     if is_id_pattern(spec["key"]):
-        return IdIndex(spec, make(spec, collation), c.ids, collation=collation, since=since)
+        return IdIndex(spec, make(spec, collation), c.ids, collation=collation, since_ms=since_ms)
     partial = None
     if "partialFilterExpression" in spec:
         partial = _partial(spec["partialFilterExpression"], collation)
     return Index(
-        spec, name, make(spec, collation), partial=partial, collation=collation, since=since
+        spec, name, make(spec, collation), partial=partial, collation=collation, since_ms=since_ms
     )
 
 

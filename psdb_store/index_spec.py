@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
@@ -18,6 +18,10 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import INDEX_FIELDS_MAX, INDEXES_PER_COLLECTION_MAX
 from psdb_base.values import Document
 from psdb_query.describe import text_of, type_name
+from psdb_store.collations import full_collation
+
+if TYPE_CHECKING:
+    from psdb_store.collection import Collection
 
 _NUMBERS: Final = (int, float, Int64, Decimal128)
 _TTL_SECONDS_MAX: Final = (1 << 31) - 1
@@ -90,17 +94,22 @@ def _refuse(message: str, code: int = Code.CANNOT_CREATE_INDEX) -> MongoError:
     return MongoError(code, message)
 
 
-def normalize_index_spec(spec: Document, collection_collation: Document | None = None) -> Document:
+def check(
+    spec: Document, collection_collation: Document | None = None, *, ignore_unknown: bool = False
+) -> Document:
     """Check an index specification and return the form in which it is kept.
 
     Args:
-        spec: As a client sent it, with `key` and `name`.
+        spec: As a client sent it, with `key` and `name`; a form already checked stays as it is.
         collection_collation: The collection's default, taken over where the index names none.
+        ignore_unknown: Leave unknown options out instead of refusing them.
 
     Raises:
         MongoError: 9, 14, 67, 197 and others, as MongoDB.
 
     """
+    if ignore_unknown:
+        spec = {name: value for name, value in spec.items() if name in _OPTIONS}
     for name in ("key", "name"):
         if name not in spec:
             raise _refuse(
@@ -131,13 +140,20 @@ def normalize_index_spec(spec: Document, collection_collation: Document | None =
     return result
 
 
+def known_fields(spec: Document) -> Document:
+    """Return a specification without the fields that are no index options."""
+    return {name: value for name, value in spec.items() if name in _OPTIONS}
+
+
 def _settle_collation(
     result: Document, collection_collation: Document | None, kind: str
 ) -> None:
-    if "collation" not in result and collection_collation and kind not in ("2d", "text"):
-        result["collation"] = collection_collation
-    if result.get("collation", {}).get("locale") == "simple":
-        del result["collation"]
+    asked = result.pop("collation", None)
+    if asked is None and kind not in ("2d", "text"):
+        asked = collection_collation
+    full = full_collation(asked) if asked else None
+    if full is not None:
+        result["collation"] = full
 
 
 def is_true(value: Any) -> bool:
@@ -325,6 +341,14 @@ def _check_expiry(spec: Document) -> None:
 
 
 # What is the same and what conflicts
+
+
+def exists(c: Collection, spec: Document) -> bool:
+    """Tell whether a collection has the index that a checked specification describes.
+
+    Raises MongoError 85, 86, 67 as `same_or_conflict`.
+    """
+    return same_or_conflict([index.spec for index in c.indexes.values()], spec) is not None
 
 
 def same_or_conflict(existing: Iterable[Document], spec: Document) -> str | None:
