@@ -13,6 +13,7 @@ from typing import Any, Final
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_query import numeric
+from psdb_query.accumulators.sums import Total
 from psdb_query.context import CompileContext, Env
 from psdb_query.describe import text_of, type_name
 from psdb_query.expressions.core import (
@@ -25,7 +26,6 @@ from psdb_query.expressions.core import (
     derive,
     is_nullish,
 )
-from psdb_query.summation import Summation, doubles_of, percentile, standard_deviation
 
 _Fold = Callable[[list[Any], CompileContext], Any]
 
@@ -49,12 +49,37 @@ def _over(name: str, fold: _Fold) -> Operator:
     return Operator(compile_over)
 
 
-def _summed(values: list[Any]) -> Summation:
-    total = Summation()
+def _sum(values: list[Any], _ctx: CompileContext) -> Any:
+    total = Total()
     for value in values:
-        if type(value) in numeric.RANKS:
-            total.add(value)
-    return total
+        total.add(value)
+    return total.result()
+
+
+def _average(values: list[Any], _ctx: CompileContext) -> Any:
+    total = Total()
+    count = sum([total.add(value) for value in values])
+    return total.average(count) if count else None
+
+
+def doubles_of(values: list[Any]) -> list[float]:
+    """Return the numbers among `values` as doubles."""
+    return [numeric.to_double(value) for value in values if type(value) in numeric.RANKS]
+
+
+def standard_deviation(numbers: list[float], *, sample: bool) -> float | None:
+    """Return the deviation of a population or sample by Welford's method; None if undefined."""
+    count, mean, squares = 0, 0.0, 0.0
+    for number in numbers:
+        count += 1
+        delta = number - mean
+        if delta != 0:
+            mean += delta / count
+            squares += delta * (number - mean)
+    divisor = count - 1 if sample else count
+    if divisor <= 0:
+        return None
+    return math.sqrt(squares / divisor) if squares >= 0 else math.nan
 
 
 def _extreme(sign: int) -> _Fold:
@@ -143,6 +168,12 @@ def compile_fractions(spec: Any, ctx: CompileContext) -> Expr:
     return expr
 
 
+def percentile(ordered: list[float], fraction: float) -> float:
+    """Return the element of a sorted, not empty list at the discrete percentile 0.0–1.0."""
+    position = math.ceil(len(ordered) * fraction) - 1
+    return ordered[min(max(position, 0), len(ordered) - 1)]
+
+
 def _ordered(value: Any) -> list[float]:
     values = value if type(value) is list else [value]
     return sorted(number for number in doubles_of(values) if not math.isnan(number))
@@ -177,7 +208,7 @@ def _compile_percentile(spec: Any, ctx: CompileContext) -> Expr:
 
 
 OPERATORS: Final[dict[str, Operator]] = {
-    "$avg": _over("$avg", lambda values, _ctx: _summed(values).average()),
+    "$avg": _over("$avg", _average),
     "$max": _over("$max", _extreme(1)),
     "$median": Operator(_compile_median),
     "$min": _over("$min", _extreme(-1)),
@@ -188,5 +219,5 @@ OPERATORS: Final[dict[str, Operator]] = {
     "$stdDevSamp": _over(
         "$stdDevSamp", lambda values, _ctx: standard_deviation(doubles_of(values), sample=True)
     ),
-    "$sum": _over("$sum", lambda values, _ctx: _summed(values).result()),
+    "$sum": _over("$sum", _sum),
 }
