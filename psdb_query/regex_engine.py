@@ -89,7 +89,7 @@ def compile_regex(pattern: str, options: str = "") -> CompiledRegex:
     """Compile a pattern, or take it from the cache of the last few hundred."""
     for letter in options:
         if letter not in _OPTIONS:
-            raise MongoError(51108, f"invalid flag in regex options: {letter}")
+            raise MongoError(51108, f" invalid flag in regex options: {letter}")
     if "\0" in pattern:
         raise _invalid("Regular expression cannot contain an embedded null byte", bare=True)
     if len(pattern) > PATTERN_CHARACTERS_MAX:

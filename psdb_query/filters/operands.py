@@ -167,7 +167,7 @@ def parse_bits(path: str, op: tree.BitsOp, value: Any) -> tree.Bits:
             mask |= 1 << _bit_position(index, item)
         return tree.Bits(path, op, mask)
     if kind in NUMBERS:
-        return tree.Bits(path, op, parse_non_negative_long(path, value))
+        return tree.Bits(path, op, parse_non_negative_long(op, value))
     if kind is bytes or kind is Binary:
         return tree.Bits(path, op, int.from_bytes(value, "little"))
     shown = element_text(op, value)
@@ -179,21 +179,15 @@ _BIT_POSITION_MAX: Final = 16 * 1024 * 1024 * 8
 
 
 def _bit_position(index: int, item: Any) -> int:
-    shown = element_text(str(index), item)
-    kind = item.__class__
-    if kind not in NUMBERS:
-        raise bad_value(f"bit positions must be an integer but got: {shown}")
-    if is_nan(item):
-        raise bad_value(f"bit positions cannot take a NaN: {shown}")
-    number = item.to_decimal() if kind is Decimal128 else item
-    if not -(2**31) <= number <= _INT32_MAX:
-        message = f"bit positions cannot be represented as a 32-bit signed integer: {shown}"
-        raise bad_value(message)
-    if number != int(number):
-        raise bad_value(f"bit positions must be an integer but got: {shown}")
-    if number < 0:
-        raise bad_value(f"bit positions must be >= 0 but got: {shown}")
-    return min(int(number), _BIT_POSITION_MAX)
+    name = str(index)
+    try:
+        position = parse_non_negative_long(name, item)
+        if position > _INT32_MAX:
+            message = f"Cannot represent {element_text(name, item)} in an int"
+            raise MongoError(Code.FAILED_TO_PARSE, message)
+    except MongoError as error:
+        raise bad_value(f"Failed to parse bit position. {error.message}") from None
+    return min(position, _BIT_POSITION_MAX)
 
 
 def is_true(value: Any) -> bool:

@@ -124,4 +124,5 @@ def _parse_type(item: Any) -> int:
     if item in TYPE_NAMES:
         return int(item)
     shown = f"{item:g}" if item.__class__ is float else str(item)
-    raise MongoError(ErrorCode.BAD_VALUE, f"Invalid numerical type code: {shown}")
+    hint = ". Instead use {$exists:false}." if item == 0 else ""
+    raise MongoError(ErrorCode.BAD_VALUE, f"Invalid numerical type code: {shown}{hint}")

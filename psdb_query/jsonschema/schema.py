@@ -23,7 +23,8 @@ def _scalar(compile_rule: Callable[[Document, str], Rule | None]) -> Compile:
 
 
 def _text(spec: Document, keyword: str, _parse: Parse) -> None:
-    operands.string(spec, keyword)
+    if spec[keyword].__class__ is not str:
+        operands.mismatch(keyword, "must be of type string")
 
 
 def _exclusive(spec: Document, keyword: str, _parse: Parse) -> None:
