@@ -177,9 +177,10 @@ def _compile_range(spec: Any, ctx: CompileContext) -> Expr:
 def _range_number(value: Any, which: str, code: int) -> int:
     article = "an" if which == "ending" else "a"
     if not is_number(value):
+        gap = "" if which == "step" else " "  # as in MongoDB's messages
         raise MongoError(
             code,
-            f"$range requires a numeric {which} value, found value of type: {type_name(value)}",
+            f"$range requires a numeric {which} value, found value of type:{gap}{type_name(value)}",
         )
     number = as_int32(value)
     if number is None:

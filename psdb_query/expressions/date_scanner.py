@@ -94,7 +94,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 _DATES: Final[tuple[tuple[re.Pattern[str], Callable[[Match], tuple[int, int, int]]], ...]] = (
-    (_pattern(rf"(?P<y>[+-]?[0-9]{{4,9}})-{_MONTH_NUMBER}-{_DAY}{_END}"), _civil),
+    (_pattern(rf"(?P<y>[+-]?[0-9]{{4,9}})-{_MONTH_NUMBER}-{_DAY}"), _civil),
     (_pattern(rf"{_YEAR}/{_MONTH_NUMBER}/{_DAY}{_END}"), _civil),
     (_pattern(r"(?P<y>[0-9]{4})(?P<m>1[0-2]|0[1-9])(?P<d>3[01]|[12][0-9]|0[1-9])"), _civil),
     (_pattern(rf"{_MONTH_NUMBER}/{_DAY}/{_YEAR}"), _civil),
