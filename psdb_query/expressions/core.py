@@ -314,7 +314,7 @@ def _whole_current(ctx: CompileContext) -> Expr:
 def _root_path(parts: tuple[str, ...], ctx: CompileContext) -> Expr:
     paths = frozenset((".".join(parts),)) if parts else WHOLE
     if not ctx.current_rebound:
-        return Expr(document_path(parts), paths=paths) if parts else _whole_current(ctx)
+        return _current_path(parts, ctx) if parts else _whole_current(ctx)
     walk = walker(parts)
     return Expr(lambda _doc, env: walk(env["ROOT"]), paths=paths)
 

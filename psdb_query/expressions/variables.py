@@ -17,7 +17,9 @@ from psdb_query.expressions.core import (
     constant,
     derive,
 )
+from psdb_query.expressions.table import SYSTEM_VARIABLES
 
+_SYSTEM_NAMES: Final = frozenset((*SYSTEM_VARIABLES, "IS_MR", "JS_SCOPE"))
 _LET: Final = Named(
     "$let",
     required=("vars", "in"),
@@ -87,23 +89,26 @@ def _with_current(bound: dict[str, Expr], body: Expr) -> Any:
 def evaluate_let(spec: Document, ctx: CompileContext, env: Env) -> dict[str, Any]:
     """Evaluate a command's `let` option into variables for `CompileContext` and `make_env`.
 
-    Raises MongoError 9 for a bad name and 4890500 for an expression that reads a document.
+    Each may use those before it. Raises MongoError 9 for a bad name, 4738901 for a system
+    variable's and 4890500 for an expression that reads a document.
     """
     values: dict[str, Any] = {}
     for name, value in spec.items():
-        if name == "CURRENT":
-            raise MongoError(
-                4738901, "Attempt to set internal constant: CURRENT to a value is not allowed"
-            )
-        check_user_variable(name)
-        expr = compile_expression(value, ctx)
+        if name in _SYSTEM_NAMES:
+            raise MongoError(4738901, f"Attempt to set internal constant: {name}")
+        try:
+            check_user_variable(name)
+        except MongoError as error:
+            message = f"Invalid 'let' parameter :: caused by :: {error.message}"
+            raise MongoError(error.code, message) from None
+        expr = compile_expression(value, ctx.binding(*values))
         if expr.paths != NOTHING:
             raise MongoError(
                 4890500,
                 "Command let Expression tried to access a field, but this is not allowed because "
                 "Command let expressions run before the query examines any documents.",
             )
-        values[name] = expr.evaluate({}, env)
+        values[name] = expr.evaluate({}, env | values)
     return values
 
 

@@ -57,6 +57,7 @@ CASES: list[Case] = [
     ("$$ROOT", {"a": {"b": 2}}, "$$ROOT.a.b", 2),
     ("$$CURRENT", {"a": 1}, "$$CURRENT", {"a": 1}),
     ("$$CURRENT", {"a": {"b": [{"c": 1}]}}, "$$CURRENT.a.b.c", [1]),
+    ("$$ROOT", {"a": 1}, "$$ROOT.x", MISSING),
     ("$$REMOVE", {"a": 1}, "$$REMOVE", MISSING),
     ("$$REMOVE", {"a": 1}, {"x": "$$REMOVE", "y": "$a"}, {"y": 1}),
     ("$$REMOVE", {}, ["$$REMOVE", 1], [None, 1]),
@@ -269,7 +270,10 @@ LET_OPTIONS = [
     ({"x": "$a"}, Err(4890500)),
     ({"x": "$$ROOT"}, Err(4890500)),
     ({"X": 1}, Err(9)),
+    ({"NOW": 1}, Err(4738901)),
     ({"CURRENT": 1}, Err(4738901)),
+    ({"x": 1, "y": {"$add": ["$$x", 1]}}, {"x": 1, "y": 2}),
+    ({"y": "$$x", "x": 1}, Err(17276)),
 ]
 
 
