@@ -114,6 +114,16 @@ def _reader(file: Any, offset: int, size: int) -> Callable[[], bytes]:
     return work
 
 
+def cut_rest(disk: Disk, path: str, size: int) -> None:
+    """Cut what a checkpoint that was not finished left behind the bytes that count."""
+    file = disk.open(path)
+    try:
+        if file.size() > size:
+            file.truncate(size)
+    finally:
+        file.close()
+
+
 async def verify(disk: Disk, path: str, entry: dict[str, Any], block_bytes: int) -> Any:
     """Check a file's first bytes against the manifest and return the digest's state.
 

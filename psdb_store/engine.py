@@ -30,7 +30,9 @@ from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
 from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
+from psdb_store.manifest import NAME as MANIFEST_NAME
 from psdb_store.manifest import position_of, read_manifest
+from psdb_store.member import NAME as MEMBER_NAME
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
 from psdb_store.recovery import Opened, open_journal
@@ -211,8 +213,11 @@ class Engine:
             self.clock.observe(time)
 
     def _remove_orphans(self, manifest: dict[str, Any]) -> None:
-        """Remove data files that the manifest does not name: rests of unfinished checkpoints."""
+        """Remove what unfinished checkpoints left: files that the manifest does not name."""
         disk = self.world.disk
+        for name in (MANIFEST_NAME, MEMBER_NAME):
+            if disk.exists(f"{self.dbpath}/{name}.tmp"):
+                disk.remove(f"{self.dbpath}/{name}.tmp")
         named = {file["path"]: True for c in manifest["collections"] for file in c["files"]}
         for db in disk.list(f"{self.dbpath}/data"):
             for folder in disk.list(f"{self.dbpath}/data/{db}"):

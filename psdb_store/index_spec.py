@@ -140,11 +140,6 @@ def check(
     return result
 
 
-def known_fields(spec: Document) -> Document:
-    """Return a specification without the fields that are no index options."""
-    return {name: value for name, value in spec.items() if name in _OPTIONS}
-
-
 def _settle_collation(
     result: Document, collection_collation: Document | None, kind: str
 ) -> None:

@@ -15,7 +15,7 @@ from psdb_base.values import MISSING, Document
 from psdb_base.world import Disk
 from psdb_store.catalogue import Catalogue
 from psdb_store.collection import Collection
-from psdb_store.datafile import DataFile, blocks, parse_block, verify
+from psdb_store.datafile import THREAD, DataFile, blocks, cut_rest, parse_block, verify
 from psdb_store.index import IdIndex, Index
 from psdb_store.options import StoreOptions
 from psdb_store.record import Record
@@ -49,6 +49,7 @@ async def load_collection(
     path = f"{dbpath}/{entry['path']}"
     digest = await verify(disk, path, entry, options.block_bytes)
     c.data = DataFile(entry["path"], entry["bytes"], entry["lines"], digest)
+    await disk.submit(THREAD, lambda: cut_rest(disk, path, entry["bytes"]))
     rows: dict[int, tuple[Record, bytes]] = {}
     collation = c.collation
     async for block in blocks(disk, path, entry["bytes"], options.block_bytes):

@@ -177,6 +177,7 @@ class Scan:
             reason = self._line(line, segment, offset)
             if reason:
                 self.bad = (path, number + 1, offset, reason)
+                segment.size = offset
                 return
             offset += len(line) + 1
         segment.size = offset
