@@ -1,5 +1,11 @@
-"""The planner: from a compiled filter and a collection's indexes to an execution."""
+"""The planner: from a compiled filter and a collection's indexes to an execution.
 
-from shardsvr.planning.plan import Execution, Plan, plan_query
+`query` is what is asked; `indexes`, `access`, `forced` and `keys_only` make candidates out of
+`nodes`; `trial` chooses; `execution` pulls the `stages` that the chosen nodes open; `explain`
+shows both.
+"""
+
+from shardsvr.planning.execution import Execution
+from shardsvr.planning.plan import Plan, plan_query
 
 __all__ = ["Execution", "Plan", "plan_query"]

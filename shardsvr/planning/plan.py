@@ -1,131 +1,233 @@
-"""`plan_query`, a first form: by `_id`, or by scanning the collection."""
+"""`plan_query`: from a query to the plan that answers it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from psdb_base import order
+from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import Document
-from psdb_query.context import Env
+from psdb_query.bounds_index import Predicates
+from psdb_query.context import Collation, Env
 from psdb_query.filters import Filter, tree
-
-SLICE = 1024
-
-
-class Execution:
-    """Pulls the records of a plan, a batch a call."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._rows = self._run()
-        self.done = False
-
-    def next_batch(self, count: int) -> list[Any]:
-        """Return up to `count` records; `done` tells whether there are more."""
-        batch = []
-        for record in self._rows:
-            if record is not None:
-                batch.append(record)
-            if record is None or len(batch) >= count:
-                return batch
-        self.done = True
-        return batch
-
-    def first(self) -> Any:
-        """Return the first record, or None."""
-        while not self.done:
-            for record in self.next_batch(1):
-                return record
-        return None
-
-    def _run(self) -> Iterator[Any]:
-        plan = self._plan
-        rows = self._matching()
-        if plan.sort is not None and plan.sort.parts:
-            found = []
-            for record in rows:
-                if record is None:
-                    yield None
-                else:
-                    found.append(record)
-            places = plan.sort.order([record.document() for record in found], plan.env)
-            rows = iter([found[place] for place in places])
-        left = plan.limit
-        skip = plan.skip
-        for record in rows:
-            if record is not None and skip:
-                skip -= 1
-                continue
-            if left == 0:
-                return
-            yield record
-            if record is not None and left is not None:
-                left -= 1
-                if left == 0:
-                    return
-
-    def _matching(self) -> Iterator[Any]:
-        plan = self._plan
-        collection, matches, env = plan.collection, plan.filter.matches, plan.env
-        if plan.point is not None:
-            record = collection.by_id(plan.point)
-            if record is not None and matches(record.document(), env):
-                yield record
-            return
-        after = None
-        while True:
-            records = collection.scan(after, SLICE)
-            if not records:
-                return
-            after = records[-1].rid
-            yield from [r for r in records if matches(r.document(), env)]
-            yield None
+from psdb_query.projection import Projection
+from psdb_query.sorting import Sorter
+from psdb_store.collection import Collection
+from shardsvr.planning import access, explain, forced, keys_only, nodes
+from shardsvr.planning.access import Candidate
+from shardsvr.planning.execution import Execution
+from shardsvr.planning.nodes import Node
+from shardsvr.planning.query import Query
+from shardsvr.planning.trial import Trial, choose
 
 
 class Plan:
-    """How a query will be answered."""
+    """How a query is answered.
+
+    Attributes:
+        query: The query.
+        winner: The plan chosen.
+
+    """
+
+    __slots__ = ("_trials", "_warm", "query", "winner")
 
     def __init__(
-        self, collection: Any, filter_: Filter, env: Env, sort: Any, skip: int, limit: int | None,
-        point: bytes | None,
+        self,
+        query: Query,
+        winner: Node,
+        warm: Execution | None = None,
+        trials: list[Trial] | None = None,
     ) -> None:
-        self.collection = collection
-        self.filter = filter_
-        self.env = env
-        self.sort = sort
-        self.skip = skip
-        self.limit = limit
-        self.point = point
+        self.query = query
+        self.winner = winner
+        self._warm = warm
+        self._trials = trials or []
 
     def open(self) -> Execution:
-        """Begin."""
-        return Execution(self)
+        """Begin to run the plan; the first run goes on from where a trial left it."""
+        warm, self._warm = self._warm, None
+        count_use(self.winner)
+        return Execution(self.query, self.winner) if warm is None else warm
 
     def explain(self, verbosity: str, execution: Execution | None = None) -> Document:
-        """Describe the plan."""
-        stage = "COLLSCAN" if self.point is None else "IDHACK"
-        return {"queryPlanner": {"winningPlan": {"stage": stage}, "rejectedPlans": []}}
+        """Describe the plan as MongoDB's `explain` does.
+
+        Args:
+            verbosity: `queryPlanner`, `executionStats` or `allPlansExecution`.
+            execution: A run of this plan, finished, for all but the first verbosity.
+
+        """
+        rejected = [trial for trial in self._trials if trial.node is not self.winner]
+        document = {
+            "queryPlanner": explain.planner_section(
+                self.query, self.winner, [trial.node for trial in rejected]
+            )
+        }
+        if verbosity == "queryPlanner":
+            return document
+        if execution is None:
+            execution = self.open()
+            while not execution.done:
+                execution.next_batch(_BATCH)
+        document["executionStats"] = explain.statistics_section(self.winner, execution)
+        if verbosity == "allPlansExecution":
+            document["executionStats"]["allPlansExecution"] = [
+                explain.statistics_section(trial.node, trial.execution) for trial in self._trials
+            ]
+        return document
+
+
+_BATCH: Final = 1024
+
+
+def count_use(node: Node) -> None:
+    """Count a use of every index of a plan, for `$indexStats`."""
+    index = getattr(node, "index", None)
+    if index is not None:
+        index.accesses += 1
+    for child in node.children:
+        count_use(child)
 
 
 def plan_query(
-    collection: Any,
+    collection: Collection,
     filter_: Filter,
     env: Env,
     *,
-    sort: Any = None,
-    projection: Any = None,
+    sort: Sorter | None = None,
+    projection: Projection | None = None,
     hint: Any = None,
     skip: int = 0,
     limit: int | None = None,
-    collation: Any = None,
+    collation: Collation | None = None,
     min_: Document | None = None,
     max_: Document | None = None,
+    count: bool = False,
+    distinct: str | None = None,
 ) -> Plan:
-    """Plan a query over a collection."""
-    node = filter_.tree
-    point = None
-    if isinstance(node, tree.Compare) and node.path == "_id" and node.op == "$eq":
-        if collation is None and type(node.value) not in (dict, list, type(None)):
-            point = order.key(node.value)
-    return Plan(collection, filter_, env, sort, skip, limit, point)
+    """Plan a query over a collection.
+
+    Args:
+        collection: Where.
+        filter_: The compiled filter.
+        env: Runtime variables.
+        sort: The compiled order, or None.
+        projection: What the caller will make of the records.
+        hint: Index name, key pattern, or `{$natural: ±1}`.
+        skip: Documents to leave out.
+        limit: Documents to return at most; None for all.
+        collation: The compiled collation of filter and sort.
+        min_: Inclusive lower bound in the hinted index.
+        max_: Exclusive upper bound in the hinted index.
+        count: Only the number is wanted: rows of the execution may be anything.
+        distinct: Only the values of this field are wanted: documents that would show no new
+            value may be left out.
+
+    Raises:
+        MongoError: 2 BadValue (no such index), 291 NoQueryExecutionPlans and others.
+
+    """
+    query = Query(
+        collection,
+        filter_,
+        env,
+        sort if sort is not None and sort.parts else None,
+        projection,
+        hint,
+        skip,
+        limit,
+        collation,
+        min_,
+        max_,
+        count,
+        distinct,
+    )
+    key = _id_key(query)
+    if key is not None:
+        return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
+    predicates = Predicates(filter_.tree, env)
+    plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
+    if len(plans) == 1:
+        return Plan(query, plans[0])
+    winner, trials = choose(query, plans)
+    return Plan(query, plans[winner], trials[winner].execution, trials)
+
+
+def _id_key(query: Query) -> bytes | None:
+    """Return the `_id` key that a query asks for, None when it is another kind of query."""
+    node = query.filter.tree
+    if type(node) is not tree.Compare or node.path != "_id" or node.op != "$eq":
+        return None
+    if query.hint is not None or query.min is not None or query.max is not None:
+        return None
+    collection = query.collection
+    if type(node.value) in _NOT_ONE or collection.collation is not query.collation:
+        return None
+    return collection.id_key(node.value)
+
+
+_NOT_ONE: Final = (list, type(None))
+"""Types that an equality may find inside arrays or in missing fields."""
+
+
+def _candidates(query: Query, predicates: Predicates) -> list[Candidate]:
+    given = forced.candidates(query, predicates)
+    if given is not None:
+        return given
+    if any(isinstance(node, tree.Always) and not node.value for node in predicates.conjuncts):
+        return [Candidate(nodes.Eof(), sorted=True)]
+    if query.count or query.distinct is not None:
+        direct = keys_only.candidate(query, predicates)
+        if direct is not None:
+            return [direct]
+    found = access.candidates(query, predicates)
+    for candidate in found:
+        if candidate.access is not None and candidate.access.is_one:
+            return [candidate]
+    if not any(candidate.access is None or candidate.access.is_useful for candidate in found):
+        # Only orders and skips: the plain scan competes.
+        found.append(scan_candidate(query, predicates))
+    return found
+
+
+def scan_candidate(query: Query, predicates: Predicates, *, reverse: bool = False) -> Candidate:
+    """Return the plan that looks at every document."""
+    del query
+    return Candidate(
+        nodes.CollectionScan(access.residual_of(predicates, frozenset()), reverse=reverse)
+    )
+
+
+def _finish(query: Query, candidate: Candidate) -> Node:
+    """Put sort, skip, projection and limit above what finds the documents."""
+    node = candidate.node
+    if query.count:
+        return nodes.Count(_cut(query, node))
+    covered = keys_only.covered(query, candidate)
+    if covered is not None:
+        return _limited(query, _skipped(query, covered))
+    if query.sort is not None and not candidate.sorted:
+        node = nodes.Sort(node, query.sort.spec, query.needed, SORT_MEMORY_BYTES_MAX)
+        return _projected(query, _skipped(query, node))
+    return _cut(query, node)
+
+
+def _cut(query: Query, node: Node) -> Node:
+    return _limited(query, _projected(query, _skipped(query, node)))
+
+
+def _skipped(query: Query, node: Node) -> Node:
+    return nodes.Skip(node, query.skip) if query.skip else node
+
+
+def _limited(query: Query, node: Node) -> Node:
+    return node if query.limit is None else nodes.Limit(node, query.limit)
+
+
+def _projected(query: Query, node: Node) -> Node:
+    projection = query.projection
+    if projection is None or projection.is_identity:
+        return node
+    simple = keys_only.is_simple(projection)
+    stage = "PROJECTION_SIMPLE" if simple else "PROJECTION_DEFAULT"
+    return nodes.Project(node, keys_only.spec_of(projection), stage)

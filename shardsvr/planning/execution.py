@@ -1,0 +1,95 @@
+"""Running a plan: batches of records, resumable between writes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from psdb_store.record import Record
+from shardsvr.planning.nodes import Node
+from shardsvr.planning.query import Query
+from shardsvr.planning.stages import Selector, Stage
+
+SLICE_MAX: Final = 1024
+"""Keys or documents that one step looks at, at most."""
+
+
+class Execution:
+    """One run of a plan.
+
+    Attributes:
+        done: All has been given.
+        root: The stage at the top, for its counters.
+
+    """
+
+    __slots__ = ("_buffer", "_query", "_selector", "_slice", "done", "returned", "root")
+
+    def __init__(self, query: Query, node: Node) -> None:
+        self._query = query
+        self.root: Stage = node.open(query)
+        self._buffer: list[Any] = []
+        self._selector: Selector | None = None
+        self._slice = 1
+        self.returned = 0
+        self.done = False
+
+    def next_batch(self, count: int) -> list[Record]:
+        """Return up to `count` records.
+
+        One call looks at a bounded number of documents, so it may return fewer or none while
+        `done` is still False. Every record is the latest version and matches.
+        """
+        batch = self._from_buffer(count) if self._buffer else []
+        budget = max(count, SLICE_MAX)
+        while len(batch) < count and budget > 0 and not self.done and not self._buffer:
+            if self.root.done:
+                self.done = True
+                break
+            missing = count - len(batch)
+            want = min(max(self._slice, min(missing, SLICE_MAX)), SLICE_MAX)
+            rows = self.root.pull(want)
+            budget -= want
+            self._slice = min(self._slice * 2, SLICE_MAX)
+            batch += rows[:missing]
+            self._buffer = rows[missing:]
+        if not self._buffer and self.root.done:
+            self.done = True
+        self.returned += len(batch)
+        return batch
+
+    def first(self) -> Record | None:
+        """Return the first record, looking at as many documents as that takes."""
+        while not self.done:
+            for record in self.next_batch(1):
+                return record
+        return None
+
+    def count_batch(self, count: int) -> int:
+        """Return how many further documents a bounded amount of work finds; see `next_batch`."""
+        return len(self.next_batch(count))
+
+    def advance(self, work: int) -> None:
+        """Do some work ahead of the first batch; what it finds is kept for `next_batch`."""
+        while work > 0 and not self.root.done:
+            self._buffer += self.root.pull(min(work, SLICE_MAX))
+            work -= SLICE_MAX
+
+    @property
+    def found(self) -> int:
+        """How many rows are waiting."""
+        return len(self._buffer)
+
+    def _from_buffer(self, count: int) -> list[Any]:
+        """Give rows found before; a record that has changed since is looked at again."""
+        rows, self._buffer = self._buffer[:count], self._buffer[count:]
+        return [row for row in map(self._latest, rows) if row is not None]
+
+    def _latest(self, row: Any) -> Any:
+        if type(row) is not Record:
+            return row
+        current = self._query.collection.get(row.rid)
+        if current is None or current is row:
+            return current
+        if self._selector is None:
+            self._selector = Selector(self._query.filter, self._query.env)
+        return current if self._selector.matches(current) else None

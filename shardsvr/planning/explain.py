@@ -1,0 +1,77 @@
+"""`explain`: a plan and what its run did, in MongoDB's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psdb_base.values import Document
+from shardsvr.planning.execution import Execution
+from shardsvr.planning.filter_text import filter_document
+from shardsvr.planning.nodes import Count, Node, Or, Project, Subplan
+from shardsvr.planning.query import Query
+from shardsvr.planning.stages import Stage
+
+
+def planner_section(query: Query, winner: Node, rejected: list[Node]) -> Document:
+    """Return `queryPlanner`."""
+    return {
+        "namespace": query.collection.ns,
+        "parsedQuery": filter_document(query.filter.tree),
+        "indexFilterSet": False,
+        "optimizationTimeMillis": 0,
+        "maxIndexedOrSolutionsReached": False,
+        "maxIndexedAndSolutionsReached": False,
+        "maxScansToExplodeReached": False,
+        "prunedSimilarIndexes": False,
+        "winningPlan": {"isCached": False, **winner.explain()},
+        "rejectedPlans": [{"isCached": False, **node.explain()} for node in rejected],
+    }
+
+
+def statistics_section(winner: Node, execution: Execution) -> Document:
+    """Return `executionStats` of a run; the caller fills in the time."""
+    return {
+        "executionSuccess": True,
+        "nReturned": execution.returned,
+        "executionTimeMillis": 0,
+        "totalKeysExamined": execution.root.total("keys_examined"),
+        "totalDocsExamined": execution.root.total("docs_examined"),
+        "executionStages": stage_statistics(winner, execution.root),
+    }
+
+
+def stage_statistics(node: Node, stage: Stage) -> Document:
+    """Return the statistics of a node and those below it."""
+    works = max(stage.works, stage.advanced) + int(stage.done)
+    document: Document = {"stage": node.stage}
+    described = node.describe()
+    if "filter" in described:
+        document["filter"] = described.pop("filter")
+    document |= {
+        "nReturned": stage.advanced,
+        "executionTimeMillisEstimate": 0,
+        "works": works,
+        "advanced": stage.advanced,
+        "needTime": max(works - stage.advanced - int(stage.done), 0),
+        "needYield": 0,
+        "saveState": 0,
+        "restoreState": 0,
+        "isEOF": int(stage.done),
+        **described,
+    }
+    if not isinstance(node, (Count, Project, Subplan)):
+        document |= stage.counters()
+    inputs = _inputs(node, stage)
+    if len(inputs) == 1 and not isinstance(node, Or):
+        document["inputStage"] = inputs[0]
+    elif inputs:
+        document["inputStages"] = inputs
+    return document
+
+
+def _inputs(node: Node, stage: Stage) -> list[Any]:
+    if isinstance(node, (Count, Project, Subplan)):
+        # These nodes have no stage of their own.
+        return [stage_statistics(node.children[0], stage)]
+    pairs = zip(node.children, stage.children, strict=True)
+    return [stage_statistics(child, below) for child, below in pairs]

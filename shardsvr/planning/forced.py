@@ -1,0 +1,95 @@
+"""Plans that the query itself prescribes: hints, `min` and `max`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_query import bounds
+from psdb_query.bounds import FieldBounds
+from psdb_query.bounds_index import IndexBounds, Predicates
+from psdb_query.bounds_ranges import KeyRanges
+from psdb_store.index import Index
+from psdb_store.index_keys import component
+from shardsvr.planning import access, nodes
+from shardsvr.planning.access import Candidate
+from shardsvr.planning.indexes import (
+    Access,
+    access_of,
+    columns_of,
+    hinted_index,
+    is_descending,
+    natural_direction,
+    same_collation,
+)
+from shardsvr.planning.query import Query
+
+
+def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
+    """Return the plans that a hint leaves; None when there is no hint.
+
+    Raises MongoError 2 for a hint that fits no index, and the errors of `min` and `max`.
+    """
+    if query.hint is None or query.hint == {}:
+        return None
+    direction = natural_direction(query.hint)
+    if direction is not None:
+        if query.min is not None or query.max is not None:
+            raise MongoError(Code.BAD_VALUE, "min and max are incompatible with a $natural hint")
+        residual = access.residual_of(predicates, frozenset())
+        return [Candidate(nodes.CollectionScan(residual, reverse=direction < 0))]
+    index = hinted_index(query.collection, query.hint)
+    if query.min or query.max:
+        return [_between(query, index, predicates)]
+    found = access_of(query, index, predicates, forced=True)
+    if found is None:
+        raise MongoError(
+            Code.NO_QUERY_EXECUTION_PLANS,
+            "error processing query: planner returned error :: caused by :: No query solutions",
+        )
+    plans = access.from_access(query, found, predicates)
+    if plans:
+        return plans
+    scan = nodes.IndexScan(index, found.bounds, found.ranges)
+    return [Candidate(access.fetched(found, scan, predicates), access=found)]
+
+
+def _between(query: Query, index: Index, predicates: Predicates) -> Candidate:
+    """Scan a hinted index from `min` (inclusive) to `max` (exclusive)."""
+    if index.kind != "btree":
+        raise MongoError(
+            Code.BAD_VALUE, "min() and max() need a hint of an ascending or descending index"
+        )
+    low = b"" if not query.min else _index_key(index, query.min, "min")
+    high = b"\xff" if not query.max else _index_key(index, query.max, "max")
+    if query.min and query.max and low >= high:
+        raise MongoError(
+            51175, "The value provided for min() does not come before the value provided for max()"
+        )
+    fields = tuple(FieldBounds(bounds.ALL) for _ in index.key_pattern)
+    shown = IndexBounds(fields, frozenset(), present=False)
+    ranges = KeyRanges(((low, high),), None, 0)
+    same = same_collation(index.collation, query.collation)
+    found = Access(index, shown, ranges, columns_of(index), exact=False, same_collation=same)
+    direction = access.order_given(query.sort, found) if query.sort is not None else None
+    scan = nodes.IndexScan(index, shown, ranges, reverse=direction == "backward")
+    node = access.fetched(found, scan, predicates)
+    return Candidate(node, direction is not None, found)
+
+
+def _index_key(index: Index, values: Document, name: str) -> bytes:
+    if list(values) != list(index.key_pattern):
+        raise MongoError(
+            51174,
+            f"The index chosen is not compatible with min/max: the fields of {name}() are not "
+            "those of the hinted index, in its order",
+        )
+    return b"".join(
+        component(value, _sign(direction), index.collation)
+        for value, direction in zip(values.values(), index.key_pattern.values(), strict=True)
+    )
+
+
+def _sign(direction: Any) -> int:
+    return -1 if is_descending(direction) else 1

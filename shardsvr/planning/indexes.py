@@ -1,0 +1,199 @@
+"""Which indexes may serve a query, and as what: fields, hints, sparse, partial, collation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psdb_base import order
+from psdb_base.errors import Code, MongoError
+from psdb_query import bounds
+from psdb_query.bounds import FieldBounds, Interval
+from psdb_query.bounds_index import IndexBounds, IndexField, Predicates, index_bounds
+from psdb_query.bounds_ranges import Column, KeyRanges, key_ranges
+from psdb_query.context import Collation
+from psdb_store.collection import Collection
+from psdb_store.index import Index
+from psdb_store.index_keys import component
+from shardsvr.planning.implication import implies
+from shardsvr.planning.query import Query
+
+SERVING: Final = frozenset(("btree", "hashed"))
+"""Kinds of index whose keys are the components of the pattern's fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One way to use one index for a query.
+
+    Args:
+        index: The index.
+        bounds: What the filter says of it.
+        ranges: The same as ranges of keys.
+        columns: Its fields as ranges see them.
+        exact: Every entry within the bounds belongs to a document that matches.
+        same_collation: It orders strings as the query does.
+
+    """
+
+    index: Index
+    bounds: IndexBounds
+    ranges: KeyRanges
+    columns: tuple[Column, ...]
+    exact: bool
+    same_collation: bool
+
+    @property
+    def is_useful(self) -> bool:
+        """The leading field is bounded."""
+        return self.bounds.is_useful
+
+    @property
+    def is_one(self) -> bool:
+        """It leads to one document at most."""
+        return (
+            self.index.unique
+            and self.index.partial is None
+            and len(self.ranges.ranges) == 1
+            and self.ranges.points == len(self.columns)
+        )
+
+
+def ready_indexes(collection: Collection) -> Iterator[Index]:
+    """Yield the indexes that plans may use without being told to."""
+    for index in collection.indexes.values():
+        if not index.hidden and index.ready:
+            yield index
+
+
+def access_of(
+    query: Query, index: Index, predicates: Predicates, *, forced: bool = False
+) -> Access | None:
+    """Bound an index by a query; None when it might miss documents that match.
+
+    Args:
+        query: The query.
+        index: The index.
+        predicates: Those of its filter (or of one branch of it).
+        forced: By a hint: a sparse or partial index is used whatever it misses.
+
+    """
+    if index.kind not in SERVING:
+        return None
+    same = same_collation(index.collation, query.collation)
+    if index.partial is not None and not forced:
+        if not same or not implies(predicates, index.partial.tree, query.collation):
+            return None
+    fields = fields_of(index)
+    found = index_bounds(predicates, fields, index.collation)
+    if not same:
+        found = _without_texts(found)
+    if index.sparse and not found.present and not forced:
+        return None
+    columns = columns_of(index)
+    exact = len(found.answered) == len(predicates.conjuncts)
+    return Access(index, found, key_ranges(found.fields, columns), columns, exact, same)
+
+
+def same_collation(left: Collation | None, right: Collation | None) -> bool:
+    """Tell whether two compiled collations order alike."""
+    if left is None or right is None:
+        return left is right
+    return left == right or getattr(left, "spec", left) == getattr(right, "spec", right)
+
+
+_TEXTS: Final = (
+    Interval(
+        (order.bracket(order.RANK_STRING)[0], 0),
+        (order.bracket(order.RANK_ARRAY)[1], 0),
+        None,
+        None,
+    ),
+)
+"""Everything that strings may be part of: strings, objects, arrays."""
+
+
+def _without_texts(found: IndexBounds) -> IndexBounds:
+    """Drop bounds that compare strings by an order the index does not have."""
+    parts = tuple(
+        bounds.UNBOUNDED if bounds.intersect(part.intervals, _TEXTS) else part
+        for part in found.fields
+    )
+    return IndexBounds(parts, frozenset(), found.present)
+
+
+def fields_of(index: Index) -> list[IndexField]:
+    """Return the fields of an index as bounds see them."""
+    masks = masks_of(index) if index.multikey else (0,) * len(index.key_pattern)
+    return [
+        IndexField(name, mask, points_only=direction == "hashed")
+        for (name, direction), mask in zip(index.key_pattern.items(), masks, strict=True)
+    ]
+
+
+def masks_of(index: Index) -> tuple[int, ...]:
+    """Return for each field the bits of the path components that are arrays somewhere."""
+    masks = []
+    for paths in index.multikey_paths.values():
+        mask = 0
+        for path in paths:
+            mask |= 1 << path.count(".")
+        masks.append(mask)
+    return tuple(masks)
+
+
+def columns_of(index: Index) -> tuple[Column, ...]:
+    """Return the fields of an index as key ranges see them."""
+    return tuple(_column(direction, index) for direction in index.key_pattern.values())
+
+
+def _column(direction: Any, index: Index) -> Column:
+    if direction == "hashed":
+        collation = index.collation
+        return Column(point_key=lambda value: component(value, "hashed", collation))
+    return Column(descending=is_descending(direction))
+
+
+def is_descending(direction: Any) -> bool:
+    """Tell whether a pattern's value means from high to low."""
+    return type(direction) is not str and float(str(direction)) < 0
+
+
+def full_ranges(columns: Sequence[Column]) -> KeyRanges:
+    """Return the range of a whole index."""
+    return key_ranges([FieldBounds(bounds.ALL)] * len(columns), columns)
+
+
+# Hints.
+
+
+def hinted_index(collection: Collection, hint: Any) -> Index:
+    """Return the index that a hint names or describes; 2 BadValue when there is none."""
+    for index in ready_indexes(collection):
+        if type(hint) is str:
+            if index.name == hint:
+                return index
+        elif same_pattern(index.key_pattern, hint):
+            return index
+    raise MongoError(
+        Code.BAD_VALUE,
+        "error processing query: planner returned error :: caused by :: "
+        "hint provided does not correspond to an existing index",
+    )
+
+
+def same_pattern(left: dict[str, Any], right: Any) -> bool:
+    """Tell whether two key patterns have the same fields and directions in the same order."""
+    return (
+        type(right) is dict
+        and list(left) == list(right)
+        and all(order.equal(left[name], right[name]) for name in left)
+    )
+
+
+def natural_direction(hint: Any) -> int | None:
+    """Return 1 or -1 for `{$natural: …}`, None for other hints."""
+    if type(hint) is dict and next(iter(hint), "") == "$natural":
+        return -1 if is_descending(hint["$natural"]) else 1
+    return None

@@ -1,0 +1,52 @@
+"""What the planner is asked: one query with everything that may shape its plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psdb_base.values import Document
+from psdb_query.context import Collation, Env
+from psdb_query.filters import Filter
+from psdb_query.projection import Projection
+from psdb_query.sorting import Sorter
+from psdb_store.collection import Collection
+
+
+@dataclass(slots=True)
+class Query:
+    """A query over one collection.
+
+    Args:
+        collection: Where.
+        filter: Which documents.
+        env: Runtime variables.
+        sort: In which order, None for any.
+        projection: What the caller makes of the records; the planner only looks for covering.
+        hint: Index name, key pattern or `{$natural: ±1}`.
+        skip, limit: Counts of documents; limit None is all.
+        collation: The compiled collation that the filter and the sort use.
+        min, max: Index keys as documents, lower inclusive, upper exclusive.
+        count: Only the number of documents is wanted.
+        distinct: Only one document for each value of this field is wanted.
+
+    """
+
+    collection: Collection
+    filter: Filter
+    env: Env
+    sort: Sorter | None = None
+    projection: Projection | None = None
+    hint: Any = None
+    skip: int = 0
+    limit: int | None = None
+    collation: Collation | None = None
+    min: Document | None = None
+    max: Document | None = None
+    count: bool = False
+    distinct: str | None = None
+
+    @property
+    def needed(self) -> int | None:
+        """How many documents have to be found before skip and limit have all they want."""
+        return None if self.limit is None else self.limit + self.skip
