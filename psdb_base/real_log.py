@@ -130,7 +130,7 @@ class RealLog:
             "c": component,
             "id": id_,
             "svc": self._service,
-            "ctx": attr.get("ctx", "main"),
+            "ctx": str(attr.get("ctx", "main")),
             "msg": message,
         }
         if "ctx" in attr:

@@ -6,6 +6,7 @@ import asyncio
 
 import bson
 import pytest
+import uvloop
 
 from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import MongoError
@@ -88,6 +89,7 @@ def with_pool(world, test, **options):
             await server.close(1)
 
     asyncio.run(run())
+    uvloop.run(run())
 
 
 def with_channel(world, test):
@@ -258,6 +260,37 @@ def test_a_cancelled_request_takes_its_connection_with_it(world):
         assert (await waiting)["name"] == "ping"
         await until(lambda: node.cancelled == 1)
         assert pool.size == 1
+
+    with_pool(world, test, size_max=1)
+
+
+def test_a_request_cancelled_just_as_it_is_given_a_connection(world):
+    async def test(node, pool, server):
+        held = await pool._acquire()
+        task = asyncio.create_task(pool.command("db", {"ping": 1}))
+        await asyncio.sleep(0)
+        pool._release(held)
+        assert pool.idle == 0
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (pool.size, pool.idle) == (1, 1)
+        assert node.seen == ["hello"]
+
+    with_pool(world, test, size_max=1)
+
+
+def test_a_request_cancelled_just_as_it_may_open_a_connection(world):
+    async def test(node, pool, server):
+        held = await pool._acquire()
+        task = asyncio.create_task(pool.command("db", {"ping": 1}))
+        await asyncio.sleep(0)
+        held.abort()
+        pool._lost(held)
+        assert pool._opening == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert pool.size == 0
+        assert (await pool.command("db", {"ping": 1}))["ok"] == 1.0
 
     with_pool(world, test, size_max=1)
 

@@ -138,6 +138,13 @@ def test_values_json_has_no_form_for():
     assert attrs[2] == {"nan": "nan", "n": "1"}
 
 
+@pytest.mark.parametrize("context", [float("inf"), ObjectId(b"b" * 12), None, {}])
+def test_a_context_that_is_no_string(context):
+    log = RealLog(Clock())
+    log.write("I", "C", 1, "x", {"ctx": context, "n": float("nan")})
+    assert json.loads(log.recent()[0])["ctx"] == str(context)
+
+
 def test_halves_of_surrogate_pairs():
     log = RealLog(Clock())
     log.write("I", "C", 1, "x", {"file": "a\udc80é"})

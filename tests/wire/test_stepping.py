@@ -136,6 +136,7 @@ def test_a_cancellation_reaches_the_coroutine_and_nothing_after_it(loop_factory,
             await collector.run(stubborn(), via)
             collector.stepper.task.cancel()
             await settle()
+            assert collector.stepper.task.cancelling() == 0
             await collector.run(with_timeout(), via)
             while len(collector.outcomes) % 2:
                 await asyncio.sleep(0.001)
@@ -207,6 +208,26 @@ def test_the_end(loop_factory, via, settled):
         collector.stepper.run(waits(cancelled))
         await settle()
         assert len(cancelled) == settled
+
+    run_on(loop_factory, main())
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS)
+def test_the_end_of_a_coroutine_that_will_not_be_cancelled(loop_factory):
+    async def stubborn():
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            return "done"
+
+    async def main():
+        collector = Collector()
+        await collector.run(stubborn())
+        collector.stepper.cancel()
+        await settle()
+        assert collector.outcomes == ["done"]
+        assert collector.stepper.task.done()
 
     run_on(loop_factory, main())
 
