@@ -112,6 +112,33 @@ DEFAULT_ENABLED: Final = ("snappy", "zstd", "zlib")
 """What a server offers unless told otherwise (`--networkMessageCompressors`)."""
 
 
+NEVER_COMPRESSED: Final = frozenset(
+    {
+        b"authenticate",
+        b"copydb",
+        b"copydbgetnonce",
+        b"copydbsaslstart",
+        b"createuser",
+        b"getnonce",
+        b"hello",
+        b"ismaster",
+        b"saslcontinue",
+        b"saslstart",
+        b"updateuser",
+    }
+)
+"""Commands, in lower case, whose messages the specification forbids to compress: what is
+negotiated or secret must not depend on, or leak through, a compressor."""
+
+
+def check_compressible(body: bytes) -> None:
+    """Raise ProtocolError where the command of a compressed message must come uncompressed."""
+    end = body.find(b"\0", 5)
+    name = body[5:end].lower() if end > 0 else b""
+    if name in NEVER_COMPRESSED:
+        raise _bad(f"the command {name.decode()} must not be compressed")
+
+
 def negotiate(client_list: Iterable[Any], enabled: Collection[str]) -> list[str]:
     """Return the compressors both sides have, in the client's order of preference."""
     chosen: list[str] = []

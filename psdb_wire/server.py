@@ -248,6 +248,7 @@ class ServerConnection(Connection, asyncio.Protocol):
             return parse(raw)
         inner, name = compression.decompress(raw, self.compressors, self._reader.limit)
         message = parse(inner)
+        compression.check_compressible(message.body)
         message.compressor = name
         return message
 

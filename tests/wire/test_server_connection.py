@@ -330,6 +330,36 @@ def test_compression_before_it_was_negotiated_ends_the_connection(world, attach,
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        ("hello", True),
+        ("isMaster", True),
+        ("ismaster", True),
+        ("saslStart", True),
+        ("saslContinue", True),
+        ("authenticate", True),
+        ("createUser", True),
+        ("updateUser", True),
+        ("ping", False),
+        ("helloWorld", False),
+        ("", False),
+    ],
+)
+def test_commands_that_must_not_be_compressed(world, attach, log, command, refused):
+    async def run():
+        connection, transport = attach(Server(world, echo))
+        connection.compressors = ["zlib"]
+        raw = build_op_msg(3, 0, bson.encode({command: 1, "$db": "admin"}))
+        transport.protocol.data_received(compress(raw, "zlib"))
+        assert transport.closing == refused
+        if refused:
+            (reply,) = transport.replies()
+            assert "must not be compressed" in bson.decode(reply.body)["errmsg"]
+
+    asyncio.run(run())
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 
