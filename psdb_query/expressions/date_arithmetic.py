@@ -31,7 +31,7 @@ from psdb_query.expressions.date_values import (
     whole_number,
     within_range,
 )
-from psdb_query.expressions.timezones import UTC, Zone, zone_of
+from psdb_query.expressions.timezones import Zone, zone_reader
 
 _FIXED_MS: Final = {
     "hour": MS_HOUR,
@@ -137,7 +137,7 @@ def _date_add_operator(name: str, sign: int) -> Operator:
     def compile_add(spec: Any, ctx: CompileContext) -> Expr:
         operands = compile_named(spec, ctx, fields)
         readers = [operands[field].evaluate for field in fields.required]
-        zone_expr = operands.get("timezone")
+        read_zone = zone_reader(operands.get("timezone"))
 
         def evaluate(doc: Any, env: Env) -> Any:
             values = []
@@ -146,7 +146,7 @@ def _date_add_operator(name: str, sign: int) -> Operator:
                 if is_nullish(value):
                     return None
                 values.append(value)
-            zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+            zone = read_zone(doc, env)
             return None if zone is None else _added(name, sign, values, zone)
 
         return derive(evaluate, operands.values())
@@ -196,7 +196,7 @@ def _compile_diff(spec: Any, ctx: CompileContext) -> Expr:
     operands = compile_named(spec, ctx, _DIFF)
     readers = [operands[field].evaluate for field in _DIFF.required]
     week_expr = operands.get("startOfWeek")
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
 
     def evaluate(doc: Any, env: Env) -> Any:
         values = []
@@ -209,7 +209,7 @@ def _compile_diff(spec: Any, ctx: CompileContext) -> Expr:
         weekday = "sunday"
         if unit == "week" and week_expr is not None:
             weekday = week_expr.evaluate(doc, env)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         if zone is None or is_nullish(weekday):
             return None
         first = _diff_date(start, "startDate")
@@ -259,7 +259,7 @@ def _compile_trunc(spec: Any, ctx: CompileContext) -> Expr:
     unit_value = operands["unit"].evaluate
     bin_expr = operands.get("binSize")
     week_expr = operands.get("startOfWeek")
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
 
     def evaluate(doc: Any, env: Env) -> Any:
         date = date_value(doc, env)
@@ -270,7 +270,7 @@ def _compile_trunc(spec: Any, ctx: CompileContext) -> Expr:
         weekday = "sunday"
         if unit == "week" and week_expr is not None:
             weekday = week_expr.evaluate(doc, env)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         if zone is None or is_nullish(weekday):
             return None
         return _truncated(date, unit, size, weekday, zone)

@@ -28,7 +28,7 @@ from psdb_query.expressions.core import (
     unary,
 )
 from psdb_query.expressions.date_values import date_ms, whole_number, within_range
-from psdb_query.expressions.timezones import UTC, find_zone, zone_of
+from psdb_query.expressions.timezones import find_zone, zone_reader
 
 Part = Callable[[int], Any]
 """A part of a civil time: milliseconds on the zone's clock → number."""
@@ -115,12 +115,12 @@ _TO_PARTS: Final = Named(
 def _compile_to_parts(spec: Any, ctx: CompileContext) -> Expr:
     operands = compile_named(spec, ctx, _TO_PARTS)
     date = operands["date"].evaluate
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
     iso_expr = operands.get("iso8601")
 
     def evaluate(doc: Any, env: Env) -> Any:
         value = date(doc, env)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         iso = False if iso_expr is None else _iso_flag(iso_expr.evaluate(doc, env))
         if zone is None or iso is None or is_nullish(value):
             return None
@@ -196,7 +196,7 @@ def _compile_from_parts(spec: Any, ctx: CompileContext) -> Expr:
         for field in fields
     ]
     join = calendar.join_iso if iso else calendar.join
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
 
     def evaluate(doc: Any, env: Env) -> Any:
         numbers = []
@@ -205,7 +205,7 @@ def _compile_from_parts(spec: Any, ctx: CompileContext) -> Expr:
             if number is None:
                 return None
             numbers.append(number)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         if zone is None:
             return None
         time, date = numbers[:4], numbers[4:]

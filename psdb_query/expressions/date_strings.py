@@ -28,7 +28,7 @@ from psdb_query.expressions.date_format import (
 )
 from psdb_query.expressions.date_scanner import scan_date
 from psdb_query.expressions.date_values import date_ms
-from psdb_query.expressions.timezones import UTC, Zone, zone_of
+from psdb_query.expressions.timezones import UTC, Zone, zone_reader
 
 _TO_STRING: Final = Named(
     "$dateToString",
@@ -71,7 +71,7 @@ def _compile_to_string(spec: Any, ctx: CompileContext) -> Expr:
     operands = compile_named(spec, ctx, _TO_STRING)
     date = operands["date"].evaluate
     form = operands.get("format")
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
     on_null = operands.get("onNull")
 
     def evaluate(doc: Any, env: Env) -> Any:
@@ -80,7 +80,7 @@ def _compile_to_string(spec: Any, ctx: CompileContext) -> Expr:
         if form is not None:
             raw = form.evaluate(doc, env)
             text = _format_operand(raw, "$dateToString", 18533, TO_STRING_LETTERS)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         if is_nullish(value):
             return None if on_null is None else on_null.evaluate(doc, env)
         if zone is None or (text is None and form is not None):
@@ -96,7 +96,7 @@ def _compile_from_string(spec: Any, ctx: CompileContext) -> Expr:
     operands = compile_named(spec, ctx, _FROM_STRING)
     date_string = operands["dateString"].evaluate
     form = operands.get("format")
-    zone_expr = operands.get("timezone")
+    read_zone = zone_reader(operands.get("timezone"))
     on_null = operands.get("onNull")
     on_error = operands.get("onError")
 
@@ -106,7 +106,7 @@ def _compile_from_string(spec: Any, ctx: CompileContext) -> Expr:
         if form is not None:
             raw = form.evaluate(doc, env)
             text = _format_operand(raw, "$dateFromString", 40684, FROM_STRING_LETTERS)
-        zone = UTC if zone_expr is None else zone_of(zone_expr.evaluate(doc, env))
+        zone = read_zone(doc, env)
         if is_nullish(value):
             return None if on_null is None else on_null.evaluate(doc, env)
         try:

@@ -21,7 +21,8 @@ _REAL: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _SPACES: Final = " \t\n\r\v\f"
-_UNLIMITED: Final = decimal.Context(prec=10_000, Emin=-999_999, Emax=999_999, traps=[])
+_WIDE: Final = decimal.Context(prec=10_000, Emin=-999_999, Emax=999_999, traps=[])
+"""Rounds twice only what has more than ten thousand digits."""
 
 
 class NumberSyntaxError(ValueError):
@@ -46,15 +47,10 @@ def read_double(text: str) -> float:
     if _REAL.fullmatch(text) is None:
         raise NumberSyntaxError("Did not consume whole string.")
     value = float(text)
-    unbounded = "n" in text.lower()
-    tiny = abs(value) < sys.float_info.min and re.search("[1-9]", _mantissa(text)) is not None
-    if not unbounded and (math.isinf(value) or tiny):
+    tiny = abs(value) < sys.float_info.min and _has_digit_above_zero(text)
+    if tiny or (math.isinf(value) and not _is_unbounded(text)):
         raise NumberSyntaxError("Out of range")
     return value
-
-
-def _mantissa(text: str) -> str:
-    return re.split("[eE]", text, maxsplit=1)[0]
 
 
 def read_decimal(text: str) -> Decimal128:
@@ -62,14 +58,23 @@ def read_decimal(text: str) -> Decimal128:
     _refuse_blank(text)
     if _REAL.fullmatch(text) is None:
         raise NumberSyntaxError("Failed to parse string to decimal")
-    exact = _UNLIMITED.create_decimal(text)
-    value = numeric.decimal128(exact)
+    value = numeric.decimal128(_WIDE.create_decimal(text))
     rounded = value.to_decimal()
-    if exact.is_finite() and rounded.is_infinite():
+    if rounded.is_infinite() and not _is_unbounded(text):
         raise NumberSyntaxError("Conversion from string to decimal would overflow")
-    if exact and rounded.is_zero():
+    if rounded.is_zero() and _has_digit_above_zero(text):
         raise NumberSyntaxError("Conversion from string to decimal would underflow")
     return value
+
+
+def _is_unbounded(text: str) -> bool:
+    """Tell whether a number is written as a word: `Infinity` or `NaN`."""
+    return "n" in text.lower()
+
+
+def _has_digit_above_zero(text: str) -> bool:
+    mantissa = re.split("[eE]", text, maxsplit=1)[0]
+    return re.search("[1-9]", mantissa) is not None
 
 
 def _refuse_blank(text: str) -> None:

@@ -8,12 +8,15 @@ of calendar cycles) at a time earlier, and one before it has the zone's earliest
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from functools import cache, lru_cache
 from typing import Any, Final
 
 from psdb_base.errors import MongoError
-from psdb_query.expressions.core import is_nullish
+from psdb_query.context import Env
+from psdb_query.describe import type_name
+from psdb_query.expressions.core import Expr, is_nullish
 
 _OFFSET: Final = re.compile(r"([+-])([0-9]{2})(?::?([0-9]{2}))?\Z")
 _CYCLE_SECONDS: Final = 146_097 * 86_400
@@ -120,6 +123,18 @@ def zone_of(value: Any) -> Zone | None:
         return find_zone(value)
     if is_nullish(value):
         return None
-    from psdb_query.describe import type_name
-
     raise MongoError(40517, f"timezone must evaluate to a string, found {type_name(value)}")
+
+
+def zone_reader(operand: Expr | None) -> Callable[[Any, Env], Zone | None]:
+    """Return what gives the zone of an evaluation: UTC without an operand, None for a nullish one.
+
+    A constant operand is looked up here, so that a wrong one fails before any document is read.
+    """
+    if operand is None:
+        return lambda _doc, _env: UTC
+    if operand.is_constant:
+        zone = zone_of(operand.value)
+        return lambda _doc, _env: zone
+    read = operand.evaluate
+    return lambda doc, env: zone_of(read(doc, env))

@@ -126,6 +126,10 @@ BY_TYPE: dict[str, list[tuple[Any, Any]]] = {
         ("", unparsed("", "Empty string")), (" 1", unparsed(" 1", "Leading whitespace")),
         ("1E+7000", unparsed("1E+7000", "Conversion from string to decimal would overflow")),
         ("1E-7000", unparsed("1E-7000", "Conversion from string to decimal would underflow")),
+        ("1E9999999", unparsed("1E9999999", "Conversion from string to decimal would overflow")),
+        ("-1E-9999999", unparsed(
+            "-1E-9999999", "Conversion from string to decimal would underflow")),
+        ("0E99999999999", DEC("0E+6111")),
         ("0x1", Fails(241, f"Illegal hexadecimal input {NO}: 0x1")),
         (OID, unsupported("objectId", "decimal")),
     ],

@@ -77,7 +77,7 @@ ADD: list[Case] = [
     ("dateAdd", moved(END_OF_MAY, None, 1), {}, None),
     ("dateAdd", moved(END_OF_MAY, "day", "$gone"), {}, None),
     ("dateAdd", moved(END_OF_MAY, "day", 1, None), {}, None),
-    ("dateAdd", moved("$gone", 5, "x", 5), {}, None),
+    ("dateAdd", moved("$gone", 5, "x", "$z"), {"z": 5}, None),
     ("dateAdd", {"$dateAdd": 5}, {}, Fails(5166400, "$dateAdd expects an object as its argument")),
     ("dateAdd", {"$dateAdd": {"startDate": END_OF_MAY, "foo": 1}}, {}, Fails(
         5166401, "Unrecognized argument to $dateAdd: foo. Expected arguments are startDate, unit, "
@@ -101,6 +101,7 @@ ADD: list[Case] = [
     ("dateAdd", moved(END_OF_MAY, "millisecond", L(2**63 - 1)), {}, Fails(5166406)),
     ("dateAdd", moved(END_OF_MAY, "day", 1, "Nope"), {}, Fails(40485)),
     ("dateAdd", moved(END_OF_MAY, "day", 1, 5), {}, Fails(40517)),
+    ("dateAdd", moved("$gone", "day", 1, "Nope"), {}, Fails(40485)),
     ("dateSubtract", back(END_OF_MAY, "month", 1), {}, day("2021-04-30T12:10:05")),
     ("dateSubtract", back(day("2021-02-28"), "month", 1), {}, day("2021-01-28")),
     ("dateSubtract", back(day("2021-03-31"), "month", 1), {}, day("2021-02-28")),
