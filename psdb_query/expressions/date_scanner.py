@@ -126,6 +126,11 @@ _TIMES: Final = (
     _pattern(r"t(?P<H>[01]?[0-9]|2[0-4])(?![0-9:])"),
     _pattern(rf"(?P<H>[01][0-9]|2[0-4])(?P<M>[0-5][0-9]){_END}"),
 )
+_PLAIN: Final = re.compile(
+    r"([0-9]{4})-(1[0-2]|0[0-9])-([0-2][0-9]|3[01])"
+    r"(?:[Tt ]([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9])(?:\.([0-9]+))?)?([Zz]?))?\Z"
+)
+"""What most dates look like; read without the search for the longest match."""
 _WORD: Final = re.compile(r"[A-Za-z]+(?:[/_][A-Za-z_/+-]+[0-9]*)?")
 _EPOCH: Final = re.compile(r"@(-?[0-9]{1,18})(?:\.([0-9]{0,6}))?")
 _SKIPPED: Final = " \t.,;()"
@@ -146,6 +151,26 @@ def scan_date(text: str, zone: Zone) -> int:
 
     Raises MongoError 241 ConversionFailure.
     """
+    plain = _PLAIN.match(text)
+    return _scan(text, zone) if plain is None else _read_plain(plain, zone)
+
+
+def _read_plain(match: Match, zone: Zone) -> int:
+    year, month, day, hour, minute, second, fraction, utc = match.groups()
+    check_zone_use(zone, text_has_zone=bool(utc))
+    local = calendar.join(
+        int(year),
+        int(month),
+        int(day),
+        int(hour or 0),
+        int(minute or 0),
+        int(second or 0),
+        int((fraction or "0")[:3].ljust(3, "0")),
+    )
+    return local if utc else zone.instant(local)
+
+
+def _scan(text: str, zone: Zone) -> int:
     found = _Found()
     position = 0
     try:

@@ -306,6 +306,21 @@ def test_every_written_form_reads_back(ms: int) -> None:
         assert exact(run(read(run(shown(form, date=date)), form))) == exact(date)
 
 
+PLAIN = st.from_regex(
+    r"\A[0-2][0-9]{3}-[01][0-9]-[0-3][0-9](([Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9](\.[0-9]{1,5})?)?"
+    r"[Zz]?)?)\Z",
+    alphabet="0123456789-:.TtZz ",
+)
+
+
+@given(PLAIN, st.sampled_from(["UTC", NEW_YORK, "+05:30"]))
+def test_plain_dates_are_read_as_the_scanner_would(text: str, zone: str) -> None:
+    quick, code = result_or_code(read(text, zone=zone))
+    slow, slow_code = result_or_code(read(f" {text}", zone=zone))
+    assert code == slow_code
+    assert code or exact(quick) == exact(slow)
+
+
 @given(st.text("0123456789-/:.T Z+abjunFE@W,", max_size=24), st.sampled_from(["UTC", NEW_YORK]))
 def test_any_text_is_a_date_or_a_conversion_failure(text: str, zone: str) -> None:
     result, code = result_or_code(read({"$literal": text}, zone=zone))
