@@ -11,7 +11,6 @@ from typing import Any, Final
 from bson.binary import Binary
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
-from psdb_store.collection import Collection
 
 from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
@@ -19,6 +18,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_database_name
+from psdb_store.collection import Collection
 from shardsvr.collections import collection_for_write, member_of
 from shardsvr.member import Member
 

@@ -8,10 +8,12 @@ import gc
 import signal
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 from psdb_base.errors import MongoError
-from psdb_base.real_world import real_world
+from psdb_base.real_log import RealLog
+from psdb_base.real_world import RealClock, real_world
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_server.node import Node
@@ -20,10 +22,13 @@ from psdb_wire.server import Server
 EXIT_CANNOT_LISTEN: Final = 48
 EXIT_CANNOT_OPEN: Final = 100
 EXIT_BAD_OPTIONS: Final = 2
+_SERVICES: Final = {"router": "R", "shardsvr": "S", "configsvr": "S"}
 
 
 def serve(options: argparse.Namespace, document: Document) -> int:
     """Run the server that a command line asks for until SIGTERM or SIGINT."""
+    if getattr(options, "dbpath", None):
+        options.dbpath = str(Path(options.dbpath).absolute())
     return _run(_serve(options, document))
 
 
@@ -77,7 +82,11 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
 
 
 def _world(options: argparse.Namespace) -> World:
-    return real_world(log_path=options.logpath, verbose=options.verbose > 0)
+    log = RealLog(RealClock(), sys.stdout, service=_SERVICES.get(options.command, "-"))
+    log.set_verbosity("", options.verbose)
+    if options.logpath:
+        log.open_file(options.logpath)
+    return real_world(log=log)
 
 
 def _make(world: World, options: argparse.Namespace, document: Document) -> tuple[Node, Any, Any]:

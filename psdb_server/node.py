@@ -55,6 +55,7 @@ class Node:
         self.table = table
         self.options = options
         self.clock = HybridClock(world.clock)
+        self.clock.tick()  # clients must never see the null time
         self.parameters = Parameters(options.get("setParameter", {}))
         self.operations = Operations(world.clock)
         self.cursors = Cursors(world.clock, world.random)
@@ -207,6 +208,8 @@ class Node:
         """Make a request of a message: find the row, check the fields."""
         name = next(iter(body), "")
         command = self.find_command(name)
+        if name != command.name:
+            body = {command.name if key == name else key: item for key, item in body.items()}
         db = body.get("$db")
         if type(db) is not str:
             if db is None:

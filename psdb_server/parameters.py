@@ -31,11 +31,11 @@ PARAMETERS: Final[dict[str, Parameter]] = {
         {"version": "8.0"}, "object", at_startup=False, at_runtime=False
     ),
     "internalQueryMaxBlockingSortMemoryUsageBytes": Parameter(100 * 1024 * 1024, "int", least=0),
-    "logicalSessionRefreshMillis": Parameter(300_000, "int", at_runtime=False, least=1),
     "localLogicalSessionTimeoutMinutes": Parameter(30, "int", at_startup=False, at_runtime=False),
+    "logicalSessionRefreshMillis": Parameter(
+        300_000, "int", at_startup=False, at_runtime=False, least=1
+    ),
     "maxTimeMSForHedgedReads": Parameter(150, "int", at_startup=False, at_runtime=False),
-    "notablescan": Parameter(False, "safe bool"),
-    "quiet": Parameter(False, "safe bool"),
     "requireApiVersion": Parameter(False, "safe bool", at_startup=False, at_runtime=False),
     "slowMS": Parameter(100, "int", at_startup=False, at_runtime=False, least=0),
     "transactionLifetimeLimitSeconds": Parameter(

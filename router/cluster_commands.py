@@ -158,7 +158,8 @@ async def aggregate_on_shards(
     router: Router, message: Message, body: Document, db: str
 ) -> bytes:
     """Run a pipeline whose first stage tells of the servers themselves, on all of them."""
-    from psdb_query.stages.pipeline import compile_pipeline, run_to_list
+    from psdb_query.stages.pipeline import compile_pipeline
+    from router.merging import run_over_rows
 
     pipeline = body["pipeline"]
     name = next(iter(pipeline[0]))
@@ -172,9 +173,9 @@ async def aggregate_on_shards(
             )
             for row in reply["cursor"]["firstBatch"]
         ]
-    rest: Any = compile_pipeline(pipeline[1:], CompileContext(), database=db, collection=None)
+    rest: Any = compile_pipeline(pipeline[1:], CompileContext(), database=db, collection="operations")
     env = make_env(DatetimeMS(router.world.clock.now_ms()))
-    result = await run_to_list(rest, rows, env)
+    result = await run_over_rows(router, rest, rows, env)
     raws = [bson_codec.encode(row) for row in result]
     elements = replies.cursor_elements(0, f"{db}.$cmd.aggregate", raws, b"firstBatch")
     raw = replies.close_body(elements + replies.OK_ELEMENT + router.reply_times())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from psdb_store.collection import Collection
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Request
 from psdb_server.namespaces import check_collection_name, check_new_collection_name
+from psdb_store.collection import Collection
 from shardsvr.member import Member
 
 VIEW_DEPTH_MAX: Final = 20
@@ -115,3 +114,9 @@ def resolve_view(
         Code.VIEW_DEPTH_LIMIT_EXCEEDED,
         f"View depth too deep or view cycle detected; maximum depth is {VIEW_DEPTH_MAX}",
     )
+
+
+def full_collation(member: Member, spec: Document) -> Document:
+    """Return a collation with all its fields, as the catalogue keeps and shows it."""
+    collation: Any = member.context(spec).collation
+    return {"locale": "simple"} if collation is None else collation.document()

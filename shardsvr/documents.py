@@ -79,8 +79,10 @@ def _with_id_first(member: Member, raw: bytes, document: Document) -> bytes:
     if "_id" not in document:
         elements = _ID_ELEMENT + member.world.random.object_id().binary + raw[4:-1]
     else:
-        for name, _kind, start, end in bson_codec.iterate(raw):
+        elements = b""
+        for name, _kind, value_start, end in bson_codec.iterate(raw):
             if name == "_id":
+                start = value_start - len(_ID_ELEMENT)
                 elements = raw[start:end] + raw[4:start] + raw[end:-1]
                 break
     return _INT32.pack(len(elements) + 5) + elements + b"\x00"

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
 from bson.timestamp import Timestamp
-from psdb_store.engine import Engine
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
@@ -24,6 +23,7 @@ from psdb_server.command import CommandTable, Request
 from psdb_server.fields import is_number
 from psdb_server.node import Node
 from psdb_server.operations import Operation
+from psdb_store.engine import Engine
 from shardsvr.validation import Validators
 
 T = TypeVar("T")
@@ -138,14 +138,9 @@ class Member(Node):
         now = DatetimeMS(self.world.clock.now_ms())
         env = make_env(now, self.clock.now)
         if let:
-            from psdb_query.expressions.core import compile_expression
+            from psdb_query.expressions.variables import evaluate_let
 
-            context = self.context()
-            values = {
-                name: compile_expression(spec, context).evaluate({}, env)
-                for name, spec in let.items()
-            }
-            env.update(values)
+            env.update(evaluate_let(let, self.context(), env))
         return env
 
     def internal_operation(self, name: str, db: str) -> Operation:

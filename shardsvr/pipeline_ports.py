@@ -7,7 +7,6 @@ from typing import Any
 
 from bson.int64 import Int64
 from bson.objectid import ObjectId
-from psdb_store.collection import Collection
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
@@ -19,6 +18,7 @@ from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
+from psdb_store.collection import Collection
 from shardsvr.collections import resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
@@ -158,12 +158,12 @@ def run_over(
     )
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)
-    plan, skip_stages = plan_source(ports.member, collection, pipeline, env, hint)
+    plan, skip_stages = plan_source(collection, pipeline, env, hint)
     return pipeline.run(scan(ports, plan.open()), run, skip_stages=skip_stages)
 
 
 def plan_source(
-    member: Member, collection: Collection, pipeline: Pipeline, env: Env, hint: Any
+    collection: Collection, pipeline: Pipeline, env: Env, hint: Any
 ) -> tuple[Any, int]:
     """Plan the leading `$match` (and `$sort`, where an index gives the order).
 

@@ -7,11 +7,10 @@ the session's record and nothing is executed (drivers' "Retryable Writes" specif
 
 from __future__ import annotations
 
-from psdb_store.engine import WriteUnit
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Request
+from psdb_store.engine import WriteUnit
 from shardsvr.collections import member_of
 
 

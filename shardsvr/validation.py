@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from psdb_store.collection import Collection
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
+from psdb_store.collection import Collection
 
 
 class Validators:
@@ -55,14 +52,6 @@ class Validators:
         raise MongoError(
             Code.DOCUMENT_VALIDATION_FAILURE,
             "Document failed validation",
-            extra={"errInfo": _details(validator, options["validator"], document)},
+            extra={"errInfo": validator.explain_failure(document, env)},
         )
 
-
-def _details(validator: Filter, spec: Document, document: Document) -> Document:
-    """Explain a failure in the shape of MongoDB's `errInfo`."""
-    explain: Any = getattr(validator, "explain_failure", None)
-    if explain is not None:
-        result: Document = explain(document)
-        return result
-    return {"failingDocumentId": document.get("_id"), "details": {"operatorName": next(iter(spec))}}

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from psdb_store.collection import Collection, Record
-
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
@@ -19,6 +17,7 @@ from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
 from psdb_query.updates import Update, compile_update
 from psdb_server.command import Request
+from psdb_store.collection import Collection, Record
 from shardsvr import documents
 from shardsvr.collections import collection_for_write, member_of, ready
 from shardsvr.member import Member
@@ -110,6 +109,7 @@ class InsertRun:
         member, request = self.member, self.request
         position = 0
         while position < len(raws):
+            await member.engine.room()
             collection = await collection_for_write(member, request.db, self.name)
             position, done = self._unit(collection, raws, position)
             if done:
@@ -162,6 +162,20 @@ def matching(
     return plan.open()
 
 
+def latest_matches(
+    collection: Collection, selection: Selection, execution: Any
+) -> list[Record]:
+    """Return the next records of an execution as they are now, those that still match."""
+    found: list[Record] = []
+    for record in execution.next_batch(UNIT_DOCUMENTS):
+        latest = collection.get(record.rid)
+        if latest is record or (
+            latest is not None and selection.filter.matches(latest.document(), selection.env)
+        ):
+            found.append(latest)
+    return found
+
+
 def point_record(collection: Collection, selection: Selection) -> tuple[bool, Record | None]:
     """Look a document up by `_id` when the filter is just that.
 
@@ -194,7 +208,10 @@ async def first_match(
         execution = matching(collection, selection, limit=1)
         while not execution.done:
             for record in execution.next_batch(1):
-                return record
+                # A blocking sort may have held it over a yield: then look again.
+                if collection.get(record.rid) is record:
+                    return record
+                return await first_match(request, collection, selection)
             await request.op.checkpoint(UNIT_DOCUMENTS)
             if not _still_writable(member, request.db, collection):
                 break
@@ -310,7 +327,8 @@ class _Updater:
         execution = matching(self.collection, self.selection, limit=None)
         seen: set[int] = set()
         while True:
-            batch = [r for r in execution.next_batch(UNIT_DOCUMENTS) if r.rid not in seen]
+            found = latest_matches(self.collection, self.selection, execution)
+            batch = [record for record in found if record.rid not in seen]
             if not batch and execution.done:
                 return
             seen.update(record.rid for record in batch)
@@ -431,7 +449,7 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
     execution = matching(collection, selection, limit=None)
     deleted = 0
     while True:
-        batch = execution.next_batch(UNIT_DOCUMENTS)
+        batch = latest_matches(collection, selection, execution)
         unit = member.engine.unit()
         for record in batch:
             unit.delete(collection, record)

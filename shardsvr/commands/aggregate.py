@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from psdb_store.collection import Collection
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.values import Document
@@ -19,6 +17,7 @@ from psdb_server.fields import Field, is_number, type_name
 from psdb_server.namespaces import check_collection_name
 from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
+from psdb_store.collection import Collection
 from shardsvr.collections import member_of, resolve_view
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from bson.int64 import Int64
-from psdb_store.collection import Collection
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
@@ -17,7 +16,14 @@ from psdb_server.cursors import BatchSource, Cursor
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_new_collection_name, split_namespace
 from psdb_server.replies import cursor_elements
-from shardsvr.collections import existing_collection, find_collection, member_of, name_of
+from psdb_store.collection import Collection
+from shardsvr.collections import (
+    existing_collection,
+    find_collection,
+    full_collation,
+    member_of,
+    name_of,
+)
 
 _LATER: Final = ("capped", "timeseries", "clusteredIndex", "encryptedFields",
                  "changeStreamPreAndPostImages", "expireAfterSeconds", "size", "max")
@@ -71,7 +77,7 @@ async def create(request: Request) -> Reply:
                        "indexOptionDefaults", "timeseries", "encryptedFields")
     }
     if "collation" in options:
-        options["collation"] = _full_collation(request, options["collation"])
+        options["collation"] = full_collation(member, options["collation"])
     if "viewOn" in options:
         _check_view(request, options)
     elif "pipeline" in options:
@@ -87,12 +93,6 @@ async def create(request: Request) -> Reply:
         )
     await member.catalogue(member.engine.create_collection(request.db, name, options))
     return {}
-
-
-def _full_collation(request: Request, spec: Document) -> Document:
-    context: Any = member_of(request).context(spec).collation
-    full: Document = context.spec if hasattr(context, "spec") else spec
-    return full
 
 
 def _check_view(request: Request, options: Document) -> None:

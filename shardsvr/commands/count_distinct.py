@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from bson.int64 import Int64
-from psdb_store.collection import Collection
 
 from psdb_base import bson_codec, order, paths
 from psdb_base.errors import MongoError
 from psdb_base.limits import DOCUMENT_BYTES_MAX, YIELD_DOCUMENTS
+from psdb_base.values import MISSING
 from psdb_query.filters import compile_filter
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import CHECKS, Field
+from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
 from shardsvr.planning import plan_query
 
@@ -96,10 +97,10 @@ def collect_distinct(found: dict[bytes, Any], documents: Any, key: str, collatio
     """Add the values at `key` of documents, arrays unwound one level."""
     parts = paths.split(key)
     for document in documents:
-        for value in paths.values_along(document, parts):
-            items = value if type(value) is list else (value,)
-            for item in items:
-                found.setdefault(order.key(item, collation), item)
+        for value in paths.values_along(document, parts, expand_leaf=False):
+            for item in value if type(value) is list else (value,):
+                if item is not MISSING:
+                    found.setdefault(order.key(item, collation), item)
 
 
 _QUERY = (

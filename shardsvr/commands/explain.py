@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from psdb_store.collection import Collection
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
+from psdb_store.collection import Collection
 from shardsvr import writes
 from shardsvr.collections import find_collection, member_of, name_of
 from shardsvr.commands import count_distinct, find
@@ -185,9 +184,7 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
     if collection is None:
         document, done = _nothing(request, verbosity), 0
     else:
-        plan, done = plan_source(
-            member_of(request), collection, pipeline, aggregation.env, args.get("hint")
-        )
+        plan, done = plan_source(collection, pipeline, aggregation.env, args.get("hint"))
         document = plan.explain(verbosity, await _execution(request, plan, verbosity))
     if done == len(stages):
         return _finish(request, document)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from psdb_store.collection import Collection
-
 from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import FIRST_BATCH_COUNT, YIELD_DOCUMENTS
@@ -18,6 +16,7 @@ from psdb_server.cursors import Cursor
 from psdb_server.fields import Field
 from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
+from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
 from shardsvr.planning import plan_query
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from psdb_store.collection import Collection, Index
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, type_name
 from psdb_store import index_spec
+from psdb_store.collection import Collection, Index
 from shardsvr.collections import (
     collection_for_write,
     existing_collection,
     find_collection,
+    full_collation,
     member_of,
     name_of,
 )
@@ -27,22 +27,15 @@ async def create_indexes(request: Request) -> Reply:
     specs = request.args["indexes"]
     if not specs:
         raise MongoError(Code.BAD_VALUE, "Must specify at least one index to create")
-    checked = [
-        index_spec.check(spec, ignore_unknown=request.args.get("ignoreUnknownIndexOptions", False))
-        for spec in specs
-    ]
+    ignore_unknown = request.args.get("ignoreUnknownIndexOptions", False)
+    checked = [index_spec.check(spec, ignore_unknown=ignore_unknown) for spec in specs]
     existed = member.engine.collection(request.db, name) is not None
     collection = await collection_for_write(member, request.db, name)
     before = len(collection.indexes)
     for spec in checked:
         if "collation" in spec:
-            spec["collation"] = _collation(request, spec["collation"])
-        elif "collation" in collection.options and spec["key"] != {"_id": 1}:
-            spec["collation"] = collection.options["collation"]
-        if "partialFilterExpression" in spec:
-            _check_partial(request, spec)
-        if not index_spec.exists(collection, spec):
-            await member.catalogue(member.engine.create_index(collection, spec))
+            spec["collation"] = full_collation(member, spec["collation"])
+        await member.catalogue(member.engine.create_index(collection, spec))
     reply: Document = {
         "numIndexesBefore": before,
         "numIndexesAfter": len(collection.indexes),
@@ -51,25 +44,6 @@ async def create_indexes(request: Request) -> Reply:
     if reply["numIndexesAfter"] == before:
         reply["note"] = "all indexes already exist"
     return reply
-
-
-def _collation(request: Request, spec: Document) -> Document | None:
-    collation: Any = member_of(request).context(spec).collation
-    full: Document = collation.spec if hasattr(collation, "spec") else spec
-    return full
-
-
-def _check_partial(request: Request, spec: Document) -> None:
-    from psdb_query.filters import compile_filter
-
-    expression = spec["partialFilterExpression"]
-    if type(expression) is not dict:
-        raise MongoError(
-            Code.TYPE_MISMATCH,
-            "The field 'partialFilterExpression' must be an object, but got "
-            f"{type_name(expression)}",
-        )
-    compile_filter(expression, member_of(request).context())
 
 
 async def drop_indexes(request: Request) -> Reply:

@@ -19,13 +19,9 @@ def raw_documents(request: Request, field: str) -> list[bytes]:
     documents = request.sequences.get(field)
     if documents is not None:
         return documents
-    for name, _kind, start, end in bson_codec.iterate(request.message.body):
+    for name, _kind, array in bson_codec.fields(request.message.body):
         if name == field:
-            array = request.message.body[start + len(field) + 2 : end]
-            return [
-                array[at + len(key.encode()) + 2 : stop]
-                for key, _type, at, stop in bson_codec.iterate(array)
-            ]
+            return [document for _index, _type, document in bson_codec.fields(array)]
     raise AssertionError(f"{field} was parsed but is not in the body")
 
 

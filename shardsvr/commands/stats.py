@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from bson.int64 import Int64
-from psdb_store.collection import Collection
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
+from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of, not_on_view
 
 

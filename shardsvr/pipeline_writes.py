@@ -1,0 +1,179 @@
+"""What `$out` and `$merge` write.
+
+`$out` fills a collection of its own and puts it in the target's place at the end, so that
+readers see the old documents or the new ones. `$merge` writes document by document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_query.context import Env
+from psdb_query.filters import compile_filter
+from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget
+from psdb_query.stages.ports import Batch
+from psdb_query.updates import compile_update
+from psdb_server.namespaces import check_new_collection_name
+from psdb_store.collection import Collection
+from shardsvr import documents
+from shardsvr.collections import collection_for_write, not_on_view
+from shardsvr.planning import plan_query
+
+if TYPE_CHECKING:
+    from shardsvr.member import Member
+    from shardsvr.pipeline_ports import Ports
+
+UNIT_DOCUMENTS: Final = 256
+_INTERNAL: Final = ("admin", "config", "local")
+
+
+def _check_target(member: Member, db: str, name: str) -> Collection | None:
+    """Return the target when it is there; refuse views and internal databases."""
+    if db in _INTERNAL:
+        raise MongoError(31321, f"Can't write into the internal database: {db}")
+    check_new_collection_name(db, name)
+    collection = member.engine.collection(db, name)
+    if collection is not None and collection.is_view:
+        raise not_on_view(collection)
+    return collection
+
+
+async def out(ports: Ports, target: OutTarget, batches: AsyncIterator[Batch]) -> None:
+    """Replace the target by the documents of a pipeline."""
+    member = ports.member
+    if target.time_series is not None:
+        raise MongoError(
+            Code.NOT_IMPLEMENTED, "$out to a time-series collection is not supported by PSDB yet"
+        )
+    old = _check_target(member, target.database, target.collection)
+    if old is not None and old.is_capped:
+        raise MongoError(17152, f"namespace '{old.ns}' is capped so it can't be used for $out")
+    name = f"tmp.agg_out.{member.world.random.uuid().hex()}"
+    options = dict(old.options) if old is not None else {}
+    made = await member.catalogue(
+        member.engine.create_collection(target.database, name, options)
+    )
+    try:
+        if old is not None:
+            for index in list(old.indexes.values()):
+                if index.name != "_id_":
+                    await member.catalogue(member.engine.create_index(made, index.spec))
+        async for batch in batches:
+            await _fill(ports, made, batch)
+        await member.catalogue(
+            member.engine.rename_collection(
+                made, target.database, target.collection, drop_target=True
+            )
+        )
+    except BaseException:
+        if member.engine.collection(target.database, name) is made:
+            await member.catalogue(member.engine.drop_collection(made))
+        raise
+
+
+async def _fill(ports: Ports, collection: Collection, batch: Batch) -> None:
+    member = ports.member
+    for start in range(0, len(batch), UNIT_DOCUMENTS):
+        await member.engine.room()
+        unit = member.engine.unit()
+        try:
+            for document in batch[start : start + UNIT_DOCUMENTS]:
+                raw, whole = documents.prepare_insert(member, bson_codec.encode(document))
+                unit.insert(collection, raw, whole)
+        finally:
+            unit.commit()
+        await ports.checkpoint(UNIT_DOCUMENTS)
+
+
+async def merge(ports: Ports, target: MergeTarget, batch: Batch, env: Env) -> None:
+    """Write a batch into the target as `$merge` says."""
+    member = ports.member
+    collection = _check_target(member, target.database, target.collection)
+    on = target.on or ("_id",)
+    if on != ("_id",) and not _has_unique_index(collection, on):
+        raise MongoError(
+            51183, "Cannot find index to verify that join fields will be unique"
+        )
+    for statement in target.statements(batch, env, on):
+        await member.engine.room()
+        collection = await collection_for_write(member, target.database, target.collection)
+        _Merge(member, collection, statement, env).run()
+        await ports.checkpoint(1)
+
+
+def _has_unique_index(collection: Collection | None, on: tuple[str, ...]) -> bool:
+    if collection is None:
+        return False
+    return any(
+        index.unique and sorted(index.key_pattern) == sorted(on) and index.partial is None
+        for index in collection.indexes.values()
+    )
+
+
+class _Merge:
+    """One statement of a `$merge`, carried out without an await."""
+
+    def __init__(
+        self, member: Member, collection: Collection, statement: MergeStatement, env: Env
+    ) -> None:
+        self.member = member
+        self.collection = collection
+        self.statement = statement
+        self.env = env
+
+    def run(self) -> None:
+        """Carry it out."""
+        statement = self.statement
+        if statement.kind == "insert":
+            self._insert(statement.document)
+            return
+        record = self._find()
+        if record is not None:
+            self._update(record)
+        elif statement.must_match:
+            raise MongoError(
+                Code.MERGE_STAGE_NO_MATCHING_DOCUMENT,
+                "$merge could not find a matching document in the target collection for at least "
+                "one document in the source collection",
+            )
+        elif statement.upsert:
+            self._insert(statement.supplied or statement.document)
+
+    def _find(self) -> Any:
+        chosen = compile_filter(
+            {name: {"$eq": value} for name, value in self.statement.query.items()},
+            self.member.context(),
+        )
+        execution = plan_query(self.collection, chosen, self.env, limit=1).open()
+        while not execution.done:
+            for record in execution.next_batch(1):
+                return record
+        return None
+
+    def _insert(self, document: Document) -> None:
+        raw, whole = documents.prepare_insert(self.member, bson_codec.encode(document))
+        self.member.validators.check(self.collection, whole, self.env)
+        with self.member.engine.unit() as unit:
+            unit.insert(self.collection, raw, whole)
+            unit.commit()
+
+    def _update(self, record: Any) -> None:
+        constants = self.statement.constants or {}
+        context = self.member.context().binding(*constants)
+        assert self.statement.update is not None
+        update = compile_update(self.statement.update, context)
+        old = record.document()
+        new = update.apply(old, {**self.env, **constants})
+        if new is old:
+            return
+        raw, new = documents.prepare_update(self.member, new)
+        if raw == record.raw:
+            return
+        self.member.validators.check(self.collection, new, self.env, old)
+        with self.member.engine.unit() as unit:
+            unit.update(self.collection, record, raw, new, old)
+            unit.commit()
