@@ -24,8 +24,10 @@ ERRORS: list[tuple[str, dict[str, Any], int, str | None]] = [
         "query",
         {"$foo": 1},
         2,
-        "unknown top level operator: $foo. If you have a field name that starts with a '$' symbol, "
-        "consider using $getField or $setField.",
+        (
+            "unknown top level operator: $foo. If you have a field name that starts with a "
+            "'$' symbol, consider using $getField or $setField."
+        ),
     ),
     ("query", {"$eq": 1}, 2, None),
     ("query", {"$gt": 1}, 2, None),
@@ -147,22 +149,28 @@ ERRORS: list[tuple[str, dict[str, Any], int, str | None]] = [
         "$mod",
         {"a": {"$mod": [NAN, 1]}},
         2,
-        "malformed mod, divisor value is invalid :: caused by :: "
-        "Unable to coerce NaN/Inf to integral type",
+        (
+            "malformed mod, divisor value is invalid :: caused by :: "
+            "Unable to coerce NaN/Inf to integral type"
+        ),
     ),
     (
         "$mod",
         {"a": {"$mod": [2, float("inf")]}},
         2,
-        "malformed mod, remainder value is invalid :: caused by :: "
-        "Unable to coerce NaN/Inf to integral type",
+        (
+            "malformed mod, remainder value is invalid :: caused by :: "
+            "Unable to coerce NaN/Inf to integral type"
+        ),
     ),
     (
         "$mod",
         {"a": {"$mod": [1e300, 1]}},
         2,
-        "malformed mod, divisor value is invalid :: caused by :: "
-        "Out of bounds coercing to integral value",
+        (
+            "malformed mod, divisor value is invalid :: caused by :: "
+            "Out of bounds coercing to integral value"
+        ),
     ),
     ("$type", {"a": {"$type": "foo"}}, 2, "Unknown type name alias: foo"),
     ("$type", {"a": {"$type": "Number"}}, 2, "Unknown type name alias: Number"),
