@@ -15,9 +15,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import itemgetter, ne
 from typing import Any, Final
 
+from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
@@ -50,13 +51,24 @@ _NO_ENV: Final[Env] = {}
 
 @dataclass(frozen=True, slots=True)
 class SortPart:
-    """One key of a sort: a path, or the name of a `$meta` value (then `path` is empty)."""
+    """One key of a sort.
+
+    Args:
+        path: The dotted path; empty if the key is computed.
+        parts: Its components.
+        ascending: Least values first.
+        meta: Name of a computed key: of the `$meta` value, or what its maker calls it.
+        evaluate: Computes it.
+        reads: Paths that it reads then.
+
+    """
 
     path: str
     parts: tuple[str, ...]
     ascending: bool
     meta: str | None = None
     evaluate: Callable[[Any, Env], Any] | None = None
+    reads: frozenset[str] = frozenset()
 
     @property
     def direction(self) -> int:
@@ -126,11 +138,13 @@ class Sorter:
         spec: The specification as it was given.
         parts: Its keys in order.
         single: The name of the top-level field that is the only key, or None.
+        paths: Paths that are keys.
+        reads: All paths that keys are made of.
         collation: Order of strings, or None.
 
     """
 
-    __slots__ = ("collation", "needs_meta", "parts", "paths", "single", "spec")
+    __slots__ = ("collation", "needs_meta", "parts", "paths", "reads", "single", "spec")
 
     def __init__(
         self, spec: Document, parts: tuple[SortPart, ...], collation: Collation | None
@@ -139,6 +153,7 @@ class Sorter:
         self.parts = parts
         self.collation = collation
         self.paths: frozenset[str] = frozenset(part.path for part in parts if part.meta is None)
+        self.reads = self.paths.union(*[part.reads for part in parts])
         self.needs_meta = any(part.meta is not None for part in parts)
         plain = len(parts) == 1 and len(parts[0].parts) == 1
         self.single: str | None = parts[0].path if plain else None
@@ -304,15 +319,13 @@ def comparable(values: list[Any], collation: Collation | None) -> list[Any] | No
         return values
     if kinds <= _EXACT_NUMBERS and (float not in kinds or not _has_nan(values)):
         return values
+    if kinds == {DatetimeMS}:
+        return list(map(int, values))
     return [order.key(None if value is MISSING else value, collation) for value in values]
 
 
 def _has_nan(values: list[Any]) -> bool:
-    return any(map(_is_nan, values))
-
-
-def _is_nan(value: Any) -> bool:
-    return bool(value != value)
+    return any(map(ne, values, values))
 
 
 # Index entries.

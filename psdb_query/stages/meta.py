@@ -15,7 +15,7 @@ from typing import Any, Final
 from psdb_base.values import Document
 from psdb_query.context import Env
 
-META: Final = "$meta"
+META: Final = "META"
 """Name in the environment of the current document's metadata, `{"textScore": 1.5, …}`."""
 
 

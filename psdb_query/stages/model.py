@@ -117,6 +117,10 @@ class Stage:
         """Return the stage as `explain` shows it and as another member can compile it."""
         raise NotImplementedError
 
+    def wire(self) -> list[Document]:
+        """Return the stages that another member compiles into the same (place `internal`)."""
+        return [self.serialize()]
+
     def modified(self) -> Modified:
         """Tell what happens to the fields of documents."""
         return UNMODIFIED
@@ -150,6 +154,19 @@ class Transform(Stage):
                 result = transform(batch, env)
             if result:
                 yield result
+
+
+async def close(source: AsyncIterator[Batch]) -> None:
+    """Give up a source, which may or may not have been read to its end."""
+    closer = getattr(source, "aclose", None)
+    if closer is not None:
+        await closer()
+
+
+async def empty() -> AsyncIterator[Batch]:
+    """Give nothing."""
+    return
+    yield []
 
 
 async def rechunk(documents: Batch, size: int = BATCH_DOCUMENTS) -> AsyncIterator[Batch]:

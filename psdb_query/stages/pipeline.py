@@ -15,7 +15,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import PIPELINE_STAGES_MAX
 from psdb_base.values import Document
 from psdb_query.context import CompileContext
-from psdb_query.stages.model import SUB_PIPELINE_DEPTH_MAX, Run, Stage, StageContext
+from psdb_query.stages.model import SUB_PIPELINE_DEPTH_MAX, Run, Stage, StageContext, close
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.table import STAGES, find_stage
 
@@ -71,18 +71,30 @@ class Pipeline:
         first = self.stages[0] if self.stages else None
         return first if first is not None and STAGES[first.name].source else None
 
-    def run(
+    async def run(
         self, source: AsyncIterator[Batch], run: Run, *, skip_stages: int = 0
     ) -> AsyncIterator[Batch]:
-        """Run over batches; the first `skip_stages` stages have been done by the source."""
-        stream = source
+        """Run over batches; the first `skip_stages` stages have been done by the source.
+
+        When it ends, fails or is closed, the source and all stages' resources are closed too.
+        """
+        streams = [source]
         for stage in self.stages[skip_stages:]:
-            stream = stage.run(stream, run)
-        return stream
+            streams.append(stage.run(streams[-1], run))
+        try:
+            async for batch in streams[-1]:
+                yield batch
+        finally:
+            for stream in reversed(streams):
+                await close(stream)
 
     def serialize(self) -> list[Document]:
         """Return the optimised stages, as `explain` shows them."""
         return [stage.serialize() for stage in self.stages]
+
+    def wire(self) -> list[Document]:
+        """Return stages that another member compiles (place `internal`) into the same pipeline."""
+        return [spec for stage in self.stages for spec in stage.wire()]
 
     def leading(self) -> Leading:
         """Tell what of the pipeline's beginning a planner may take over."""
@@ -161,7 +173,8 @@ def compile_pipeline(
         ctx: Context of all expressions and filters.
         database: Database of the command.
         collection: Its collection; None for `{aggregate: 1}`.
-        place: `top`, `view`, `update`, or the stage that holds it (`$facet`, …).
+        place: `top`, `view`, `update`, the stage that holds it (`$facet`, …), or `internal`
+            for what another member sent, where places were checked already.
         depth: Nesting of sub-pipelines; more than 20 gives 232.
         optimize: Reorder and merge stages; results are the same without.
 
@@ -233,6 +246,8 @@ def _allowed(name: str, place: str) -> bool:
 def _check_places(elements: list[Document], context: StageContext) -> None:
     names = [next(iter(element)) for element in elements]
     place = context.place
+    if place == "internal":
+        return
     for at, name in enumerate(names):
         if not _allowed(name, place):
             code, message = _PLACE_ERRORS[place]

@@ -80,6 +80,13 @@ class PipelinePorts(Protocol):
         """Write one batch into the target as `MergeTarget.statements` says."""
         ...
 
+    def geo_key(self, database: str, collection: str, key: str | None) -> str:
+        """Return the field whose geospatial index answers a `$geoNear`; `key` if it has one.
+
+        Raises 27 IndexNotFound (no such index), 2 or 27 when there is more than one to choose.
+        """
+        ...
+
     def spill(self) -> SpillFile:
         """Open temporary storage."""
         ...

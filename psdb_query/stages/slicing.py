@@ -39,8 +39,7 @@ class LimitStage(Stage):
                 yield batch
                 continue
             yield cut(batch, 0, left)
-            break
-        await close(source)
+            return
 
     def serialize(self) -> Document:
         """Return the stage."""
@@ -106,13 +105,6 @@ class SampleStage(Stage):
     def serialize(self) -> Document:
         """Return the stage."""
         return {"$sample": {"size": Int64(self.size)}}
-
-
-async def close(source: AsyncIterator[Batch]) -> None:
-    """Give up a source that has not been read to its end."""
-    closer = getattr(source, "aclose", None)
-    if closer is not None:
-        await closer()
 
 
 def parse_count(name: str, value: Any) -> int:

@@ -19,15 +19,19 @@ from psdb_query.stages.spilling import Record, Runs, refuse_spilling
 
 
 class SortStage(Stage):
-    """Documents in order; with `limit`, the first so many of them."""
+    """Documents in order; with `limit`, the first so many of them.
+
+    `implied` marks a sort that the stage behind it asks for (`$setWindowFields`, `$densify`):
+    another member makes it again when it compiles that stage.
+    """
 
     name = "$sort"
 
-    def __init__(self, sorter: Sorter, limit: int | None = None) -> None:
+    def __init__(self, sorter: Sorter, limit: int | None = None, *, implied: bool = False) -> None:
         self.sorter = sorter
         self.limit = limit
-        self.reads = sorter.paths
-        self.is_text = False
+        self.implied = implied
+        self.reads = sorter.reads
 
     def with_limit(self, limit: int) -> SortStage:
         """Return the stage with a limit, the smaller one if it has one."""
@@ -56,6 +60,15 @@ class SortStage(Stage):
             return {"$sort": {"sortKey": self.sorter.spec, "limit": Int64(self.limit)}}
         return {"$sort": self.sorter.spec}
 
+    def wire(self) -> list[Document]:
+        """Return the stage, and its limit as a stage of its own; nothing if it is implied."""
+        if self.implied:
+            return []
+        stages: list[Document] = [{"$sort": self.sorter.spec}]
+        if self.limit is not None:
+            stages.append({"$limit": Int64(self.limit)})
+        return stages
+
 
 class _Held:
     """What a running sort holds: documents in memory, and runs beyond the limit."""
@@ -66,18 +79,27 @@ class _Held:
         self.run = run
         self.runs = Runs(run)
         self.size_bytes = 0
+        self.largest = 0
         self.docs: Batch = []
         self.top = TopK(sorter, limit) if limit is not None else None
 
     async def add(self, batch: Batch) -> None:
         if type(batch) is MetaBatch or type(self.docs) is MetaBatch:
             self._add_meta(batch)
+            self.size_bytes += sizes_of(batch)
         elif self.top is not None:
             self.top.add(batch, self.run.env)
-            return
+            self.largest = max(self.largest, sizes_of(batch) // len(batch))
+            if self.largest * len(self.top) <= self.run.memory_bytes:
+                return
+            self.docs, self.top = self.top.finish(self.run.env), None
+            self.size_bytes += sizes_of(self.docs)
         else:
             self.docs += batch
-        self.size_bytes += sizes_of(batch)
+            self.size_bytes += sizes_of(batch)
+        await self._check_memory()
+
+    async def _check_memory(self) -> None:
         if self.size_bytes > self.run.memory_bytes:
             await self._spill()
 
@@ -157,9 +179,7 @@ def _restore(records: list[Record]) -> Batch:
 
 
 def parse_sort(spec: Any, context: StageContext) -> list[Stage]:
-    """Compile a `$sort`, or one with a limit as `SortStage.serialize` writes it."""
-    if type(spec) is dict and set(spec) == {"sortKey", "limit"} and type(spec["sortKey"]) is dict:
-        return [SortStage(compile_sort(spec["sortKey"], context.expressions), int(spec["limit"]))]
+    """Compile a `$sort`."""
     if type(spec) is dict and not spec:
         raise MongoError(15976, "$sort stage must have at least one sort key")
     return [SortStage(compile_sort(spec, context.expressions))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from psdb_base import bson_codec
@@ -21,6 +22,7 @@ Record: TypeAlias = tuple[bytes, Document]
 
 _CHUNK_BYTES: Final = 1 << 20
 _OUT_RECORDS: Final = 256
+_KEY: Final = itemgetter(0)
 
 
 def refuse_spilling(what: str, limit_bytes: int) -> MongoError:
@@ -100,6 +102,13 @@ class Runs:
         if out:
             yield out
 
+    async def in_turn(self) -> AsyncIterator[list[Record]]:
+        """Give the records of one run after the other, and forget them."""
+        runs, self.runs = self.runs, []
+        for chunks in runs:
+            async for records in self._read(chunks):
+                yield records
+
     async def _read(self, chunks: list[tuple[int, int]]) -> AsyncIterator[list[Record]]:
         assert self.file is not None
         for offset, size in chunks:
@@ -111,6 +120,82 @@ class Runs:
         if self.file is not None:
             file, self.file = self.file, None
             await file.close()
+
+
+class ExternalSort:
+    """Records sorted by key, beyond the limit of the memory on disk."""
+
+    def __init__(self, what: str, run: Run) -> None:
+        self._what = what
+        self._run = run
+        self._runs = Runs(run)
+        self._records: list[Record] = []
+        self._size_bytes = 0
+
+    async def add(self, records: list[Record], size_bytes: int) -> None:
+        """Take records that weigh about so much."""
+        self._records += records
+        self._size_bytes += size_bytes
+        if self._size_bytes > self._run.memory_bytes:
+            if not self._run.allow_disk_use:
+                raise refuse_spilling(self._what, self._run.memory_bytes)
+            await self._runs.write(self._take())
+
+    def _take(self) -> list[Record]:
+        records, self._records, self._size_bytes = self._records, [], 0
+        records.sort(key=_KEY)
+        return records
+
+    async def sorted(self) -> AsyncIterator[list[Record]]:
+        """Give all records in order; equal ones as they came."""
+        if not self._runs:
+            records = self._take()
+            for at in range(0, len(records), _OUT_RECORDS):
+                await self._run.ports.checkpoint(1)
+                yield records[at : at + _OUT_RECORDS]
+            return
+        if self._records:
+            await self._runs.write(self._take())
+        async for merged in self._runs.merged():
+            yield merged
+
+    async def close(self) -> None:
+        """Give the storage back."""
+        await self._runs.close()
+
+
+class DocumentBuffer:
+    """Documents in the order in which they came, beyond the limit of the memory on disk."""
+
+    def __init__(self, run: Run, refuse: MongoError) -> None:
+        self._run = run
+        self._refuse = refuse
+        self._runs = Runs(run)
+        self._held: list[Document] = []
+        self._size_bytes = 0
+
+    async def add(self, documents: list[Document], size_bytes: int) -> None:
+        """Append documents that weigh about so much."""
+        self._held += documents
+        self._size_bytes += size_bytes
+        if self._size_bytes > self._run.memory_bytes:
+            if not self._run.allow_disk_use:
+                raise self._refuse
+            await self._runs.write((b"", doc) for doc in self._held)
+            self._held, self._size_bytes = [], 0
+
+    async def drain(self) -> AsyncIterator[list[Document]]:
+        """Give everything back and be empty again."""
+        async for records in self._runs.in_turn():
+            yield [doc for _, doc in records]
+        held, self._held, self._size_bytes = self._held, [], 0
+        for at in range(0, len(held), _OUT_RECORDS):
+            await self._run.ports.checkpoint(1)
+            yield held[at : at + _OUT_RECORDS]
+
+    async def close(self) -> None:
+        """Give the storage back."""
+        await self._runs.close()
 
 
 def _split(data: bytes) -> Iterable[Any]:

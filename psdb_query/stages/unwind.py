@@ -64,14 +64,14 @@ class UnwindStage(Transform):
         value = self._value(doc)
         if type(value) is list:
             for at, element in enumerate(value):
-                yield self._with_index(replace_at(doc, self.parts, element), Int64(at))
+                yield self.with_index(replace_at(doc, self.parts, element), at)
             if not value and self.preserve:
-                yield self._with_index(remove_at(doc, self.parts), None)
+                yield self.with_index(remove_at(doc, self.parts), None)
         elif value is None or value is MISSING or value is UNDEFINED:
             if self.preserve:
-                yield self._with_index(doc, None)
+                yield self.with_index(doc, None)
         else:
-            yield self._with_index(doc, None)
+            yield self.with_index(doc, None)
 
     def _value(self, doc: Any) -> Any:
         value = doc
@@ -81,9 +81,12 @@ class UnwindStage(Transform):
             value = value.get(name, MISSING)
         return value
 
-    def _with_index(self, doc: Document, at: Int64 | None) -> Document:
+    def with_index(self, doc: Document, at: int | None) -> Document:
+        """Return the document with the position, if the stage wants it."""
         parts = self._index_parts
-        return doc if parts is None else set_at(doc, parts, at)
+        if parts is None:
+            return doc
+        return set_at(doc, parts, None if at is None else Int64(at))
 
     def modified(self) -> Modified:
         """Change the path and the index."""

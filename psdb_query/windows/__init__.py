@@ -1,0 +1,1 @@
+"""Window functions: what `$setWindowFields` computes over the neighbours of each document."""
