@@ -1,7 +1,7 @@
 """Why a document fails a validator: `errInfo` in the shape of MongoDB 5.0 and later.
 
 Each kind of node describes itself twice: why it does not hold, and (beneath a negation) why it
-does. Where a condition saw several values through an array, all are shown.
+does. Where a condition saw several values through an array, all are shown (up to ten).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from psdb_base import bson_codec
+from psdb_base.errors import MongoError
 from psdb_base.exact_codec import make_regex
 from psdb_base.values import MISSING, Document
 from psdb_query.context import CompileContext, Env
@@ -18,6 +20,11 @@ from psdb_query.filters import tree
 from psdb_query.filters.build import compile_match, looks_at_elements
 from psdb_query.filters.traverse import match_path
 from psdb_query.filters.types import TYPE_NAMES
+
+_BYTES_MAX: Final = 12 * 1024 * 1024
+"""A larger description is given without the values."""
+_VALUES_MAX: Final = 10
+"""So many considered values are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +40,30 @@ class _Case:
 
 
 def explain_failure(node: tree.Node, document: Document, env: Env, ctx: CompileContext) -> Document:
-    """Return `{failingDocumentId, details}` for a document that the filter does not match."""
+    """Return `{failingDocumentId, details}` for a document that a literal tree does not match."""
     details = _describe(node, _Case(document, env, ctx), inverted=False)
-    return {"failingDocumentId": document.get("_id"), "details": details}
+    found = {"failingDocumentId": document.get("_id"), "details": details}
+    try:
+        if len(bson_codec.encode(found)) <= _BYTES_MAX:
+            return found
+        found = {**found, "details": _without_values(details), "truncated": True}
+        if len(bson_codec.encode(found)) <= _BYTES_MAX:
+            return found
+        reason = "generated error was too large"
+    except MongoError:
+        reason = "generated error was too deeply nested"
+    return {"failingDocumentId": found["failingDocumentId"], "reason": reason, "truncated": True}
+
+
+_VALUE_FIELDS: Final = frozenset({"consideredValue", "consideredValues", "specifiedAs"})
+
+
+def _without_values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {n: _without_values(v) for n, v in value.items() if n not in _VALUE_FIELDS}
+    if isinstance(value, list):
+        return [_without_values(item) for item in value]
+    return value
 
 
 def _describe(node: tree.Node, case: _Case, *, inverted: bool) -> Document:
@@ -51,46 +79,60 @@ def _clauses(children: tuple[tree.Node, ...], case: _Case, *, wanted: bool) -> l
     return [
         {"index": index, "details": _describe(child, case, inverted=wanted)}
         for index, child in enumerate(children)
-        if case.holds(child) is wanted
+        if _outcome(child, case, wanted=wanted) is wanted
     ]
 
 
+def _outcome(node: tree.Node, case: _Case, *, wanted: bool) -> bool:
+    """Tell whether a node holds; one that cannot be evaluated counts as what is to be told."""
+    try:
+        return case.holds(node)
+    except MongoError:
+        return wanted
+
+
 def _write_and(node: tree.And, case: _Case, inverted: bool) -> Document:
+    if node.all_of is not None:
+        return _write_all(*node.all_of, case, inverted=inverted)
     field = "clausesSatisfied" if inverted else "clausesNotSatisfied"
-    clauses = _clauses(node.children, case, wanted=inverted)
-    return {"operatorName": "$and", field: clauses}
+    return {"operatorName": "$and", field: _clauses(node.children, case, wanted=inverted)}
+
+
+def _write_all(path: str, values: list[Any], case: _Case, *, inverted: bool) -> Document:
+    out: Document = {"operatorName": "$all", "specifiedAs": {path: {"$all": values}}}
+    if not values:
+        return {**out, "reason": "expression always evaluates to false"}
+    found = _values_at(path, case.document, elements=False)
+    if found is None or all(value is MISSING for value in found):
+        return {**out, "reason": "field was missing"}
+    not_ = "" if inverted else "not "
+    out["reason"] = f"array did {not_}contain all specified values"
+    return out | _shown(found)
 
 
 def _write_or(node: tree.Or, case: _Case, inverted: bool) -> Document:
     field = "clausesSatisfied" if inverted else "clausesNotSatisfied"
-    clauses = _clauses(node.children, case, wanted=inverted)
-    return {"operatorName": "$or", field: clauses}
+    return {"operatorName": "$or", field: _clauses(node.children, case, wanted=inverted)}
 
 
 def _write_nor(node: tree.Nor, case: _Case, inverted: bool) -> Document:
     field = "clausesNotSatisfied" if inverted else "clausesSatisfied"
-    clauses = _clauses(node.children, case, wanted=not inverted)
-    return {"operatorName": "$nor", field: clauses}
-
-
-_NEGATED_NAMES: Final[dict[type, str]] = {tree.Compare: "$ne", tree.In: "$nin"}
+    return {"operatorName": "$nor", field: _clauses(node.children, case, wanted=not inverted)}
 
 
 def _write_not(node: tree.Not, case: _Case, inverted: bool) -> Document:
-    child = node.child
-    details = _describe(child, case, inverted=not inverted)
-    if isinstance(child, tree.Exists):
-        return {**details, "specifiedAs": {child.path: {"$exists": False}}}
-    negated = _NEGATED_NAMES.get(type(child))
-    if negated and not (isinstance(child, tree.Compare) and child.op != "$eq"):
-        assert isinstance(child, (tree.Compare, tree.In))
-        operand = next(iter(_specified(child)[child.path].values()))
-        return {
-            **details,
-            "operatorName": negated,
-            "specifiedAs": {child.path: {negated: operand}},
-        }
-    return {"operatorName": "$not", "details": details}
+    details = _describe(node.child, case, inverted=not inverted)
+    if node.written == "$not":
+        return {"operatorName": "$not", "details": details}
+    assert isinstance(node.child, (tree.Compare, tree.Exists, tree.In))
+    operand: Any = False
+    if not isinstance(node.child, tree.Exists):
+        operand = next(iter(_OPERANDS[type(node.child)](node.child).values()))
+    return {
+        **details,
+        "operatorName": node.written,
+        "specifiedAs": {node.child.path: {node.written: operand}},
+    }
 
 
 def _write_always(node: tree.Always, _case: _Case, _inverted: bool) -> Document:
@@ -104,20 +146,46 @@ def _write_always(node: tree.Always, _case: _Case, _inverted: bool) -> Document:
 
 
 def _write_expr(node: tree.ExprNode, case: _Case, inverted: bool) -> Document:
-    result = node.expression.evaluate(case.document, case.env)
+    out: Document = {"operatorName": "$expr", "specifiedAs": {"$expr": node.spec}}
+    try:
+        result = node.expression.evaluate(case.document, case.env)
+    except MongoError as error:
+        return {
+            **out,
+            "reason": "failed to evaluate aggregation expression",
+            "details": {
+                "code": error.code,
+                "codeName": error.code_name,
+                "errmsg": error.message,
+            },
+        }
+    out["reason"] = "expression did match" if inverted else "expression did not match"
+    out["expressionResult"] = None if result is MISSING else result
+    return out
+
+
+def _write_sample_rate(node: tree.SampleRate, _case: _Case, inverted: bool) -> Document:
     return {
-        "operatorName": "$expr",
-        "specifiedAs": {"$expr": node.spec},
+        "operatorName": "$sampleRate",
+        "specifiedAs": {"$sampleRate": node.rate},
         "reason": "expression did match" if inverted else "expression did not match",
-        "expressionResult": None if result is MISSING else result,
+        "expressionResult": inverted,
     }
 
 
 def _write_json_schema(node: tree.JsonSchema, case: _Case, inverted: bool) -> Document:
     if inverted:
         return {"operatorName": "$jsonSchema", "reason": "schema matched"}
+    if node.schema.stated is not None and node.schema.stated != _OBJECT:
+        return {
+            "operatorName": "$jsonSchema",
+            "specifiedAs": {"$jsonSchema": node.spec},
+            "reason": "expression always evaluates to false",
+        }
     return node.schema.explain(case.document)
 
+
+_OBJECT: Final = 3
 
 _Writer: TypeAlias = Callable[[Any, _Case, bool], Document]
 _WRITERS: Final[dict[type, _Writer]] = {
@@ -128,6 +196,7 @@ _WRITERS: Final[dict[type, _Writer]] = {
     tree.Nor: _write_nor,
     tree.Not: _write_not,
     tree.Or: _write_or,
+    tree.SampleRate: _write_sample_rate,
 }
 
 
@@ -136,53 +205,58 @@ _WRITERS: Final[dict[type, _Writer]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """How a condition is called and what is said of its outcome."""
+    """What is said of a condition's outcome, and the types it expects."""
 
-    name: str
     failed: str
     held: str
-    types: bool = False
+    expected: tuple[str, ...] = ()
 
+
+_NUMBER_NAMES: Final = ("decimal", "double", "int", "long")
+_ELEM_MATCH: Final = _Words(
+    "array did not satisfy the child predicate",
+    "array did satisfy the child predicate",
+    ("array",),
+)
+_GEOMETRY: Final = ("array", "object")
 
 _WORDS: Final[dict[type, _Words]] = {
-    tree.Bits: _Words("", "bitwise operator failed to match", "bitwise operator matched"),
-    tree.Compare: _Words("", "comparison failed", "comparison succeeded"),
-    tree.ElemMatchObject: _Words(
-        "$elemMatch",
-        "array did not satisfy the child predicate",
-        "array did satisfy the child predicate",
+    tree.Bits: _Words(
+        "bitwise operator failed to match",
+        "bitwise operator matched successfully",
+        ("binData", *_NUMBER_NAMES),
     ),
-    tree.ElemMatchValue: _Words(
-        "$elemMatch",
-        "array did not satisfy the child predicate",
-        "array did satisfy the child predicate",
-    ),
-    tree.Exists: _Words("$exists", "path does not exist", "path does exist"),
+    tree.Compare: _Words("comparison failed", "comparison succeeded"),
+    tree.ElemMatchObject: _ELEM_MATCH,
+    tree.ElemMatchValue: _ELEM_MATCH,
+    tree.Exists: _Words("path does not exist", "path does exist"),
     tree.GeoIntersects: _Words(
-        "$geoIntersects",
-        "none of considered geometries intersected the expression's geometry",
-        "at least one of considered geometries intersected the expression's geometry",
+        "none of considered geometries intersected the expression’s geometry",
+        "at least one of considered geometries intersected the expression’s geometry",
+        _GEOMETRY,
     ),
     tree.GeoWithin: _Words(
-        "$geoWithin",
-        "none of considered geometries was contained within the expression's geometry",
-        "at least one of considered geometries was contained within the expression's geometry",
+        "none of considered geometries was contained within the expression’s geometry",
+        "at least one of considered geometries was contained within the expression’s geometry",
+        _GEOMETRY,
     ),
-    tree.In: _Words("$in", "no matching value found in array", "matching value found in array"),
+    tree.In: _Words("no matching value found in array", "matching value found in array"),
     tree.Mod: _Words(
-        "$mod",
         "$mod did not evaluate to expected remainder",
         "$mod did evaluate to expected remainder",
+        _NUMBER_NAMES,
     ),
     tree.Regex: _Words(
-        "$regex", "regular expression did not match", "regular expression did match"
+        "regular expression did not match",
+        "regular expression did match",
+        ("regex", "string", "symbol"),
     ),
     tree.Size: _Words(
-        "$size",
         "array length was not equal to given size",
         "array length was equal to given size",
+        ("array",),
     ),
-    tree.Type: _Words("$type", "type did not match", "type did match", types=True),
+    tree.Type: _Words("type did not match", "type did match"),
 }
 
 
@@ -191,50 +265,73 @@ def _describe_leaf(node: Any, case: _Case, *, inverted: bool) -> Document:
     if words is None:
         name = f"${type(node).__name__.lower()}"
         return {"operatorName": name, "reason": "expression did not match"}
-    specified = _specified(node)
-    name = next(iter(specified[node.path]))
-    out: Document = {"operatorName": name, "specifiedAs": specified}
-    values = considered_values(node, case.document)
+    operand = _OPERANDS[type(node)](node)
+    implicit = getattr(node, "implicit", False)
+    specified = {node.path: _implicit_operand(node) if implicit else operand}
+    out: Document = {"operatorName": next(iter(operand)), "specifiedAs": specified}
     if isinstance(node, tree.Exists):
         return {**out, "reason": words.held if inverted else words.failed}
-    if not inverted and all(value is MISSING for value in values):
+    found = _values_at(node.path, case.document, elements=looks_at_elements(node))
+    if found is None or (found and all(value is MISSING for value in found)):
         return {**out, "reason": "field was missing"}
+    present = [value for value in found if value is not MISSING]
+    types = sorted({type_name(value) for value in present})
+    if words.expected and types and not inverted and not set(types) & set(words.expected):
+        out["reason"] = "type did not match"
+        out |= _shown_types(types)
+        many = len(words.expected) > 1
+        out["expectedTypes" if many else "expectedType"] = (
+            list(words.expected) if many else words.expected[0]
+        )
+        return out | _shown(present)
     out["reason"] = words.held if inverted else words.failed
-    shown = [value for value in values if value is not MISSING]
-    if len(shown) == 1:
-        out["consideredValue"] = shown[0]
-    elif shown:
-        out["consideredValues"] = shown
-    if words.types and shown:
-        types = sorted({type_name(value) for value in shown})
-        if len(types) == 1:
-            out["consideredType"] = types[0]
-        else:
-            out["consideredTypes"] = types
+    out |= _shown(present)
+    if isinstance(node, tree.Type):
+        out |= _shown_types(types)
     return out
 
 
-def considered_values(node: Any, document: Document) -> list[Any]:
-    """Return every value that a condition on a path looked at, `MISSING` included."""
-    values: list[Any] = []
+def _shown(values: list[Any]) -> Document:
+    if len(values) == 1:
+        return {"consideredValue": values[0]}
+    if len(values) <= _VALUES_MAX:
+        return {"consideredValues": values}
+    return {"consideredValues": values[:_VALUES_MAX], "consideredValuesTruncated": True}
+
+
+def _shown_types(types: list[str]) -> Document:
+    if not types:
+        return {}
+    return {"consideredType": types[0]} if len(types) == 1 else {"consideredTypes": types}
+
+
+def _values_at(path: str, document: Document, *, elements: bool) -> list[Any] | None:
+    """Return the values that a condition looked at; None where the path leads nowhere.
+
+    Elements stand for their array if the condition looks at them.
+    """
+    found: list[Any] = []
 
     def collect(value: Any) -> bool:
-        values.append(value)
+        if elements and value.__class__ is list:
+            found.extend(value)
+            entered.append(True)
+        else:
+            found.append(value)
         return False
 
-    walk = match_path(tuple(node.path.split(".")), collect, elements=looks_at_elements(node))
-    # Compiling asks about a missing value once; only what the walk finds counts.
-    values.clear()
-    if not walk(document) and not values:
-        values.append(MISSING)
-    return values
+    entered: list[bool] = []
+    walk = match_path(tuple(path.split(".")), collect, elements=False)
+    # Compiling asks about a missing value; only what the walk itself finds counts.
+    found.clear()
+    walk(document)
+    return found if found or entered else None
 
 
-def _specified(node: Any) -> Document:
-    """Return the condition as a filter would state it."""
-    if isinstance(node, (tree.GeoIntersects, tree.GeoWithin, tree.Near)):
-        return {node.path: node.spec}
-    return {node.path: _OPERANDS[type(node)](node)}
+def _implicit_operand(node: tree.Compare | tree.Regex) -> Any:
+    if isinstance(node, tree.Compare):
+        return node.value
+    return make_regex(node.pattern, node.options)
 
 
 def _regex_operand(node: tree.Regex) -> Document:
@@ -258,12 +355,19 @@ def _elem_match_operand(node: tree.ElemMatchObject | tree.ElemMatchValue) -> Doc
     return {"$elemMatch": node.spec}
 
 
+def _geo_operand(node: tree.GeoIntersects | tree.GeoWithin) -> Document:
+    spec: Document = node.spec
+    return spec
+
+
 _OPERANDS: Final[dict[type, Callable[[Any], Document]]] = {
     tree.Bits: lambda node: {node.op: node.mask},
     tree.Compare: lambda node: {node.op: node.value},
     tree.ElemMatchObject: _elem_match_operand,
     tree.ElemMatchValue: _elem_match_operand,
     tree.Exists: lambda _node: {"$exists": True},
+    tree.GeoIntersects: _geo_operand,
+    tree.GeoWithin: _geo_operand,
     tree.In: _in_operand,
     tree.Mod: lambda node: {"$mod": [node.divisor, node.remainder]},
     tree.Regex: _regex_operand,

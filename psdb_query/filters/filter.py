@@ -81,7 +81,8 @@ class Filter:
         """Return the `errInfo` of a document that fails this filter as a validator."""
         from psdb_query.filters.failure import explain_failure
 
-        return explain_failure(self.tree, document, env, self._ctx)
+        literal = parse_filter(self.spec, self._ctx, literal=True)
+        return explain_failure(literal, document, env, self._ctx)
 
 
 class Near:

@@ -38,26 +38,28 @@ def is_regex(value: Any) -> bool:
     return value.__class__ is BsonRegex or value.__class__ is RawRegex
 
 
-def parse_comparison(path: str, op: tree.CompareOp, value: Any) -> tree.Compare:
+def parse_comparison(
+    path: str, op: tree.CompareOp, value: Any, *, implicit: bool = False
+) -> tree.Compare:
     """Read `$eq`, `$gt`, `$gte`, `$lt`, `$lte`."""
     if op != "$eq" and is_regex(value):
         raise bad_value(f"Can't have RegEx as arg to predicate over field '{path}'.")
     if value is UNDEFINED:
         raise bad_value("cannot compare to undefined")
-    return tree.Compare(path, op, value)
+    return tree.Compare(path, op, value, implicit)
 
 
 def parse_regex_value(path: str, value: Any) -> tree.Regex:
     """Read a regular expression that stands where a value may."""
-    return make_regex(path, *regex_options(value))
+    return make_regex(path, *regex_options(value), implicit=True)
 
 
-def make_regex(path: str, pattern: str, options: str) -> tree.Regex:
+def make_regex(path: str, pattern: str, options: str, *, implicit: bool = False) -> tree.Regex:
     """Build the node; an invalid pattern or option is an error now, not at the first match."""
     from psdb_query.regex_engine import compile_regex
 
     compile_regex(pattern, options)
-    return tree.Regex(path, pattern, options)
+    return tree.Regex(path, pattern, options, implicit)
 
 
 def parse_regex_document(path: str, spec: dict[str, Any]) -> tree.Regex:

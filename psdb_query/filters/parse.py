@@ -29,7 +29,8 @@ class Scope:
         ctx: The compile context.
         depth: How many operators enclose this place.
         whole: What matches here is the user's whole document, not one within an array.
-        near: `$near` and `$text` may stand here (neither under `$or`, `$nor`, `$not`, nor twice).
+        near: `$near` may stand here (not under `$or`, `$nor`, `$not`, `$elemMatch`).
+        literal: Keep the tree as it was written, for telling why a document fails it.
 
     """
 
@@ -37,6 +38,7 @@ class Scope:
     depth: int = 0
     whole: bool = True
     near: bool = True
+    literal: bool = False
 
     def deeper(self, *, whole: bool | None = None, near: bool | None = None) -> Scope:
         """Return the scope one operator further in; error 2 beyond the limit."""
@@ -56,9 +58,12 @@ FieldParser: TypeAlias = Callable[[str, Document, Any, Scope], "tree.Node | None
 """`(path, the whole operator document, operand, scope) -> node`."""
 
 
-def parse_filter(spec: Any, ctx: CompileContext) -> tree.Node:
-    """Parse a filter; MongoError (mostly 2 BadValue) when it is not a valid one."""
-    return parse_document(spec, Scope(ctx))
+def parse_filter(spec: Any, ctx: CompileContext, *, literal: bool = False) -> tree.Node:
+    """Parse a filter; MongoError (mostly 2 BadValue) when it is not a valid one.
+
+    A `literal` tree keeps nested conjunctions and single alternatives as they were written.
+    """
+    return parse_document(spec, Scope(ctx, literal=literal))
 
 
 def parse_document(spec: Document, scope: Scope) -> tree.Node:
@@ -80,7 +85,7 @@ def parse_document(spec: Document, scope: Scope) -> tree.Node:
         elif is_regex(value):
             nodes.append(operands.parse_regex_value(name, value))
         else:
-            nodes.append(operands.parse_comparison(name, "$eq", value))
+            nodes.append(operands.parse_comparison(name, "$eq", value, implicit=True))
     return all_of(nodes)
 
 
@@ -143,8 +148,11 @@ def _parse_list(name: str, value: Any, scope: Scope) -> tuple[tree.Node, ...]:
 
 
 def _parse_and(name: str, value: Any, scope: Scope) -> tree.Node:
+    parsed = _parse_list(name, value, scope)
+    if scope.literal:
+        return tree.And(parsed)
     nodes: list[tree.Node] = []
-    for node in _parse_list(name, value, scope):
+    for node in parsed:
         # Flat conjunctions are what the planner and the specialised scans look at.
         nodes.extend(node.children if isinstance(node, tree.And) else (node,))
     return all_of(nodes)
@@ -152,7 +160,7 @@ def _parse_and(name: str, value: Any, scope: Scope) -> tree.Node:
 
 def _parse_or(name: str, value: Any, scope: Scope) -> tree.Node:
     nodes = _parse_list(name, value, scope)
-    return nodes[0] if len(nodes) == 1 else tree.Or(nodes)
+    return nodes[0] if len(nodes) == 1 and not scope.literal else tree.Or(nodes)
 
 
 def _parse_nor(name: str, value: Any, scope: Scope) -> tree.Node:
@@ -253,7 +261,7 @@ def _field_compare(op: tree.CompareOp) -> FieldParser:
 def _field_ne(path: str, _spec: Document, value: Any, _scope: Scope) -> tree.Node:
     if is_regex(value):
         raise bad_value("Can't have regex as arg to $ne.")
-    return tree.Not(operands.parse_comparison(path, "$eq", value))
+    return tree.Not(operands.parse_comparison(path, "$eq", value), "$ne")
 
 
 def _parse_in(path: str, name: str, value: Any) -> tree.In:
@@ -278,7 +286,7 @@ def _field_in(path: str, _spec: Document, value: Any, _scope: Scope) -> tree.Nod
 
 
 def _field_nin(path: str, _spec: Document, value: Any, _scope: Scope) -> tree.Node:
-    return tree.Not(_parse_in(path, "$nin", value))
+    return tree.Not(_parse_in(path, "$nin", value), "$nin")
 
 
 def _field_not(path: str, _spec: Document, value: Any, scope: Scope) -> tree.Node:
@@ -293,7 +301,7 @@ def _field_not(path: str, _spec: Document, value: Any, scope: Scope) -> tree.Nod
 
 def _field_exists(path: str, _spec: Document, value: Any, _scope: Scope) -> tree.Node:
     node = tree.Exists(path)
-    return node if operands.is_true(value) else tree.Not(node)
+    return node if operands.is_true(value) else tree.Not(node, "$exists")
 
 
 def _field_type(path: str, _spec: Document, value: Any, _scope: Scope) -> tree.Node:
@@ -342,16 +350,17 @@ def parse_elem_match(path: str, value: Any, scope: Scope) -> tree.Node:
 def _field_all(path: str, _spec: Document, value: Any, scope: Scope) -> tree.Node:
     if value.__class__ is not list:
         raise bad_value("$all needs an array")
-    if not value:
-        return tree.Always(value=False)
-    if _first_name(value[0]) == "$elemMatch":
-        nodes = []
+    nodes: list[tree.Node] = []
+    if value and _first_name(value[0]) == "$elemMatch":
         for item in value:
             if _first_name(item) != "$elemMatch":
                 raise bad_value("$all/$elemMatch has to be consistent")
             nodes.append(parse_elem_match(path, item["$elemMatch"], scope))
-        return all_of(nodes)
-    return all_of([_parse_all_item(path, item) for item in value])
+    else:
+        nodes.extend(_parse_all_item(path, item) for item in value)
+    if scope.literal:
+        return tree.And(tuple(nodes) or (tree.Always(value=False),), (path, value))
+    return all_of(nodes) if nodes else tree.Always(value=False)
 
 
 def _parse_all_item(path: str, item: Any) -> tree.Node:

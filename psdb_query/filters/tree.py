@@ -21,9 +21,13 @@ BitsOp: TypeAlias = Literal["$bitsAllClear", "$bitsAllSet", "$bitsAnyClear", "$b
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All children match; no children: everything matches."""
+    """All children match; no children: everything matches.
+
+    `all_of` holds path and values of the `$all` that it stands for, in a literal tree.
+    """
 
     children: tuple[Node, ...]
+    all_of: tuple[str, list[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,10 @@ class Nor:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The child does not match."""
+    """The child does not match; `written` is the operator that says so."""
 
     child: Node
+    written: str = "$not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class Compare:
     path: str
     op: CompareOp
     value: Any
+    implicit: bool = False
+    """Written as `path: value`, without an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,8 @@ class Regex:
     path: str
     pattern: str
     options: str
+    implicit: bool = False
+    """Written as a value, without `$regex`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def required_rule(spec: Document, keyword: str) -> Rule:
         return value.__class__ is not dict or all(name in value for name in names)
 
     def explain(value: Any) -> Document:
-        missing = [name for name in names if name not in value]
+        missing = sorted(name for name in names if name not in value)
         return {"specifiedAs": {keyword: names}, "missingProperties": missing}
 
     return Rule(keyword, check, explain)
@@ -191,12 +191,13 @@ def dependencies_rule(spec: Document, keyword: str, parse: Parse) -> Rule:
         if value.__class__ is dict:
             needs.append((name, parse(value)))
         elif value.__class__ is list:
-            needs.append((name, operands.strings(value, keyword)))
+            needs.append((name, _dependency_names(name, value)))
         else:
-            operands.mismatch(
-                keyword,
-                f"must be an object or an array for property '{name}', but got {type_name(value)}",
+            message = (
+                f"property '{name}' in $jsonSchema keyword 'dependencies' must be either an object "
+                "or an array"
             )
+            raise MongoError(Code.TYPE_MISMATCH, message)
 
     def failing(value: Document) -> list[Document]:
         out: list[Document] = []
@@ -219,6 +220,24 @@ def dependencies_rule(spec: Document, keyword: str, parse: Parse) -> Rule:
     )
 
 
+def _dependency_names(name: str, value: list[Any]) -> list[str]:
+    where = "in $jsonSchema keyword 'dependencies'"
+    if not value:
+        message = f"property '{name}' {where} cannot be an empty array"
+        raise MongoError(Code.FAILED_TO_PARSE, message)
+    for item in value:
+        if item.__class__ is not str:
+            message = (
+                f"array '{name}' {where} can only contain strings, but found element of type: "
+                + type_name(item)
+            )
+            raise MongoError(Code.TYPE_MISMATCH, message)
+        if value.count(item) > 1:
+            message = f"array '{name}' {where} contains duplicate element: {item}"
+            raise MongoError(Code.FAILED_TO_PARSE, message)
+    return list(value)
+
+
 # Arrays.
 
 
@@ -233,7 +252,7 @@ def item_count_rule(spec: Document, keyword: str) -> Rule:
         return len(value) >= limit if least else len(value) <= limit
 
     reason = "array did not match specified length"
-    return simple(keyword, {keyword: spec[keyword]}, check, reason)
+    return simple(keyword, {keyword: spec[keyword]}, check, reason, (4,), ("array",))
 
 
 def unique_rule(spec: Document, keyword: str) -> Rule | None:
@@ -268,9 +287,7 @@ def items_rule(spec: Document, keyword: str, parse: Parse) -> Rule:
     if operand.__class__ is list:
         return _tuple_rule(operand, keyword, parse)
     if operand.__class__ is not dict:
-        operands.mismatch(
-            keyword, f"must be an array or an object, but found type {type_name(operand)}"
-        )
+        operands.mismatch(keyword, f"must be an array or an object, not {type_name(operand)}")
     sentence = "At least one item did not match the sub-schema"
     return _each_rule(keyword, parse(operand), 0, sentence)
 
@@ -391,7 +408,11 @@ def combination_rule(spec: Document, keyword: str, parse: Parse) -> Rule:
 
 def not_rule(spec: Document, keyword: str, parse: Parse) -> Rule:
     """Compile `not`."""
-    schema = parse(operands.document(spec, keyword))
+    if spec[keyword].__class__ is not dict:
+        operands.mismatch(
+            keyword, f"must be an object, but found an element of type {type_name(spec[keyword])}"
+        )
+    schema = parse(spec[keyword])
     return Rule(
         keyword,
         lambda value: not schema.validates(value),

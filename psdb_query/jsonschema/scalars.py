@@ -34,6 +34,18 @@ _BSON_TYPES: Final[dict[str, tuple[int, ...]]] = {
 }
 
 
+_NUMBER_NAMES: Final = ("decimal", "double", "int", "long")
+
+
+def stated_type(spec: Document) -> int | None:
+    """Return the first type code that a schema states, if it states one."""
+    for keyword in ("type", "bsonType"):
+        if keyword in spec:
+            names = spec[keyword]
+            return _type_codes(keyword, names[0] if names.__class__ is list else names)[0]
+    return None
+
+
 def type_rule(spec: Document, keyword: str) -> Rule:
     """Compile `type` or `bsonType`."""
     value = spec[keyword]
@@ -45,8 +57,8 @@ def type_rule(spec: Document, keyword: str) -> Rule:
         if name.__class__ is not str:
             operands.mismatch(keyword, "must be either a string or an array of strings")
         codes.update(_type_codes(keyword, name))
-    if len(set(names)) != len(names):
-        operands.invalid(keyword, "has duplicate value")
+        if names.count(name) > 1:
+            operands.invalid(keyword, f"has duplicate value: {name}")
     wanted = frozenset(codes)
 
     def explain(value: Any) -> Document:
@@ -88,7 +100,7 @@ def limit_rule(spec: Document, keyword: str) -> Rule:
     def check(value: Any) -> bool:
         return value.__class__ not in NUMBERS or test(value)
 
-    return simple(keyword, specified, check, "comparison failed")
+    return simple(keyword, specified, check, "comparison failed", NUMBER_CODES)
 
 
 def exclusive_check(spec: Document, keyword: str) -> None:
@@ -114,7 +126,7 @@ def multiple_rule(spec: Document, keyword: str) -> Rule:
         return number is not None and number % step == 0
 
     reason = "considered value is not a multiple of the specified value"
-    return simple(keyword, {keyword: divisor}, check, reason)
+    return simple(keyword, {keyword: divisor}, check, reason, NUMBER_CODES, _NUMBER_NAMES)
 
 
 def _fraction(value: Any) -> Fraction | None:
@@ -140,7 +152,7 @@ def length_rule(spec: Document, keyword: str) -> Rule:
         return len(value) >= limit if least else len(value) <= limit
 
     reason = "specified string length was not satisfied"
-    return simple(keyword, {keyword: spec[keyword]}, check, reason)
+    return simple(keyword, {keyword: spec[keyword]}, check, reason, (2,), ("string",))
 
 
 def pattern_rule(spec: Document, keyword: str) -> Rule:
@@ -152,7 +164,9 @@ def pattern_rule(spec: Document, keyword: str) -> Rule:
     def check(value: Any) -> bool:
         return value.__class__ is not str or found(value)
 
-    return simple(keyword, {keyword: spec[keyword]}, check, "regular expression did not match")
+    reason = "regular expression did not match"
+    expected = ("regex", "string", "symbol")
+    return simple(keyword, {keyword: spec[keyword]}, check, reason, (2,), expected)
 
 
 def enum_rule(spec: Document, keyword: str) -> Rule:
@@ -166,7 +180,7 @@ def enum_rule(spec: Document, keyword: str) -> Rule:
         operands.invalid(keyword, "cannot be an empty array")
     keys = frozenset(operands.unordered_key(value) for value in values)
     if len(keys) != len(values):
-        operands.invalid(keyword, "array cannot contain duplicate values")
+        operands.invalid(keyword, "array cannot contain duplicate values.")
 
     def check(value: Any) -> bool:
         return operands.unordered_key(value) in keys

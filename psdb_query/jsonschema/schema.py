@@ -81,14 +81,14 @@ KEYWORDS: Final[dict[str, Compile]] = {
 }
 
 _ORDER: Final = (
-    "maximum",
-    "minimum",
+    "pattern",
     "maxLength",
     "minLength",
-    "pattern",
     "multipleOf",
-    "maxItems",
+    "maximum",
+    "minimum",
     "minItems",
+    "maxItems",
     "uniqueItems",
     "items",
     "additionalItems",
@@ -96,6 +96,7 @@ _ORDER: Final = (
     "properties",
     "patternProperties",
     "additionalProperties",
+    "required",
     "minProperties",
     "maxProperties",
     "dependencies",
@@ -104,7 +105,6 @@ _ORDER: Final = (
     "oneOf",
     "not",
     "enum",
-    "required",
     "type",
     "bsonType",
 )
@@ -140,4 +140,4 @@ def _parse(spec: Document, depth: int) -> Schema:
         if rule is not None:
             found[keyword] = rule
     rules = tuple(found[keyword] for keyword in _ORDER if keyword in found)
-    return Schema(rules, spec.get("title"), spec.get("description"))
+    return Schema(rules, spec.get("title"), spec.get("description"), scalars.stated_type(spec))
