@@ -153,17 +153,22 @@ class Changes:
     async def create_index(self, c: Collection, spec: Document) -> Index:
         """Build an index while writes go on, then commit it; an equal one is returned as it is.
 
+        One that is being built already is waited for, and so is one that would conflict: it may
+        fail yet.
         Raises MongoError 11000 and others; then nothing is left behind.
         """
         engine = self._engine
         self._check(c)
         spec = index_spec.check(spec, c.options.get("collation"))
+        while (rival := _rival(c, spec)) is not None:
+            await rival.finished
+            self._check(c)
         existing = self._existing(c, spec)
         if existing is not None:
             return existing
         index = make_index(c, spec, engine.world.clock.now_ms())
-        await index_build.build(c, index, engine.options.slice_documents)
         try:
+            await index_build.build(c, index, engine.options.slice_documents)
             async with self._lock:
                 self._check(c)
                 await self._finish_index(c, index)
@@ -173,11 +178,6 @@ class Changes:
 
     def _existing(self, c: Collection, spec: Document) -> Index | None:
         """Return the index that a specification repeats; raise on conflict."""
-        if spec["name"] in c.building:
-            raise MongoError(
-                Code.INDEX_BUILD_ALREADY_IN_PROGRESS,
-                f"An index build with the name '{spec['name']}' is already in progress",
-            )
         known = [*c.indexes.values(), *c.building.values()]
         name = same_or_conflict([index.spec for index in known], spec)
         return None if name is None else c.indexes[name]
@@ -241,6 +241,17 @@ class Changes:
     def _check(self, c: Collection) -> None:
         if c.dropped:
             raise MongoError(Code.NAMESPACE_NOT_FOUND, f"ns not found: {c.ns}")
+
+
+def _rival(c: Collection, spec: Document) -> Index | None:
+    """Return the index being built that a specification repeats or conflicts with."""
+    for index in c.building.values():
+        try:
+            if same_or_conflict([index.spec], spec) is not None:
+                return index
+        except MongoError:
+            return index
+    return None
 
 
 def _id_index_options(options: Document) -> Document:

@@ -30,7 +30,7 @@ from psdb_store import compaction
 from psdb_store.catalogue import collection_fields
 from psdb_store.collection import Collection
 from psdb_store.datafile import THREAD, DataFile, gone_line, header_line, record_line
-from psdb_store.files import make_durable_dirs, replace_file
+from psdb_store.files import replace_file
 from psdb_store.manifest import NAME, document_fragment, manifest_line, session_fields
 from psdb_store.names import folder_name
 from psdb_store.record import Record
@@ -262,7 +262,7 @@ class FileWriter:
     def _append(self, data: bytes) -> None:
         if self._file is None:
             if self._fresh:
-                make_durable_dirs(self._disk, posixpath.dirname(self._path))
+                self._disk.make_dirs(posixpath.dirname(self._path))
             self._file = self._disk.open(self._path)
             if self._file.size() != self.data.size:
                 self._file.truncate(self.data.size)
@@ -280,7 +280,11 @@ class FileWriter:
         self._file.fdatasync()
         self._file.close()
         if self._fresh:
-            self._disk.fsync_dir(posixpath.dirname(self._path))
+            # Every folder above, new or not: a process that was killed may have made it.
+            folder = posixpath.dirname(self._path)
+            while folder != posixpath.dirname(self._dbpath):
+                self._disk.fsync_dir(folder)
+                folder = posixpath.dirname(folder)
 
 
 def file_fields(data: DataFile) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_query.describe import text_of
+from psdb_store.gate import Gate
 from psdb_store.index_keys import KeyMaker, MultikeyPaths
 
 _RID_BYTES: Final = 8
@@ -56,6 +57,7 @@ class Index:
         accesses: How often a plan used it (the planner counts).
         since_ms: Wall time at which `accesses` began to count.
         ready: False while it is being built.
+        finished: Opens when its build has ended, well or not.
 
     """
 
@@ -76,6 +78,7 @@ class Index:
         self.accesses = 0
         self.multikey = False
         self.ready = True
+        self.finished = Gate()
         self.conflicts: dict[bytes, None] | None = None
         self.skipped: dict[int, None] | None = None
         self._masks: list[int] = [0] * len(spec["key"])

@@ -70,7 +70,8 @@ def check_finished(c: Collection, index: Index) -> None:
 
 
 def abandon(c: Collection, index: Index) -> None:
-    """Forget an index under construction."""
+    """Take an index off the list of those under construction, finished or not."""
     if c.building.get(index.name) is index:
         del c.building[index.name]
         c.index_list_changed()
+    index.finished.open()

@@ -134,11 +134,11 @@ class Journal:
             if head:
                 target = disk.open(path)
                 target.write(head)
-                target.fdatasync()
-                disk.fsync_dir(folder)
-                file.close()
             target.write(data)
             target.fdatasync()
+            if head:
+                disk.fsync_dir(folder)
+                file.close()
             return target
 
         if fresh is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 from dataclasses import dataclass
 from typing import Final
 
 from psdb_base.world import Disk, World
 from psdb_store.failures import StorageDamagedError
-from psdb_store.files import make_durable_dirs
 from psdb_store.journal import THREAD, Journal
 from psdb_store.options import StoreOptions
 from psdb_store.segments import (
@@ -52,7 +52,7 @@ async def open_journal(
     Raises StorageDamagedError when something durable is damaged or missing.
     """
     disk = world.disk
-    make_durable_dirs(disk, folder)
+    disk.make_dirs(folder)
     segments, torn = _read_headers(disk, folder, base)
     if not segments:
         if base.index:
@@ -69,8 +69,11 @@ async def open_journal(
     def secure() -> None:
         if file.size() > segments[-1].size:
             file.truncate(segments[-1].size)
+        # A process that was killed may have left bytes and names that were not synced: what
+        # they say is relied on from here on.
         file.fdatasync()
         disk.fsync_dir(folder)
+        disk.fsync_dir(posixpath.dirname(folder))
 
     await disk.submit(THREAD, secure)
     journal = Journal(world, folder, options, segments, file, scan.end)

@@ -92,7 +92,8 @@ class SimFile:
         try:
             self._disk.note("fdatasync", self._path)
         except OSError:
-            self._inode.low = None  # the kernel forgets which pages were dirty
+            if not self._disk.dead:
+                self._inode.low = None  # the kernel forgets which pages were dirty
             raise
         if not self._disk.lies("fdatasync", self._path):
             self._inode.sync()
@@ -129,6 +130,7 @@ class SimDisk:
         lies: Tells whether a sync of this path shall do nothing and report success.
         room_bytes: How many more bytes may be written before the disk is full; None: endless.
         delay_seconds: Longest time a submitted work waits.
+        dead: The process was killed.
 
     """
 
@@ -145,6 +147,8 @@ class SimDisk:
         self._pending: list[tuple[str, str, str, _Inode | None]] = []
         self._locks: dict[str, bool] = {}
         self._jobs: dict[str, deque[Callable[[], None]]] = {}
+        self.dead = False
+        self._disarmed: list[Fault | None] = []
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -181,6 +185,42 @@ class SimDisk:
             if rng.random() < 0.5:
                 _apply(names, operation, source, target, inode)
         return self._image(names, lambda inode: inode.after_crash(rng))
+
+    def kill(self) -> SimDisk:
+        """Return the disk as the next process finds it; this object is dead from now on.
+
+        What was written is there but is no more durable than it was.
+        """
+        successor = SimDisk(self._random.getrandbits(32))
+        successor._names, successor._durable = self._names, self._durable
+        successor._pending = self._pending
+        successor.trace, successor.lies = self.trace, self.lies
+        successor.before = self._disarmed[0] if self._disarmed else self.before
+        self.dead = True
+        self.hung = dict.fromkeys(self._jobs, True)
+        return successor
+
+    def kill_at(self, nth: int) -> list[SimDisk]:
+        """Kill the process before the nth operation from now; return where its successor appears.
+
+        The list is empty until then. The operation and all later ones of this process fail.
+        """
+        successors: list[SimDisk] = []
+        earlier = self.before
+        self._disarmed = [earlier]
+
+        def fault(operation: str, path: str) -> None:
+            nonlocal nth
+            nth -= 1
+            if nth == 0:
+                successors.append(self.kill())
+            if nth <= 0:
+                raise OSError(errno.EIO, "the process was killed", path)
+            if earlier is not None:
+                earlier(operation, path)
+
+        self.before = fault
+        return successors
 
     def copy(self) -> SimDisk:
         """Return a disk with all that was written, synced or not (a process killed)."""
@@ -275,6 +315,8 @@ class SimDisk:
     def submit(self, thread: str, work: Callable[[], T]) -> Awaitable[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        if self.dead:
+            return future  # never done: its process is gone
 
         def run() -> None:
             try:
@@ -304,7 +346,7 @@ class SimDisk:
         loop.call_later(self._random.random() * self.delay_seconds, self._next, loop, thread)
 
     def _next(self, loop: asyncio.AbstractEventLoop, thread: str) -> None:
-        if self.hung.get(thread):
+        if self.dead or self.hung.get(thread):
             return
         jobs = self._jobs[thread]
         jobs[0]()
