@@ -185,7 +185,8 @@ def _fixed_fields(access: Access, *, points_max: int) -> int:
 def _direction(wanted: list[tuple[str, bool]], access: Access, fixed: int) -> str | None:
     """Match sort keys with the index's fields, of which the first `fixed` have one value each."""
     pattern = [(name, not is_descending(value)) for name, value in access.index.key_pattern.items()]
-    constant = {pattern[at][0] for at in range(fixed)}
+    fields = fields_of(access.index)
+    constant = {field.path for field in fields[:fixed] if not field.mask}
     at = 0
     direction: str | None = None
     used: list[int] = []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from psdb_base import order
 from psdb_base.values import Document
 from psdb_query.bounds_keys import component_ends
 from psdb_query.bounds_ranges import BEHIND, KeyRanges
@@ -9,6 +12,9 @@ from psdb_store.collection import Collection
 from psdb_store.index import Index
 from psdb_store.record import Record
 from shardsvr.planning.stages import IndexScan, Stage
+
+
+_NULLS: Final = (order.key(None), order.descending(order.key(None)))
 
 
 class CountKeys(IndexScan):
@@ -28,7 +34,16 @@ class DistinctKeys(Stage):
 
     """
 
-    __slots__ = ("_at", "_bound", "_collection", "_descending", "_index", "_ranges", "seeks")
+    __slots__ = (
+        "_after",
+        "_at",
+        "_bound",
+        "_collection",
+        "_descending",
+        "_index",
+        "_ranges",
+        "seeks",
+    )
 
     def __init__(
         self,
@@ -44,6 +59,7 @@ class DistinctKeys(Stage):
         self._descending = descending
         self._at = 0
         self._bound = b""
+        self._after: tuple[bytes, int] | None = None
         self.seeks = 0
         self.done = not self._ranges
 
@@ -57,10 +73,16 @@ class DistinctKeys(Stage):
             entry = self._first(max(low, self._bound), high)
             if entry is None:
                 self._at += 1
+                self._after = None
                 self.done = self._at >= len(self._ranges)
                 continue
             key, rid = entry
-            self._bound = key[: component_ends(key, self._descending)[-1]] + BEHIND
+            ends = component_ends(key, self._descending)
+            if key[ends[-2] if len(ends) > 1 else 0 : ends[-1]] in _NULLS:
+                # Null's key stands for missing fields as well, so every such entry is met.
+                self._after = entry
+            else:
+                self._bound, self._after = key[: ends[-1]] + BEHIND, None
             record = self._collection.get(rid)
             if record is not None:
                 found.append(record)
@@ -72,7 +94,7 @@ class DistinctKeys(Stage):
         self.seeks += 1
         if low >= high:
             return None
-        pairs = self._index.scan(low, high, high_inclusive=False, limit=1)
+        pairs = self._index.scan(low, high, high_inclusive=False, after=self._after, limit=1)
         self.keys_examined += len(pairs)
         return pairs[0] if pairs else None
 
