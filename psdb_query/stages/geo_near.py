@@ -19,7 +19,7 @@ from psdb_query.numeric import is_number, to_double
 from psdb_query.sizes import sizes_of
 from psdb_query.stages.match import MatchStage, make_match
 from psdb_query.stages.meta import MetaBatch
-from psdb_query.stages.model import EVERYTHING, Modified, Run, Stage, StageContext
+from psdb_query.stages.model import EVERYTHING, Modified, Run, Stage, StageContext, written
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.spilling import ExternalSort, Record
 from psdb_query.stages.unwind import set_at
@@ -127,8 +127,7 @@ class GeoNearStage(Stage):
 
     def modified(self) -> Modified:
         """Set the distance and the location."""
-        paths = [self.spec[name] for name in ("distanceField", "includeLocs") if name in self.spec]
-        return Modified(paths=frozenset(paths))
+        return written(self.spec["distanceField"], self.spec.get("includeLocs"))
 
     def serialize(self) -> Document:
         """Return the stage."""

@@ -20,7 +20,7 @@ from psdb_query.stages.joins import HashTable
 from psdb_query.stages.lookup import parse_from
 from psdb_query.stages.match import make_match
 from psdb_query.stages.meta import MetaBatch, envs
-from psdb_query.stages.model import Modified, Run, Stage, StageContext
+from psdb_query.stages.model import Modified, Run, Stage, StageContext, written
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.unwind import set_at
 
@@ -61,7 +61,7 @@ class GraphLookupStage(Stage):
         return ((self.database, self.collection),)
 
     @property
-    def keeps_count(self) -> bool:
+    def one_to_one(self) -> bool:
         """One for one."""
         return True
 
@@ -77,7 +77,7 @@ class GraphLookupStage(Stage):
 
     def modified(self) -> Modified:
         """Set the result's path."""
-        return Modified(paths=frozenset((self.spec["as"],)))
+        return written(self.spec["as"])
 
     def serialize(self) -> Document:
         """Return the stage."""

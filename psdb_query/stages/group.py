@@ -152,12 +152,12 @@ class GroupStage(Stage):
 
     def modified(self) -> Modified:
         """Nothing stays, but parts of the key can be told from the output's `_id`."""
-        if self.key.path is not None:
+        if self.key.path is not None and "." not in self.key.path:
             return Modified(everything=True, renames={"_id": self.key.path})
         renames = {
             f"_id.{name}": expr.path
             for name, expr in self.key.fields.items()
-            if expr.path is not None
+            if expr.path is not None and "." not in expr.path
         }
         return Modified(everything=True, renames=renames) if renames else REPLACED
 

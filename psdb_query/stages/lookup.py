@@ -18,6 +18,7 @@ from psdb_query.stages.model import (
     Run,
     Stage,
     StageContext,
+    written,
 )
 from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.ports import Batch
@@ -82,7 +83,7 @@ class LookupStage(Stage):
         return own if self.pipeline is None else own + self.pipeline.foreign
 
     @property
-    def keeps_count(self) -> bool:
+    def one_to_one(self) -> bool:
         """One for one, unless unwound."""
         return self.unwind is None
 
@@ -150,10 +151,7 @@ class LookupStage(Stage):
 
     def modified(self) -> Modified:
         """Set the result's path, and that of the unwound position."""
-        paths = {self.as_path}
-        if self.unwind is not None and self.unwind.index is not None:
-            paths.add(self.unwind.index)
-        return Modified(paths=frozenset(paths))
+        return written(self.as_path, None if self.unwind is None else self.unwind.index)
 
     def serialize(self) -> Document:
         """Return the stage, with what was done of an `$unwind`."""

@@ -78,7 +78,8 @@ class Modified:
     Args:
         everything: Documents come out as new ones: nothing of the old is where it was, save
             `renames` and `kept`.
-        paths: Dotted paths that are changed, set or removed (if not `everything`).
+        paths: Paths that are changed, set or removed (if not `everything`). A dotted path that
+            is written counts as its first name: on the way arrays and scalars may be replaced.
         kept: With `everything`: paths that come out untouched (an inclusive `$project`).
         renames: New path → old path, for fields that only move and whose values stay as they
             are (both without arrays on the way, as far as the names tell).
@@ -89,6 +90,11 @@ class Modified:
     paths: frozenset[str] = NOTHING
     kept: frozenset[str] = NOTHING
     renames: Mapping[str, str] = field(default_factory=dict)
+
+
+def written(*paths: str | None) -> Modified:
+    """Return what writing to these dotted paths does."""
+    return Modified(paths=frozenset(path.partition(".")[0] for path in paths if path))
 
 
 UNMODIFIED: Final = Modified()
@@ -126,8 +132,8 @@ class Stage:
         return UNMODIFIED
 
     @property
-    def keeps_count(self) -> bool:
-        """Exactly one document comes out for each that goes in."""
+    def one_to_one(self) -> bool:
+        """Each document gives exactly one, in its place, whatever the others are."""
         return False
 
     @property

@@ -151,7 +151,7 @@ def _leading(stages: tuple[Stage, ...]) -> Leading:
             bound = skipped + getattr(stage, "count", 0)
             limit = bound if limit is None else min(limit, bound)
             break
-        elif not stage.keeps_count:
+        elif not stage.one_to_one:
             break
     return Leading(match, after_match, sort, after_sort, limit)
 

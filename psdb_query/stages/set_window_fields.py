@@ -15,7 +15,7 @@ from psdb_query.expressions.core import Expr, compile_expression, split_path
 from psdb_query.sizes import sizes_of
 from psdb_query.sorting import Sorter, SortPart, compile_sort
 from psdb_query.stages.meta import META, MetaBatch, envs
-from psdb_query.stages.model import Modified, Run, Stage, StageContext
+from psdb_query.stages.model import Modified, Run, Stage, StageContext, written
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.sort import SortStage
 from psdb_query.stages.specs import check_object
@@ -60,11 +60,6 @@ class SetWindowFieldsStage(Stage):
             reads |= function.reads
         self.reads = frozenset(reads)
 
-    @property
-    def keeps_count(self) -> bool:
-        """One for one."""
-        return True
-
     async def run(self, source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
         """Collect a partition, compute, give it out, and on to the next."""
         current = _Current(self, run)
@@ -106,7 +101,7 @@ class SetWindowFieldsStage(Stage):
 
     def modified(self) -> Modified:
         """Set the output fields."""
-        return Modified(paths=frozenset(self.output))
+        return written(*self.output)
 
     def serialize(self) -> Document:
         """Return the stage."""

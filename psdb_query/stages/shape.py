@@ -53,7 +53,7 @@ class ShapeStage(Transform):
         return self._modified
 
     @property
-    def keeps_count(self) -> bool:
+    def one_to_one(self) -> bool:
         """One for one."""
         return True
 
@@ -79,7 +79,7 @@ def _modified(projection: Projection, leaves: list[tuple[str, tree.Leaf]]) -> Mo
     kept: set[str] = set()
     for path, leaf in leaves:
         if isinstance(leaf, tree.Compute):
-            changed.add(path)
+            changed.add(path.partition(".")[0])
             source = leaf.expression.path
             if source is not None and "." not in source and "." not in path:
                 renames[path] = source
@@ -122,7 +122,7 @@ class ReplaceRootStage(Transform):
         return REPLACED
 
     @property
-    def keeps_count(self) -> bool:
+    def one_to_one(self) -> bool:
         """One for one."""
         return True
 

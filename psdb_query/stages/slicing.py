@@ -71,12 +71,22 @@ class SkipStage(Stage):
 
 
 class SampleStage(Stage):
-    """`size` random documents, each equally likely, in random order."""
+    """`size` random documents, each equally likely, in random order.
+
+    The half on a shard (`partial`) gives `{r: random number, d: document}`, so that the merging
+    half can choose among the shards' samples as if it had drawn itself.
+    """
 
     name = "$sample"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, partial: bool = False, merging: bool = False) -> None:
         self.size = size
+        self.partial = partial
+        self.merging = merging
+
+    def halves(self) -> tuple[SampleStage, SampleStage]:
+        """Return the half for each shard and the half that merges."""
+        return SampleStage(self.size, partial=True), SampleStage(self.size, merging=True)
 
     async def run(self, source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
         """Keep those with the least random numbers."""
@@ -90,12 +100,17 @@ class SampleStage(Stage):
             any_meta = any_meta or metas is not None
             for at, doc in enumerate(batch):
                 number += 1
-                entry = (-random(), number, doc, metas[at] if metas else {})
+                drawn = random()
+                if self.merging:
+                    drawn, doc = doc["r"], doc["d"]
+                entry = (-drawn, number, doc, metas[at] if metas else {})
                 if len(kept) < size:
                     heapq.heappush(kept, entry)
                 else:
                     heapq.heappushpop(kept, entry)
         kept.sort(reverse=True)
+        if self.partial:
+            kept = [(one[0], one[1], {"r": -one[0], "d": one[2]}, one[3]) for one in kept]
         chosen: Batch = [entry[2] for entry in kept]
         if any_meta:
             chosen = MetaBatch(chosen, [entry[3] for entry in kept])
@@ -104,7 +119,12 @@ class SampleStage(Stage):
 
     def serialize(self) -> Document:
         """Return the stage."""
-        return {"$sample": {"size": Int64(self.size)}}
+        spec: Document = {"size": Int64(self.size)}
+        if self.partial:
+            spec["$willBeMerged"] = True
+        if self.merging:
+            spec["$doingMerge"] = True
+        return {"$sample": spec}
 
 
 def parse_count(name: str, value: Any) -> int:
@@ -156,11 +176,15 @@ def _parse_skip(spec: Any, _context: StageContext) -> list[Stage]:
     return [SkipStage(_parse_slice(5107200, "$skip", spec))]
 
 
-def _parse_sample(spec: Any, _context: StageContext) -> list[Stage]:
+def _parse_sample(spec: Any, context: StageContext) -> list[Stage]:
     if type(spec) is not dict:
         raise MongoError(28745, "the $sample stage specification must be an object")
     size: Any = None
+    marks = {"$willBeMerged": False, "$doingMerge": False}
     for name, value in spec.items():
+        if name in marks and context.place == "internal":
+            marks[name] = True
+            continue
         if name != "size":
             raise MongoError(28748, f"unrecognized option to $sample: {name}")
         if not is_number(value):
@@ -173,7 +197,8 @@ def _parse_sample(spec: Any, _context: StageContext) -> list[Stage]:
         count = int(size) if type(size) is float and _is_finite(size) else 0
     if count <= 0:
         raise MongoError(28747, "size argument to $sample must be a positive integer")
-    return [SampleStage(int(whole(count)))]
+    partial, merging = marks["$willBeMerged"], marks["$doingMerge"]
+    return [SampleStage(int(whole(count)), partial=partial, merging=merging)]
 
 
 PARSERS: Final = {

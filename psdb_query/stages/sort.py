@@ -37,11 +37,6 @@ class SortStage(Stage):
         """Return the stage with a limit, the smaller one if it has one."""
         return SortStage(self.sorter, limit if self.limit is None else min(limit, self.limit))
 
-    @property
-    def keeps_count(self) -> bool:
-        """All documents come out, unless there is a limit."""
-        return self.limit is None
-
     async def run(self, source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
         """Take everything in, then give it out in order."""
         held = _Held(self.sorter, self.limit, run)

@@ -36,6 +36,7 @@ class StageDefinition:
         source: Makes its documents itself instead of reading the collection.
         writes: Writes a collection.
         foreign: Reads or writes other collections.
+        on_every_shard: A source whose documents each shard makes its own of.
         in_facet: Allowed inside `$facet` (else 40600).
         in_sub_pipeline: Allowed inside `$lookup` and `$unionWith` (else 51047, 31441).
         in_view: Allowed in the definition of a view (else 167).
@@ -54,6 +55,7 @@ class StageDefinition:
     first_only: bool = False
     last_only: bool = False
     source: bool = False
+    on_every_shard: bool = False
     writes: bool = False
     foreign: bool = False
     in_facet: bool = True
@@ -67,11 +69,14 @@ class StageDefinition:
     missing: tuple[int, str] | None = None
 
 
-def _server(*, in_view: bool = True, collectionless: bool = False) -> StageDefinition:
+def _server(
+    *, in_view: bool = True, collectionless: bool = False, on_every_shard: bool = False
+) -> StageDefinition:
     """Return the row of a stage whose documents the server makes."""
     return StageDefinition(
-        "sources", on_shard=False, first_only=True, source=True, in_facet=False,
-        in_view=in_view, in_transaction=False, collectionless=collectionless, api_v1=False,
+        "sources", on_shard=on_every_shard, first_only=True, source=True, in_facet=False,
+        on_every_shard=on_every_shard, in_view=in_view, in_transaction=False,
+        collectionless=collectionless, api_v1=False,
     )  # fmt: skip
 
 
@@ -96,9 +101,9 @@ STAGES: Final[dict[str, StageDefinition]] = {
         "change_stream", last_only=True, on_shard=False, in_facet=False, in_sub_pipeline=False,
         in_view=False,
     ),
-    "$collStats": _server(),
+    "$collStats": _server(on_every_shard=True),
     "$count": _grouping("group"),
-    "$currentOp": _server(collectionless=True, in_view=False),
+    "$currentOp": _server(collectionless=True, in_view=False, on_every_shard=True),
     "$densify": StageDefinition("densify", on_shard=False),
     "$documents": StageDefinition(
         "sources", on_shard=False, first_only=True, source=True, in_facet=False, in_view=False,
@@ -109,7 +114,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
     "$geoNear": StageDefinition("geo_near", first_only=True, keeps_order=False, in_facet=False),
     "$graphLookup": StageDefinition("graph_lookup", on_shard=False, foreign=True),
     "$group": _grouping("group"),
-    "$indexStats": _server(),
+    "$indexStats": _server(on_every_shard=True),
     "$limit": StageDefinition("slicing", changes=False),
     "$listClusterCatalog": _absent(),
     "$listLocalSessions": _server(collectionless=True, in_view=False),
@@ -126,7 +131,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
         "output", on_shard=False, last_only=True, writes=True, foreign=True, in_facet=False,
         in_sub_pipeline=False, in_view=False, in_transaction=False,
     ),
-    "$planCacheStats": _server(),
+    "$planCacheStats": _server(on_every_shard=True),
     "$project": StageDefinition("shape", in_update=True),
     "$querySettings": _server(collectionless=True, in_view=False),
     "$queryStats": _server(collectionless=True, in_view=False),

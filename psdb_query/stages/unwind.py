@@ -90,8 +90,8 @@ class UnwindStage(Transform):
 
     def modified(self) -> Modified:
         """Change the path and the index."""
-        paths = {self.path} if self.index is None else {self.path, self.index}
-        return Modified(paths=frozenset(paths))
+        index = None if self.index is None else self.index.partition(".")[0]
+        return Modified(paths=frozenset({self.path} if index is None else {self.path, index}))
 
     def serialize(self) -> Document:
         """Return the stage."""
