@@ -134,7 +134,8 @@ def _compile_limited(pattern: str, options: str) -> Callable[[str, int], Match |
         if letter in options:
             flags |= flag
     try:
-        compiled = regex.compile(translate(pattern, options), flags, cache_pattern=False)
+        # PCRE folds case letter by letter: `ß` is not `SS`.
+        compiled = regex.compile("(?-f)" + translate(pattern, options), flags, cache_pattern=False)
     except regex.error as error:
         raise _invalid(_explain(error.msg)) from None
     except (RecursionError, OverflowError, ValueError):

@@ -370,6 +370,6 @@ def without_repetition(pattern: str, options: str) -> bool:
 
 
 _SIMPLE: Final = re.compile(
-    r"\^?(?:[\w\s\-@:/,;=&%!<>'\"~`.]|\\[.^$*+?()\[\]{}|\\/\-dws]|\[\^?[\w\s.@,;:/]+\])*\$?",
+    r"\^?(?:[\w\s\-@:/,;=&%!<>'\"~`.]|\\[.^$*+?()\[\]{}|\\/\-dws]|\[\^?(?:\w-\w|[\w\s.@,;:/])+\])*\$?",
     re.ASCII,
 )
