@@ -23,6 +23,7 @@ from psdb_query.collation_tables import (
     CONTRACTIONS,
     EXPANSIONS,
     LANGUAGES,
+    MARK_ORDER,
     TAILORINGS,
 )
 from psdb_query.describe import text_of, type_name
@@ -300,7 +301,8 @@ class _Encoder:
 
     def _accent(self, levels: _Levels, mark: int) -> None:
         if levels.secondary:
-            levels.secondary[-1] += b"\x03" + (mark & 0xFFFF).to_bytes(2, "big")
+            place = MARK_ORDER.get(mark, (mark & 0xFFFF) + 0x100)
+            levels.secondary[-1] += b"\x03" + min(place, 0xFFFF).to_bytes(2, "big")
 
     def _is_variable(self, weight: bytes) -> bool:
         if self.collation.alternate != "shifted":

@@ -24,6 +24,12 @@ EXPANSIONS: Final[dict[str, tuple[str, int]]] = {
 }
 """Letters that do not decompose: the base letters, and a mark that tells them apart."""
 
+_MARKS: Final = "\u0301\u0300\u0306\u0302\u030c\u030a\u0308\u030b\u0303\u0307\u0338\u0335\u0336\u0327\u0328\u0304"
+"""Accents in the root order: acute, grave, breve, circumflex, caron, ring, …, macron."""
+
+MARK_ORDER: Final[dict[int, int]] = {ord(mark): place for place, mark in enumerate(_MARKS, 0x10)}
+"""Code of a combining mark → its place; other marks follow by code."""
+
 LANGUAGES: Final = frozenset(
     (  # noqa: SIM905 -- a hundred names on six lines
         "af am ar as az be bg bn bo bs ca chr cs cy da de dsb dz ee el en eo es et fa fi fil fo "

@@ -153,7 +153,7 @@ def test_invalid(case: tuple[str, str]) -> None:
     assert failure.value.message.startswith(f"Regular expression is invalid: {reason}")
 
 
-def tested(compiled: CompiledRegex, text: str) -> bool | MongoError:
+def try_out(compiled: CompiledRegex, text: str) -> bool | MongoError:
     try:
         return compiled.test(text)
     except MongoError as error:
@@ -161,7 +161,7 @@ def tested(compiled: CompiledRegex, text: str) -> bool | MongoError:
 
 
 def test_a_stopped_search_says_so() -> None:
-    outcome = tested(compile_regex("(a|aa)+$"), "a" * 50 + "b")
+    outcome = try_out(compile_regex("(a|aa)+$"), "a" * 50 + "b")
     assert isinstance(outcome, MongoError)
     assert outcome.code == Code.EXCEEDED_TIME_LIMIT
 
@@ -182,7 +182,7 @@ def test_a_stopped_search_says_so() -> None:
 def test_a_pathological_pattern_is_stopped(pattern: str, text: str) -> None:
     compiled = compile_regex(pattern)
     start = time.perf_counter()
-    outcome = tested(compiled, text)
+    outcome = try_out(compiled, text)
     assert time.perf_counter() - start < 0.25
     if isinstance(outcome, MongoError):
         assert outcome.code == Code.EXCEEDED_TIME_LIMIT
@@ -272,7 +272,7 @@ def test_any_pattern_compiles_or_is_refused(pattern: str, text: str) -> None:
             compiled = compile_regex(pattern, options)
         except MongoError:
             continue
-        outcome = tested(compiled, text)
+        outcome = try_out(compiled, text)
         assert outcome in (True, False) or isinstance(outcome, MongoError)
 
 
