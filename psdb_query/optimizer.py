@@ -34,6 +34,7 @@ from psdb_query.stages.group import GroupStage
 from psdb_query.stages.lookup import LookupStage
 from psdb_query.stages.match import MatchStage, make_match
 from psdb_query.stages.model import Modified, Stage, StageContext
+from psdb_query.stages.pipeline import needed_paths
 from psdb_query.stages.set_window_fields import SetWindowFieldsStage
 from psdb_query.stages.shape import ShapeStage
 from psdb_query.stages.slicing import LimitStage, SkipStage
@@ -59,6 +60,18 @@ def optimize(stages: list[Stage], context: StageContext) -> list[Stage]:
         else:
             result[at : at + 2] = replaced
             at = max(0, at - 1)
+    return _narrowed(result)
+
+
+def _narrowed(stages: list[Stage]) -> list[Stage]:
+    """Tell each `$unwind` what the stages behind it look at, if that is not everything."""
+    result = list(stages)
+    for at, stage in enumerate(stages):
+        if isinstance(stage, UnwindStage):
+            paths = needed_paths(stages[at + 1 :])
+            if paths is not None:
+                roots = sorted({path.partition(".")[0] for path in paths})
+                result[at] = stage.with_needed(tuple(roots))
     return result
 
 

@@ -201,7 +201,25 @@ class Sorter:
 
     def sort(self, docs: Sequence[Document], env: Env = _NO_ENV) -> list[Document]:
         """Return the documents in order, in a new list; equals keep their order."""
-        return list(map(docs.__getitem__, self.order(docs, env)))
+        if not self._sorts_plainly(docs):
+            return list(map(docs.__getitem__, self.order(docs, env)))
+        result = list(docs)
+        for part in reversed(self.parts):
+            result.sort(key=itemgetter(part.path), reverse=not part.ascending)
+        return result
+
+    def _sorts_plainly(self, docs: Sequence[Document]) -> bool:
+        """Tell whether every document has every key, as a value that Python orders rightly."""
+        for part in self.parts:
+            if len(part.parts) != 1:
+                return False
+            try:
+                values = list(map(itemgetter(part.path), docs))
+            except KeyError:
+                return False
+            if comparable(values, self.collation, plain_only=True) is None:
+                return False
+        return True
 
     def order(self, docs: Sequence[Document], env: Env = _NO_ENV) -> list[int]:
         """Return the positions of the documents in sorted order."""
@@ -284,7 +302,12 @@ class TopK:
             return docs
         pairs = zip(values, docs, strict=True)
         if self._sorter.parts[0].ascending:
+            if type(bound) is str and min(values) >= bound:
+                return []
             return [doc for value, doc in pairs if not value >= bound]
+        if max(values) <= bound:
+            # A NaN, which sorts last here, is either passed over by `max` or what it returns.
+            return []
         return [doc for value, doc in pairs if not value <= bound]
 
 
@@ -307,10 +330,13 @@ def column_of(docs: Sequence[Document], name: str) -> list[Any]:
         return [doc.get(name, MISSING) for doc in docs]
 
 
-def comparable(values: list[Any], collation: Collation | None) -> list[Any] | None:
+def comparable(
+    values: list[Any], collation: Collation | None, *, plain_only: bool = False
+) -> list[Any] | None:
     """Return values that Python orders as MongoDB orders these, or None if arrays forbid it.
 
-    One kind of strings or numbers stays as it is; everything else becomes its order key.
+    One kind of strings or numbers stays as it is; everything else becomes its order key (or,
+    with `plain_only`, None is returned).
     """
     kinds = set(map(type, values))
     if list in kinds:
@@ -319,6 +345,8 @@ def comparable(values: list[Any], collation: Collation | None) -> list[Any] | No
         return values
     if kinds <= _EXACT_NUMBERS and (float not in kinds or not _has_nan(values)):
         return values
+    if plain_only:
+        return None
     if kinds == {DatetimeMS}:
         return list(map(int, values))
     return [order.key(None if value is MISSING else value, collation) for value in values]

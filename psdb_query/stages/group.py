@@ -31,6 +31,7 @@ from psdb_query.stages.ports import Batch
 from psdb_query.stages.spilling import Record, Runs
 
 _SLOT_BYTES: Final = 200
+_GATHERED: Final = 256
 
 
 class GroupKey:
@@ -140,8 +141,7 @@ class GroupStage(Stage):
         """Take everything in, then give out the groups."""
         groups = _Groups(self, run)
         try:
-            async for batch in source:
-                await run.ports.checkpoint(len(batch))
+            async for batch in gathered(source, run):
                 groups.add(batch)
                 if groups.is_full():
                     await groups.spill()
@@ -171,6 +171,25 @@ class GroupStage(Stage):
         if self.merging:
             spec["$doingMerge"] = True
         return {"$group": spec}
+
+
+async def gathered(source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
+    """Count batches, and join small ones: each costs a group more than its documents do."""
+    held: Batch = []
+    async for batch in source:
+        await run.ports.checkpoint(len(batch))
+        if type(batch) is MetaBatch or (not held and len(batch) >= _GATHERED):
+            if held:
+                yield held
+                held = []
+            yield batch
+            continue
+        held = held + batch
+        if len(held) >= _GATHERED:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 class _Groups:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from psdb_base.errors import MongoError
-from psdb_base.values import Document
+from psdb_base.values import MISSING, Document
+from psdb_query.accumulators.core import Values, values_of
 from psdb_query.context import Env
 from psdb_query.describe import text_of, type_name
 from psdb_query.expressions.core import Expr, compile_expression
@@ -42,9 +43,12 @@ class ShapeStage(Transform):
                 for path in leaf.expression.paths
             )
         self._modified = _modified(projection, leaves)
+        self._flat = _flat(projection, leaves)
 
     def transform(self, batch: Batch, env: Env) -> Batch:
         """Project each document."""
+        if self._flat is not None:
+            return self._flat(batch, env)
         apply = self.projection.apply
         return [apply(doc, env) for doc in batch]
 
@@ -71,6 +75,44 @@ def tree_leaves(fields: tree.Fields, prefix: str) -> list[tuple[str, tree.Leaf]]
         else:
             found.append((prefix + name, child))
     return found
+
+
+def _flat(
+    projection: Projection, leaves: list[tuple[str, tree.Leaf]]
+) -> Callable[[Batch, Env], Batch] | None:
+    """Return the projection of a batch where only top-level fields are kept, dropped or set."""
+    kept: set[str] = set()
+    dropped: set[str] = set()
+    columns: list[tuple[str, Values]] = []
+    for path, leaf in leaves:
+        if "." in path:
+            return None
+        if isinstance(leaf, tree.Keep):
+            kept.add(path)
+        elif isinstance(leaf, tree.Drop):
+            dropped.add(path)
+        elif isinstance(leaf, tree.Compute):
+            columns.append((path, values_of(leaf.expression)))
+        else:
+            return None
+
+    def project(batch: Batch, env: Env) -> Batch:
+        found = [(name, values(batch, env)) for name, values in columns]
+        if projection.kind == "inclusion":
+            result = [{n: v for n, v in doc.items() if n in kept} for doc in batch]
+        elif dropped:
+            result = [{n: v for n, v in doc.items() if n not in dropped} for doc in batch]
+        else:
+            result = list(map(dict, batch))
+        for name, values in found:
+            for doc, value in zip(result, values, strict=True):
+                if value is not MISSING:
+                    doc[name] = value
+                elif name in doc:
+                    del doc[name]
+        return result
+
+    return project
 
 
 def _modified(projection: Projection, leaves: list[tuple[str, tree.Leaf]]) -> Modified:

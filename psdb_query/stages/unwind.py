@@ -23,13 +23,22 @@ class UnwindStage(Transform):
         path: Dotted path without `$`.
         preserve: Keep documents where there is null, nothing, or an empty array.
         index: Path that gets the element's position, or None.
+        needed: The only top-level fields that the stages behind look at; None for all.
 
     """
 
     name = "$unwind"
 
-    def __init__(self, path: str, *, preserve: bool = False, index: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        preserve: bool = False,
+        index: str | None = None,
+        needed: tuple[str, ...] | None = None,
+    ) -> None:
         self.path = path
+        self.needed = needed
         self.parts = split_path(path)
         self.preserve = preserve
         self.index = index
@@ -39,6 +48,8 @@ class UnwindStage(Transform):
     def transform(self, batch: Batch, env: Env) -> Batch:  # noqa: ARG002
         """Unwind each document."""
         if len(self.parts) == 1 and self.index is None:
+            if self.needed is not None:
+                return self._transform_needed(batch, self.needed)
             return self._transform_plain(batch)
         return [made for doc in batch for made in self._unwind(doc)]
 
@@ -58,6 +69,27 @@ class UnwindStage(Transform):
                     result.append(doc)
             else:
                 result.append(doc)
+        return result
+
+    def with_needed(self, needed: tuple[str, ...]) -> UnwindStage:
+        """Return the stage that leaves out what nobody looks at."""
+        return UnwindStage(self.path, preserve=self.preserve, index=self.index, needed=needed)
+
+    def _transform_needed(self, batch: Batch, needed: tuple[str, ...]) -> Batch:
+        """Unwind a top-level field into documents of the needed fields only."""
+        name = self.path
+        others = [field for field in needed if field != name]
+        result: Batch = []
+        for doc in batch:
+            value = doc.get(name, MISSING)
+            if type(value) is list and value:
+                if others:
+                    rest = {field: doc[field] for field in others if field in doc}
+                    result += [{**rest, name: element} for element in value]
+                else:
+                    result += [{name: element} for element in value]
+            else:
+                result += self._transform_plain([doc])
         return result
 
     def _unwind(self, doc: Document) -> Iterator[Document]:
