@@ -24,10 +24,13 @@ EXPANSIONS: Final[dict[str, tuple[str, int]]] = {
 }
 """Letters that do not decompose: the base letters, and a mark that tells them apart."""
 
-_MARKS: Final = "\u0301\u0300\u0306\u0302\u030c\u030a\u0308\u030b\u0303\u0307\u0338\u0335\u0336\u0327\u0328\u0304"
+_MARKS: Final = (
+    *(0x301, 0x300, 0x306, 0x302, 0x30C, 0x30A, 0x308, 0x30B),
+    *(0x303, 0x307, 0x338, 0x335, 0x336, 0x327, 0x328, 0x304),
+)
 """Accents in the root order: acute, grave, breve, circumflex, caron, ring, …, macron."""
 
-MARK_ORDER: Final[dict[int, int]] = {ord(mark): place for place, mark in enumerate(_MARKS, 0x10)}
+MARK_ORDER: Final[dict[int, int]] = {mark: place for place, mark in enumerate(_MARKS, 0x10)}
 """Code of a combining mark → its place; other marks follow by code."""
 
 LANGUAGES: Final = frozenset(

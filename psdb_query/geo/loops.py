@@ -137,11 +137,22 @@ def self_crossing(vertices: list[Vector]) -> tuple[int, int] | None:
             if spans[second][0] > spans[first][1] + TOUCH:
                 break
             gap = (second - first) % count
-            if gap in (1, count - 1):
-                continue
-            if sphere.arcs_touch(*edges[first], *edges[second]):
+            if gap == 1:
+                bad = _turns_back(edges[first], edges[second])
+            elif gap == count - 1:
+                bad = _turns_back(edges[second], edges[first])
+            else:
+                bad = sphere.arcs_touch(*edges[first], *edges[second])
+            if bad:
                 return min(first, second), max(first, second)
     return None
+
+
+def _turns_back(edge: Arc, following: Arc) -> bool:
+    """Tell whether an edge runs back over the one before it."""
+    a, b = edge
+    _, c = following
+    return sphere.distance_to_arc(a, b, c) <= TOUCH or sphere.distance_to_arc(c, a, b) <= TOUCH
 
 
 class Polygon:
