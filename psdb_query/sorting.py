@@ -322,12 +322,12 @@ def _scalar(value: Any) -> Any:
     return MISSING
 
 
-def column_of(docs: Sequence[Document], name: str) -> list[Any]:
-    """Return the field's value in each document, MISSING where it is not there."""
+def column_of(docs: Sequence[Document], name: str, absent: Any = MISSING) -> list[Any]:
+    """Return the field's value in each document, `absent` where it is not there."""
     try:
         return list(map(itemgetter(name), docs))
     except KeyError:
-        return [doc.get(name, MISSING) for doc in docs]
+        return [doc.get(name, absent) for doc in docs]
 
 
 def comparable(

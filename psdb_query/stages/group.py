@@ -25,6 +25,7 @@ from psdb_query.accumulators.keys import keys_of
 from psdb_query.context import CompileContext, Env
 from psdb_query.expressions.core import Expr, compile_expression
 from psdb_query.sizes import sizes_of
+from psdb_query.sorting import column_of
 from psdb_query.stages.meta import MetaBatch, envs
 from psdb_query.stages.model import BATCH_DOCUMENTS, REPLACED, Modified, Run, Stage, StageContext
 from psdb_query.stages.ports import Batch
@@ -62,10 +63,12 @@ class GroupKey:
 
     def columns(self, batch: Batch, env: Env) -> list[list[Any]]:
         """Return the parts of the ids of a batch, a column a part."""
-        columns = [values(batch, env) for values in self._columns]
-        if not self.fields:
-            columns[0] = [None if value is MISSING else value for value in columns[0]]
-        return columns
+        if self.fields:
+            return [values(batch, env) for values in self._columns]
+        path = self.path
+        if path is not None and "." not in path:
+            return [column_of(batch, path, None)]
+        return [[null_if_missing(value) for value in self._columns[0](batch, env)]]
 
     def keys(self, columns: list[list[Any]]) -> Iterable[Any]:
         """Return keys that are equal for equal ids."""
