@@ -74,6 +74,7 @@ class Collection:
         self.id_index: IdIndex | None = None
         self._order = array("q")
         self._stale = 0
+        self._first_rid = 0
         self.rename(db, name, uuid)
 
     def rename(self, db: str, name: str, uuid: bytes) -> None:
@@ -134,10 +135,17 @@ class Collection:
         """
         records = self.records
         found: list[Record] = []
+        from_start = after is None and not reverse
+        if from_start:
+            # Where the oldest go first, as in capped collections, the front is full of holes.
+            after = self._first_rid - 1
         for rids in self.rid_slices(after, limit, reverse=reverse):
             found += [records[rid] for rid in rids if rid in records]
             if len(found) >= limit:
-                return found[:limit]
+                found = found[:limit]
+                break
+        if from_start:
+            self._first_rid = found[0].rid if found else self.next_rid
         return found
 
     def rid_slices(
@@ -171,6 +179,8 @@ class Collection:
                 numbers.insert(place, rid)
         if rid >= self.next_rid:
             self.next_rid = rid + 1
+        if rid < self._first_rid:
+            self._first_rid = rid
         self.records[rid] = record
         self._link(id_key, rid)
         self.dirty[rid] = unsaved
@@ -236,6 +246,8 @@ class Collection:
         """Take back a deletion."""
         rid = record.rid
         del self.ghosts[rid]
+        if rid < self._first_rid:
+            self._first_rid = rid
         self.records[rid] = record
         self._link(id_key, rid)
         self.dirty[rid] = record
@@ -253,6 +265,7 @@ class Collection:
         if any(a > b for a, b in pairwise(rids)):
             rids = sorted(rids)
         self._order = array("q", rids)
+        self._first_rid = 0
         self.count = len(rids)
         self.data_size_bytes = sum([len(record.raw) for record in records])
         if rids:

@@ -129,6 +129,8 @@ async def verify(disk: Disk, path: str, entry: dict[str, Any], block_bytes: int)
 
     Raises StorageDamagedError, naming the line where one line is to blame.
     """
+    if not disk.exists(path):
+        raise StorageDamagedError(path, 0, "the file is missing, the manifest names it")
     digest = new_digest()
     size = 0
     async for block in blocks(disk, path, entry["bytes"], block_bytes):

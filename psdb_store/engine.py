@@ -25,7 +25,7 @@ from psdb_store.checkpoint import Checkpointer, remove_file_and_folders
 from psdb_store.collection import Collection
 from psdb_store.datafile import NAME as DATA_NAME
 from psdb_store.entry import LogEntry, SessionPart, entry_fields
-from psdb_store.failures import log_failure
+from psdb_store.failures import disk_failure
 from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
 from psdb_store.index_kinds import make_index
@@ -255,7 +255,7 @@ class Engine:
             await asyncio.gather(self._background, return_exceptions=True)
         try:
             if self.failure is None:
-                await self._checkpointer.run()
+                await self.checkpoint()
         finally:
             await self.journal.close()
             self._release_lock()
@@ -523,8 +523,9 @@ class Engine:
         try:
             await self._checkpointer.run()
         except OSError as error:
-            self._fail(log_failure(error))
-            raise log_failure(error) from error
+            failure = disk_failure(error, "a checkpoint")
+            self._fail(failure)
+            raise failure from error
 
     def _start_background(self) -> None:
         if self.options.background and self._background is None and not self._closed:

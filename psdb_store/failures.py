@@ -33,16 +33,16 @@ def newer_format(path: str, found: object, known: int) -> MongoError:
     )
 
 
-def log_failure(error: BaseException) -> MongoError:
-    """Make the error that every later write gets after the log could not be written."""
+def disk_failure(error: BaseException, what: str) -> MongoError:
+    """Make the error that every later write gets after `what` could not be written."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MongoError(
             OUT_OF_DISK_SPACE,
-            "the journal could not be written, no space left on device; "
+            f"{what} could not be written, no space left on device; "
             "writes are refused until the server is restarted",
         )
     return MongoError(
         Code.LOG_WRITE_FAILED,
-        f"the journal could not be written ({error}); "
+        f"{what} could not be written ({error}); "
         "writes are refused until the server is restarted",
     )

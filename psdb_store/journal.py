@@ -14,7 +14,7 @@ from typing import Final
 
 from psdb_base.errors import MongoError
 from psdb_base.world import DiskFile, World
-from psdb_store.failures import StorageDamagedError, log_failure
+from psdb_store.failures import StorageDamagedError, disk_failure
 from psdb_store.gate import Gate
 from psdb_store.lines import is_sound, line_hash, seal
 from psdb_store.options import StoreOptions
@@ -113,7 +113,8 @@ class Journal:
         """Send one batch to the thread; `lines` may be empty for a local line alone."""
         segment = self.segments[-1]
         fresh: Segment | None = None
-        if lines and segment.size >= self._options.segment_bytes:
+        full = segment.size >= self._options.segment_bytes
+        if lines and full and segment.before.index < self.durable.index:
             fresh = self._next_segment(segment)
             segment = fresh
         note = local_line(self.durable.index, self.commit())
@@ -168,7 +169,7 @@ class Journal:
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
-            self.failure = log_failure(error)
+            self.failure = disk_failure(error, "the journal")
             self._pending.clear()
             if self._quiet is not None:
                 self._quiet.cancel()

@@ -56,7 +56,10 @@ async def open_journal(
     segments, torn = _read_headers(disk, folder, base)
     if not segments:
         if base.index:
-            raise StorageDamagedError(folder, 0, f"the journal after entry {base.index} is missing")
+            path = f"{folder}/{torn[0]}" if torn else folder
+            raise StorageDamagedError(path, 1 if torn else 0, "the journal's header is missing")
+        _remove_torn(disk, folder, torn, base, base)
+        torn = []
         first = _first_segment(world, folder)
         segments = [first]
     start = _start_segment(segments, base, folder)
@@ -179,7 +182,7 @@ async def _scan(
             del segments[place + 1 :]
             break
     if torn:
-        _remove_torn(disk, folder, torn, scan, base)
+        _remove_torn(disk, folder, torn, scan.end, base)
     if scan.bad is None:
         return (f"{folder}/{torn[0]}", 1, "the header line is incomplete") if torn else None
     path, number, _, reason = scan.bad
@@ -187,12 +190,12 @@ async def _scan(
 
 
 def _remove_torn(
-    disk: Disk, folder: str, torn: list[str], scan: Scan, base: Position
+    disk: Disk, folder: str, torn: list[str], end: Position, base: Position
 ) -> None:
     """Remove the newest file whose header is torn, unless it held durable entries."""
     for name in torn:
         path = f"{folder}/{name}"
-        probe = Scan(scan.end, base.index, bad=(path, 1, 0, "the header line is damaged"))
+        probe = Scan(end, base.index, bad=(path, 1, 0, "the header line is damaged"))
         refuse_or_cut(probe, [disk.read(path)], base.index)
         disk.remove(path)
 

@@ -29,6 +29,9 @@ NAME: Final = re.compile(r"\d{16}\.jsonl")
 _ENTRY: Final = b'"index":'
 _LOCAL: Final = b'"local":'
 _HEADER: Final = b'"psdb":"journal",'
+_LOCAL_SHAPE: Final = re.compile(
+    rb'\{"c":"[0-9a-f]{8}","local":\{"durable":(\d+),"commit":\d+\}\}\n'
+)
 _INDEX_AT: Final = PREFIX_BYTES + len(_ENTRY)
 _PREVIOUS_BYTES: Final = len(f'"previous":"{HASH_ZERO}"}}')
 _MARK_BYTES: Final = 64 * 1024
@@ -137,15 +140,20 @@ def entry_previous(line: bytes) -> str:
     return line[-_PREVIOUS_BYTES + 12 : -2].decode("latin-1")
 
 
-def durable_evidence(line: bytes) -> int:
-    """Return the highest index that a sound line says was durable; 0 when it says nothing."""
-    if not is_sound(line):
-        return 0
-    if line.startswith(_LOCAL, PREFIX_BYTES):
-        return int(orjson.loads(line)["local"]["durable"])
-    if line.startswith(_HEADER, PREFIX_BYTES):
-        return int(orjson.loads(line)["previousIndex"])
-    return 0
+def durable_evidence(data: bytes) -> int:
+    """Return the highest index that a sound line in `data` says was durable; 0 when none does.
+
+    Local lines are looked for by their shape, not at line starts only: the newline before one may
+    be what is damaged. Nothing within an entry looks like one, since no entry ends that way.
+    """
+    evidence = 0
+    for found in _LOCAL_SHAPE.finditer(data):
+        if is_sound(found[0][:-1]):
+            evidence = max(evidence, int(found[1]))
+    header = data.partition(b"\n")[0]
+    if header.startswith(_HEADER, PREFIX_BYTES) and is_sound(header):
+        evidence = max(evidence, int(orjson.loads(header)["previousIndex"]))
+    return evidence
 
 
 @dataclass(slots=True)
@@ -215,8 +223,7 @@ def refuse_or_cut(scan: Scan, rest: list[bytes], known_durable: int) -> None:
     path, number, _, reason = scan.bad
     evidence = known_durable
     for data in rest:
-        for line in data.split(b"\n"):
-            evidence = max(evidence, durable_evidence(line))
+        evidence = max(evidence, durable_evidence(data))
     if evidence > scan.end.index:
         raise StorageDamagedError(
             path, number, f"{reason}; the log is known to be durable up to entry {evidence}"

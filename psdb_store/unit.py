@@ -53,10 +53,13 @@ class WriteUnit:
             doc: What `raw` decodes to, when the caller has it.
 
         Raises:
-            MongoError: 11000 with keyPattern and keyValue, 171, 16766: the unit stays as it was.
+            MongoError: 11000 with keyPattern and keyValue, 171, 16766, 2 for a document larger than
+                a capped collection: the unit stays as it was.
 
         """
         self._check(c)
+        if c.is_capped and len(raw) > int(c.options.get("size", 0) or len(raw)):
+            raise MongoError(Code.BAD_VALUE, "object to insert exceeds cappedMaxSize")
         if doc is None:
             doc = decode(raw)
         id_key = key(doc.get("_id", MISSING), c.collation)
