@@ -37,6 +37,14 @@ class Source(Protocol):
         ...
 
 
+class AwaitSource(Source, Protocol):
+    """A source to which more may come: its cursor can wait for that."""
+
+    async def wait(self, op: Operation, milliseconds: int) -> bool:
+        """Return True when more may have come, False after the time or at the end."""
+        ...
+
+
 class BatchSource:
     """A source over an asynchronous iterator of batches of raw documents."""
 

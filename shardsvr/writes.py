@@ -21,7 +21,7 @@ from psdb_store.collection import Collection, Record
 from shardsvr import documents
 from shardsvr.collections import collection_for_write, member_of, ready
 from shardsvr.member import Member
-from shardsvr.planning import plan_query
+from shardsvr.planning import plan_query, split_natural
 from shardsvr.retryable import Retry
 
 UNIT_DOCUMENTS: Final = 256
@@ -67,6 +67,7 @@ def compile_selection(
     if variables:
         context = context.binding(*variables)
     env = member.env(let)
+    sort, hint = split_natural(sort, hint)
     return Selection(spec, compile_filter(spec, context), context, env, collation, hint, sort)
 
 

@@ -179,9 +179,11 @@ async def find_on_view(request: Request, view: Collection) -> RawReply:
     """Run a find on a view as a pipeline."""
     from shardsvr.commands.find import check_options
     from shardsvr.commands.find import first_batch as find_first_batch
+    from shardsvr.tailing import check_tailable
 
     args = request.args
     check_options(args)
+    check_tailable(args, view)
     spec: list[Any] = []
     if args.get("filter"):
         spec.append({"$match": args["filter"]})

@@ -17,6 +17,7 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import check_new_collection_name, split_namespace
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
+from shardsvr.capped import capped_options, resized_options
 from shardsvr.collections import (
     existing_collection,
     find_collection,
@@ -25,8 +26,8 @@ from shardsvr.collections import (
     name_of,
 )
 
-_LATER: Final = ("capped", "timeseries", "clusteredIndex", "encryptedFields",
-                 "changeStreamPreAndPostImages", "expireAfterSeconds", "size", "max")
+_LATER: Final = ("timeseries", "clusteredIndex", "encryptedFields",
+                 "changeStreamPreAndPostImages", "expireAfterSeconds")
 _VALIDATION_LEVELS: Final = ("moderate", "off", "strict")
 _VALIDATION_ACTIONS: Final = ("error", "errorAndLog", "warn")
 
@@ -70,7 +71,8 @@ async def create(request: Request) -> Reply:
     check_new_collection_name(request.db, name)
     _refuse_later(args)
     _check_validation(request, args)
-    options = {
+    options = capped_options(args)
+    options |= {
         key: value for key, value in args.items()
         if key not in ("create", "capped", "autoIndexId", "size", "max",
                        "changeStreamPreAndPostImages", "idIndex", "storageEngine",
@@ -205,6 +207,9 @@ async def coll_mod(request: Request) -> Reply:
     _refuse_later({key: args[key] for key in _LATER if key in args})
     _check_validation(request, args)
     reply: Document = {}
+    resized = resized_options(collection.options, args)
+    if resized is not None:
+        await member.catalogue(member.engine.set_options(collection, resized))
     if "index" in args:
         reply |= await _modify_index(request, collection, args["index"])
     changes = {
@@ -428,6 +433,8 @@ COMMANDS = (
             Field("validationAction", "string"),
             Field("viewOn", "string"),
             Field("pipeline", "array"),
+            Field("cappedSize", "int"),
+            Field("cappedMax", "int"),
             Field("changeStreamPreAndPostImages", "object"),
             Field("expireAfterSeconds", "any"),
             Field("timeseries", "object"),

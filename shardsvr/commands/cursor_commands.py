@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from bson.int64 import Int64
 
 from psdb_base.errors import Code, MongoError
 from psdb_server.command import Command, RawReply, Reply, Request
+from psdb_server.cursors import AwaitSource, Cursor
 from psdb_server.fields import Field, type_name
 from psdb_server.namespaces import check_collection_name
 from psdb_server.replies import cursor_elements
+from shardsvr.tailing import AWAIT_MS_DEFAULT
 
 
 async def get_more(request: Request) -> Reply:
@@ -23,14 +27,15 @@ async def get_more(request: Request) -> Reply:
             f"BSON field 'getMore.getMore' is the wrong type '{type_name(request.target)}', "
             "expected type 'long'",
         )
-    if request.generic.max_time_ms:
+    cursor = node.cursors.checkout(int(request.target), request.op.ns, request.generic.lsid)
+    if request.generic.max_time_ms and not cursor.await_data:
+        node.cursors.checkin(cursor)
         raise MongoError(
             Code.BAD_VALUE,
             "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
         )
-    cursor = node.cursors.checkout(int(request.target), request.op.ns, request.generic.lsid)
     try:
-        batch = await cursor.batch(request.op, request.args.get("batchSize", 0))
+        batch = await _next_batch(request, cursor)
     except BaseException:
         node.cursors.checkin(cursor)
         await node.cursors.kill(cursor.id)
@@ -40,6 +45,21 @@ async def get_more(request: Request) -> Reply:
         await node.cursors.kill(cursor.id)
         return RawReply(cursor_elements(0, cursor.ns, batch, b"nextBatch"))
     return RawReply(cursor_elements(cursor.id, cursor.ns, batch, b"nextBatch"))
+
+
+async def _next_batch(request: Request, cursor: Cursor) -> list[bytes]:
+    """Fetch a batch; an awaiting cursor at its end waits for something to come."""
+    op, size = request.op, request.args.get("batchSize", 0)
+    if not cursor.await_data:
+        return await cursor.batch(op, size)
+    op.deadline = None  # the time limit of this getMore is how long to wait, not how long to work
+    left = request.generic.max_time_ms or AWAIT_MS_DEFAULT
+    end = op.elapsed_ms() + left
+    source = cast("AwaitSource", cursor.source)
+    batch = await cursor.batch(op, size)
+    while not batch and await source.wait(op, end - op.elapsed_ms()):
+        batch = await cursor.batch(op, size)
+    return batch
 
 
 async def kill_cursors(request: Request) -> Reply:

@@ -18,7 +18,8 @@ from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
-from shardsvr.planning import plan_query
+from shardsvr.planning import plan_query, split_natural
+from shardsvr.tailing import TailSource, check_tailable
 
 FIELDS: Final = (
     Field("filter", "object"),
@@ -42,7 +43,7 @@ FIELDS: Final = (
     Field("allowDiskUse", "safe bool"),
     Field("let", "object"),
 )
-_REFUSED: Final = ("returnKey", "tailable", "awaitData")
+_REFUSED: Final = ("returnKey",)
 _NOT_POINTS: Final = (dict, list, type(None))
 
 
@@ -117,9 +118,12 @@ async def find(request: Request) -> Reply:
     if point is not None:
         return RawReply(cursor_elements(0, request.op.ns, point, b"firstBatch"))
     check_options(args)
+    tails = check_tailable(args, collection)
     if collection is None:
         _compile_only(request)
         return RawReply(cursor_elements(0, request.op.ns, [], b"firstBatch"))
+    if tails:
+        return await first_batch(request, _open_tail(request, collection))
     source = open_find(request, collection)
     return await first_batch(request, source)
 
@@ -135,7 +139,7 @@ def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
     for name in args:
         if name not in _POINT_ARGS:
             return None
-    if args.get("skip") or "collation" in collection.options:
+    if args.get("skip") or args.get("batchSize") == 0 or "collation" in collection.options:
         return None
     record = collection.by_id(order.key(value))
     return [] if record is None else [record.raw]
@@ -157,10 +161,11 @@ def compile_find(request: Request, collection: Collection | None) -> tuple[Any, 
     env = member.env(let)
     chosen = compile_filter(args.get("filter", {}), context)
     sorter = None
-    if args.get("sort"):
+    sort, _hint = split_natural(args.get("sort"), args.get("hint"))
+    if sort:
         from psdb_query.sorting import compile_sort
 
-        sorter = compile_sort(args["sort"], context)
+        sorter = compile_sort(sort, context)
     projection = None
     if args.get("projection"):
         projection = compile_projection(args["projection"], context, chosen)
@@ -175,8 +180,9 @@ def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection
     """Plan a find."""
     args = request.args
     context, env, chosen, sorter, projection = compile_find(request, collection)
+    _sort, hint = split_natural(args.get("sort"), args.get("hint"))
     plan = plan_query(
-        collection, chosen, env, sort=sorter, projection=projection, hint=args.get("hint"),
+        collection, chosen, env, sort=sorter, projection=projection, hint=hint,
         skip=args.get("skip", 0), limit=args.get("limit") or None, collation=context.collation,
         min_=args.get("min"), max_=args.get("max"),
     )
@@ -190,6 +196,16 @@ def open_find(request: Request, collection: Collection) -> FindSource:
         plan.open(), projection, env,
         show_record_id=request.args.get("showRecordId", False),
     )
+
+
+def _open_tail(request: Request, collection: Collection) -> TailSource:
+    """Open the source of a tailable cursor; on an empty collection it is at its end at once."""
+    _context, env, chosen, _sorter, projection = compile_find(request, collection)
+    source = TailSource(
+        member_of(request), collection, chosen, env, projection, request.args
+    )
+    source.exhausted = not collection.count
+    return source
 
 
 async def first_batch(request: Request, source: Any) -> RawReply:
@@ -210,6 +226,8 @@ async def first_batch(request: Request, source: Any) -> RawReply:
     opened.pending = cursor.pending
     opened.returned = cursor.returned
     opened.no_timeout = args.get("noCursorTimeout", False)
+    opened.tailable = args.get("tailable", False)
+    opened.await_data = args.get("awaitData", False)
     opened.command = request.body
     return RawReply(cursor_elements(opened.id, request.op.ns, batch, b"firstBatch"))
 

@@ -38,10 +38,15 @@ def storage_stats(collection: Collection | None, scale: int) -> Document:
     }
     if collection.count:
         stats["avgObjSize"] = collection.data_size_bytes // collection.count
-    return stats | {
+    stats |= {
         "storageSize": _scaled(collection.storage_size_bytes, scale),
         "freeStorageSize": 0,
         "capped": collection.is_capped,
+    }
+    if collection.is_capped:
+        stats["max"] = collection.options.get("max", 0)
+        stats["maxSize"] = _scaled(collection.options["size"], scale)
+    return stats | {
         "nindexes": len(collection.indexes),
         "indexBuilds": [],
         "totalIndexSize": _scaled(total, scale),

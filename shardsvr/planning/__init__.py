@@ -6,6 +6,7 @@ shows both.
 """
 
 from shardsvr.planning.execution import Execution
+from shardsvr.planning.forced import split_natural
 from shardsvr.planning.plan import Plan, plan_query
 
-__all__ = ["Execution", "Plan", "plan_query"]
+__all__ = ["Execution", "Plan", "plan_query", "split_natural"]

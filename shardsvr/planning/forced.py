@@ -55,6 +55,24 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
     return [Candidate(access.fetched(found, scan, predicates), access=found)]
 
 
+def split_natural(sort: Document | None, hint: Any) -> tuple[Document | None, Any]:
+    """Return sort and hint, where a sort by `$natural` has become the hint that it is.
+
+    Raises MongoError 2 when another hint stands against it.
+    """
+    direction = natural_direction(sort) if sort is not None and len(sort) == 1 else None
+    if direction is None:
+        return sort, hint
+    hinted = natural_direction(hint)
+    if hint and hinted is None:
+        raise MongoError(Code.BAD_VALUE, "index hint not allowed with $natural sort order")
+    if hinted is not None and hinted != direction:
+        raise MongoError(
+            Code.BAD_VALUE, "$natural hint must be in the same direction as $natural sort order"
+        )
+    return None, {"$natural": direction}
+
+
 def _between(query: Query, index: Index, predicates: Predicates) -> Candidate:
     """Scan a hinted index from `min` (inclusive) to `max` (exclusive)."""
     if index.kind != "btree":

@@ -1,0 +1,28 @@
+"""A database of its own for every test, on the server that all tests of a run share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+from servers import Server
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient(server.uri, serverSelectionTimeoutMS=5000) as connected:
+        yield connected
+
+
+@pytest.fixture
+def db(
+    client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
+) -> Iterator[Database[dict[str, Any]]]:
+    name = "cmd_" + re.sub(r"\W", "_", request.node.name)[:50]
+    client.drop_database(name)
+    yield client[name]
+    client.drop_database(name)
