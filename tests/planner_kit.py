@@ -100,7 +100,9 @@ class Kit:
     def ids(self, query: Document, **options: Any) -> list[Any]:
         return [document["_id"] for document in self.find(query, **options)]
 
-    def explain(self, query: Document, verbosity: str = "executionStats", **options: Any) -> Document:
+    def explain(
+        self, query: Document, verbosity: str = "executionStats", **options: Any
+    ) -> Document:
         return self.plan(query, **options).explain(verbosity)
 
     def winning(self, query: Document, **options: Any) -> Document:

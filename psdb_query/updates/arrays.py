@@ -75,9 +75,11 @@ class AddToSet(Leaf):
     __slots__ = ("collation", "keys", "values")
 
     def __init__(self, values: list[Any], collation: Collation | None) -> None:
-        keyed = {order.key(value, collation): value for value in reversed(values)}
-        self.keys = list(reversed(keyed))
-        self.values = list(reversed(keyed.values()))
+        keyed: dict[bytes, Any] = {}
+        for value in values:
+            keyed.setdefault(order.key(value, collation), value)
+        self.keys = list(keyed)
+        self.values = list(keyed.values())
         self.collation = collation
 
     def change(self, old: Any, _state: State, path: Path) -> Any:

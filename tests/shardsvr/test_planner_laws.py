@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from typing import Any
@@ -99,10 +100,8 @@ def make(documents: list[Document], specs: list[Document]) -> Kit:
         if name not in kit.collection.indexes:
             kit.add_index(spec)
     for document in documents:
-        try:
+        with contextlib.suppress(MongoError):  # parallel arrays, ambiguous positions
             kit.insert(document)
-        except MongoError as error:  # parallel arrays, ambiguous positions
-            assert error.code in (171, 16746)
     return kit
 
 
