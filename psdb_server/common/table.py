@@ -11,6 +11,7 @@ from psdb_server.common import (
     info,
     operation_commands,
     parameters,
+    search_indexes,
     session_commands,
 )
 
@@ -54,5 +55,6 @@ COMMON: Final = (
     *info.COMMANDS,
     *operation_commands.COMMANDS,
     *parameters.COMMANDS,
+    *search_indexes.COMMANDS,
     *session_commands.COMMANDS,
 )
