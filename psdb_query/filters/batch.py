@@ -121,8 +121,8 @@ def _string_eq(name: str, operand: str, match: Match) -> Batch:
         return [
             doc
             for doc in docs
-            if ((kind := (value := doc.get(name)).__class__) is str and value == operand)
-            or (kind in _RARE_STRING and match(doc, env))
+            if (value := doc.get(name)) == operand
+            or (value.__class__ in _RARE_STRING and match(doc, env))
         ]
 
     return scan
