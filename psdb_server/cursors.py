@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import CURSOR_IDLE_SECONDS_MAX, REPLY_BATCH_BYTES_MAX
+from psdb_base.limits import CURSOR_IDLE_SECONDS_MAX, FIRST_BATCH_COUNT, REPLY_BATCH_BYTES_MAX
 from psdb_base.values import Document
 from psdb_base.world import Clock, Random
+from psdb_server.fields import CHECKS, is_number, type_name
 from psdb_server.operations import Operation
 
 
@@ -128,6 +129,25 @@ class Cursor:
     def exhausted(self) -> bool:
         """True when nothing is left to return."""
         return not self.pending and self.source.exhausted
+
+
+def batch_size_of(cursor: Document, default: int = FIRST_BATCH_COUNT) -> int:
+    """Return the checked `batchSize` of a command's `cursor` option."""
+    for name in cursor:
+        if name != "batchSize":
+            raise MongoError(40415, f"BSON field 'cursor.{name}' is an unknown field.")
+    size = cursor.get("batchSize", default)
+    if not is_number(size):
+        raise MongoError(
+            Code.TYPE_MISMATCH,
+            f"BSON field 'cursor.batchSize' is the wrong type '{type_name(size)}', expected type "
+            "'long'",
+        )
+    if size < 0:
+        raise MongoError(
+            51024, f"BSON field 'batchSize' value must be >= 0, actual value '{size}'"
+        )
+    return int(CHECKS["int"](size, "cursor.batchSize"))
 
 
 _BATCH_DOCUMENTS = 4096

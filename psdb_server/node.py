@@ -24,6 +24,7 @@ from psdb_server import replies
 from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
 from psdb_server.cursors import Cursors
 from psdb_server.generic import GENERIC_FIELDS, parse_generic
+from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.operations import Operation, Operations
 from psdb_server.parameters import Parameters
@@ -138,7 +139,7 @@ class Node:
                 return None
             raw = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
-            return self.error_message(error, message)
+            return self.error_message(labelled(error, body), message)
         finally:
             if op is not None:
                 self.finish(op)
@@ -233,15 +234,23 @@ class Node:
         args = command.field_set.parse(body, GENERIC_FIELDS)
         if generic.cluster_time is not None:
             self.clock.observe(generic.cluster_time)
-        op = self.operations.begin(connection, command.name, db)
         target = args.get(command.name)
+        if target is None and command.target != "any":
+            raise MongoError(
+                Code.TYPE_MISMATCH,
+                f"BSON field '{command.name}.{command.name}' is the wrong type 'null', expected "
+                f"type '{command.target}'",
+            )
+        if generic.lsid is not None:
+            self.sessions.touch(generic.lsid)
+        # From here on nothing may raise: whoever gets the request ends its operation.
+        op = self.operations.begin(connection, command.name, db)
         op.command = body
         op.ns = f"{db}.{target}" if type(target) is str else db
         if generic.max_time_ms:
             op.limit(generic.max_time_ms)
         if generic.lsid is not None:
             op.lsid = generic.lsid
-            self.sessions.touch(generic.lsid)
         return Request(
             self, command, name, db, target, args, generic, body, sequences, message,
             connection, op,

@@ -16,7 +16,7 @@ from psdb_server import replies
 from psdb_server.command import Command, Reply, Request
 from psdb_server.common.session_commands import end_sessions as end_here
 from psdb_server.common.session_commands import kill_sessions as kill_here
-from psdb_server.fields import Field
+from psdb_server.fields import CHECKS, Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_wire.frames import Message, build_op_msg
 
@@ -150,7 +150,7 @@ async def kill_op(request: Request) -> Reply:
                          f'shardid:opid but found "{op}"')
     if type(op) not in (int, Int64, float):
         raise MongoError(Code.TYPE_MISMATCH, 'Expected field "op" to be a number or a string')
-    request.node.operations.kill(int(op))
+    request.node.operations.kill(CHECKS["int"](op, "killOp.op"))
     return {"info": "attempting to kill op"}
 
 
@@ -173,7 +173,9 @@ async def aggregate_on_shards(
             )
             for row in reply["cursor"]["firstBatch"]
         ]
-    rest: Any = compile_pipeline(pipeline[1:], CompileContext(), database=db, collection="operations")
+    rest: Any = compile_pipeline(
+        pipeline[1:], CompileContext(), database=db, collection="operations"
+    )
     env = make_env(DatetimeMS(router.world.clock.now_ms()))
     result = await run_over_rows(router, rest, rows, env)
     raws = [bson_codec.encode(row) for row in result]

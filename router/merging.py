@@ -34,6 +34,10 @@ class RouterPorts:
         """Refuse stages that read a server."""
         raise _refused(name)
 
+    def geo_key(self, database: str, collection: str, key: str | None) -> str:  # noqa: ARG002
+        """Refuse `$geoNear`."""
+        raise _refused("$geoNear")
+
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:  # noqa: ARG002
         """Refuse `$out`."""
         raise _refused("$out")

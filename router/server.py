@@ -19,6 +19,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_server.command import ALIASES
+from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
 from psdb_server.replies import read_cursor
@@ -109,7 +110,7 @@ class Router(Node):
                 channel = await self.routing.channel(db, create=route.creates)
             return await self.forward(channel, connection, message, route)
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
-            return self.error_message(error, message)
+            return self.error_message(labelled(error, body), message)
 
     async def forward(
         self, channel: Shard, connection: Connection, message: Message, route: Route

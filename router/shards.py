@@ -36,7 +36,7 @@ class RemoteShard:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    async def forward(self, connection: Connection, message: Message) -> bytes | None:  # noqa: ARG002
+    async def forward(self, _connection: Connection, message: Message) -> bytes | None:
         """Send the client's bytes; a write without reply is sent as one with, and awaited."""
         raw = message.raw
         if message.flags & MORE_TO_COME:

@@ -19,10 +19,11 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_query.context import CompileContext, Env, make_env
-from psdb_server.command import CommandTable, Request
+from psdb_server.command import CommandTable, RawReply, Reply, Request
 from psdb_server.fields import is_number
 from psdb_server.node import Node
 from psdb_server.operations import Operation
+from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from shardsvr.validation import Validators
 
@@ -85,11 +86,7 @@ class Member(Node):
             await self.engine.committed(self.engine.log_end)
             raise
         await self.engine.committed(self.engine.log_end)
-        if request.generic.write_concern and isinstance(reply, dict):
-            failure = write_concern_failure(request.generic.write_concern)
-            if failure is not None:
-                reply["writeConcernError"] = failure
-        return reply
+        return with_write_concern(reply, request.generic.write_concern)
 
     async def _wait_for_read_time(self, request: Request) -> None:
         """Honour `afterClusterTime`: one member has applied every time it has given out."""
@@ -146,6 +143,18 @@ class Member(Node):
     def internal_operation(self, name: str, db: str) -> Operation:
         """Begin an operation of the server's own (TTL, index builds)."""
         return self.operations.begin(None, name, db)
+
+
+def with_write_concern(reply: Reply, concern: Document) -> Reply:
+    """Return a write's reply, with `writeConcernError` when its concern cannot be met."""
+    failure = write_concern_failure(concern) if concern else None
+    if failure is None:
+        return reply
+    if isinstance(reply, RawReply):
+        return RawReply(reply.elements + document_elements({"writeConcernError": failure}))
+    assert isinstance(reply, dict)
+    reply["writeConcernError"] = failure
+    return reply
 
 
 def write_concern_failure(concern: Document) -> Document | None:

@@ -71,6 +71,26 @@ class Ports:
         if rows:
             yield rows
 
+    def geo_key(self, database: str, collection: str, key: str | None) -> str:
+        """Return the field whose geospatial index answers a `$geoNear`."""
+        found = self.member.engine.collection(database, collection)
+        fields = [
+            name
+            for index in (found.indexes.values() if found is not None else ())
+            for name, value in index.key_pattern.items()
+            if value in ("2d", "2dsphere") and key in (None, name)
+        ]
+        if not fields:
+            raise MongoError(
+                Code.INDEX_NOT_FOUND,
+                "$geoNear requires a 2d or 2dsphere index, but none were found",
+            )
+        if len(fields) > 1:
+            raise MongoError(
+                Code.INDEX_NOT_FOUND, "There is more than one geospatial index; unsure which to use"
+            )
+        return fields[0]
+
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
         """Replace a collection; see `shardsvr.pipeline_writes`."""
         from shardsvr import pipeline_writes
@@ -143,7 +163,8 @@ async def scan(ports: Ports, execution: Any) -> AsyncIterator[Batch]:
 
 async def nothing() -> AsyncIterator[Batch]:
     """Give no batches."""
-    for batch in ():
+    batches: tuple[Batch, ...] = ()
+    for batch in batches:
         yield batch
 
 

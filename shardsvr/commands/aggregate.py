@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch
 from psdb_server.command import Command, RawReply, Reply, Request
-from psdb_server.cursors import BatchSource, Cursor
-from psdb_server.fields import Field, is_number, type_name
+from psdb_server.cursors import BatchSource, Cursor, batch_size_of
+from psdb_server.fields import Field, is_number
 from psdb_server.namespaces import check_collection_name
 from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import member_of, resolve_view
+from shardsvr.member import with_write_concern
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
 
 _CHANGE_STREAM: Final = "$changeStream"
@@ -105,19 +105,33 @@ async def aggregate(request: Request) -> Reply:
             Code.FAILED_TO_PARSE,
             "The 'cursor' option is required, except for aggregate with the explain argument",
         )
-    size = _batch_size(args["cursor"])
+    size = batch_size_of(args["cursor"])
     name = _collection_name(request)
     request.op.ns = ns = f"{request.db}.{name if name is not None else '$cmd.aggregate'}"
     request.node.operations.count("command")
     aggregation = Aggregation(request, name, args["pipeline"], args)
     source = PipelineSource(aggregation.ports, aggregation.run())
-    if aggregation.pipeline.writes is None:
+    writing = aggregation.pipeline.writes
+    if writing is None:
         return await first_batch(request, source, ns, size, writes=False)
+    _check_level(request, writing.name)
     engine = member_of(request).engine
     try:
-        return await first_batch(request, source, ns, size, writes=True)
+        reply = await first_batch(request, source, ns, size, writes=True)
     finally:
         await engine.committed(engine.log_end)
+    return with_write_concern(reply, request.generic.write_concern)
+
+
+def _check_level(request: Request, stage: str) -> None:
+    """Refuse to write what a linearizable read finds, as MongoDB does."""
+    level = request.generic.read_concern.get("level")
+    if level == "linearizable":
+        raise MongoError(
+            Code.INVALID_OPTIONS,
+            f'Command aggregate does not support {{ readConcern: {{ level: "{level}" }} }} '
+            f":: caused by :: {stage} cannot be used with a '{level}' read concern level",
+        )
 
 
 async def first_batch(
@@ -133,24 +147,6 @@ async def first_batch(
     opened.pending = cursor.pending
     opened.command = request.body
     return RawReply(cursor_elements(opened.id, ns, batch, b"firstBatch"))
-
-
-def _batch_size(cursor: Document) -> int:
-    for name in cursor:
-        if name != "batchSize":
-            raise MongoError(40415, f"BSON field 'cursor.{name}' is an unknown field.")
-    size = cursor.get("batchSize", FIRST_BATCH_COUNT)
-    if not is_number(size):
-        raise MongoError(
-            Code.TYPE_MISMATCH,
-            f"BSON field 'cursor.batchSize' is the wrong type '{type_name(size)}', expected type "
-            "'long'",
-        )
-    if size < 0:
-        raise MongoError(
-            51024, f"BSON field 'batchSize' value must be >= 0, actual value '{size}'"
-        )
-    return int(size)
 
 
 def _collection_name(request: Request) -> str | None:
@@ -195,7 +191,7 @@ async def find_on_view(request: Request, view: Collection) -> RawReply:
         spec.append({"$limit": args["limit"]})
     if args.get("projection"):
         spec.append({"$project": args["projection"]})
-    options = {key: args[key] for key in ("collation", "let", "hint") if key in args}
+    options: Document = {key: args[key] for key in ("collation", "let", "hint") if key in args}
     aggregation = Aggregation(request, view.name, spec, options)
     source = PipelineSource(aggregation.ports, aggregation.run())
     return await find_first_batch(request, source)
@@ -205,7 +201,7 @@ async def count_on_view(request: Request, view: Collection) -> int:
     """Count the documents of a view that a query matches."""
     args = request.args
     spec: list[Any] = [{"$match": args.get("query", {})}, {"$count": "n"}]
-    options = {key: args[key] for key in ("collation", "hint") if key in args}
+    options: Document = {key: args[key] for key in ("collation", "hint") if key in args}
     rows = await _all_documents(request, view.name, spec, options)
     total: int = rows[0]["n"] if rows else 0
     return total
@@ -217,7 +213,7 @@ async def distinct_on_view(request: Request, view: Collection) -> list[Any]:
 
     args = request.args
     spec: list[Any] = [{"$match": args.get("query", {})}]
-    options = {key: args[key] for key in ("collation", "hint") if key in args}
+    options: Document = {key: args[key] for key in ("collation", "hint") if key in args}
     found: dict[bytes, Any] = {}
     collation = member_of(request).context(args.get("collation")).collation
     rows = await _all_documents(request, view.name, spec, options)

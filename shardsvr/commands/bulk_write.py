@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bson.int64 import Int64
+
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_server.command import Command, RawReply, Reply, Request
-from psdb_server.cursors import BatchSource
+from psdb_server.cursors import BatchSource, batch_size_of
 from psdb_server.fields import Field, FieldSet
 from psdb_server.namespaces import check_collection_name, split_namespace
 from psdb_server.replies import cursor_elements, document_elements, error_document
@@ -75,7 +77,7 @@ class _Bulk:
 
     def on(self, index: int) -> tuple[Request, str]:
         """Return a request for the namespace at `index`, and its collection."""
-        if not 0 <= index < len(self.namespaces):
+        if type(index) not in (int, Int64) or not 0 <= index < len(self.namespaces):
             raise MongoError(
                 Code.BAD_VALUE,
                 f"BulkWrite ops entry has an invalid nsInfo index {index}. Expected a value "
@@ -208,7 +210,7 @@ async def _reply(bulk: _Bulk) -> RawReply:
     """Return counts and the first batch of per-operation results."""
     request = bulk.request
     rows = [bson_codec.encode(row) for row in bulk.rows]
-    size = request.args.get("cursor", {}).get("batchSize", len(rows))
+    size = batch_size_of(request.args.get("cursor", {}), len(rows))
     rest = rows[size:]
     cursor_id = 0
     ns = "admin.$cmd.bulkWrite"

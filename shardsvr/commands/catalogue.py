@@ -8,11 +8,10 @@ from bson.int64 import Int64
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.values import Document
 from psdb_query.filters import compile_filter
 from psdb_server.command import Command, RawReply, Reply, Request
-from psdb_server.cursors import BatchSource, Cursor
+from psdb_server.cursors import BatchSource, Cursor, batch_size_of
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_new_collection_name, split_namespace
 from psdb_server.replies import cursor_elements
@@ -224,7 +223,7 @@ async def coll_mod(request: Request) -> Reply:
                 "option not supported on a view" if collection.is_view
                 else "'viewOn' and 'pipeline' may only be given for a view",
             )
-        options = {**collection.options, **changes}
+        options: Document = {**collection.options, **changes}
         if "viewOn" in options:
             _check_view(request, options)
         if options.get("validator") == {}:
@@ -256,7 +255,8 @@ async def _modify_index(request: Request, collection: Collection, change: Docume
             f"cannot find index {change.get('name', change.get('keyPattern'))} for ns "
             f"{collection.ns}",
         )
-    changes = {key: change[key] for key in ("hidden", "expireAfterSeconds") if key in change}
+    names = ("hidden", "expireAfterSeconds")
+    changes: Document = {key: change[key] for key in names if key in change}
     if not changes:
         raise MongoError(Code.INVALID_OPTIONS, "no expireAfterSeconds or hidden field")
     if "hidden" in changes and index.name == "_id_":
@@ -311,8 +311,7 @@ async def list_collections(request: Request) -> Reply:
 
 async def cursor_reply(request: Request, ns: str, rows: list[Document]) -> RawReply:
     """Answer with a cursor over rows that are known already."""
-    options = request.args.get("cursor", {})
-    size = options.get("batchSize", FIRST_BATCH_COUNT)
+    size = batch_size_of(request.args.get("cursor", {}))
     raws = [bson_codec.encode(row) for row in rows]
     source = BatchSource(_once(raws))
     cursor = Cursor(0, ns, source, request.generic.lsid)

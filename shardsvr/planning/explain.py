@@ -12,7 +12,9 @@ from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Stage
 
 
-def planner_section(query: Query, winner: Node, rejected: list[Node]) -> Document:
+def planner_section(
+    query: Query, winner: Node, rejected: list[Node], *, is_cached: bool
+) -> Document:
     """Return `queryPlanner`."""
     return {
         "namespace": query.collection.ns,
@@ -23,7 +25,7 @@ def planner_section(query: Query, winner: Node, rejected: list[Node]) -> Documen
         "maxIndexedAndSolutionsReached": False,
         "maxScansToExplodeReached": False,
         "prunedSimilarIndexes": False,
-        "winningPlan": {"isCached": False, **winner.explain()},
+        "winningPlan": {"isCached": is_cached, **winner.explain()},
         "rejectedPlans": [{"isCached": False, **node.explain()} for node in rejected],
     }
 

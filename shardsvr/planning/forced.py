@@ -17,7 +17,7 @@ from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import (
     Access,
     access_of,
-    columns_of,
+    shape_of,
     hinted_index,
     is_descending,
     natural_direction,
@@ -89,7 +89,7 @@ def _between(query: Query, index: Index, predicates: Predicates) -> Candidate:
     shown = IndexBounds(fields, frozenset(), present=False)
     ranges = KeyRanges(((low, high),), None, 0)
     same = same_collation(index.collation, query.collation)
-    found = Access(index, shown, ranges, columns_of(index), exact=False, same_collation=same)
+    found = Access(index, shown, ranges, shape_of(index).columns, exact=False, same_collation=same)
     direction = access.order_given(query.sort, found) if query.sort is not None else None
     scan = nodes.IndexScan(index, shown, ranges, reverse=direction == "backward")
     node = access.fetched(found, scan, predicates)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 from typing import Any, Final
 
 from psdb_base import order
@@ -91,7 +92,7 @@ def access_of(
         found = _without_texts(found)
     if index.sparse and not found.present and not forced:
         return None
-    columns = columns_of(index)
+    columns = shape_of(index).columns
     exact = len(found.answered) == len(predicates.conjuncts)
     return Access(index, found, key_ranges(found.fields, columns), columns, exact, same)
 
@@ -123,13 +124,46 @@ def _without_texts(found: IndexBounds) -> IndexBounds:
     return IndexBounds(parts, frozenset(), found.present)
 
 
-def fields_of(index: Index) -> list[IndexField]:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an index is, as long as it exists: worked out once.
+
+    Args:
+        fields: Its fields as bounds see them, while no document has an array there.
+        columns: Its fields as key ranges see them.
+        leading: Its first path.
+
+    """
+
+    fields: tuple[IndexField, ...]
+    columns: tuple[Column, ...]
+    leading: str
+
+
+_SHAPES: Final[WeakKeyDictionary[Index, Shape]] = WeakKeyDictionary()
+
+
+def shape_of(index: Index) -> Shape:
+    """Return the shape of an index."""
+    shape = _SHAPES.get(index)
+    if shape is None:
+        pattern = index.key_pattern.items()
+        fields = tuple(IndexField(name, 0, direction == "hashed") for name, direction in pattern)
+        columns = tuple(_column(direction, index) for _, direction in pattern)
+        shape = _SHAPES[index] = Shape(fields, columns, fields[0].path)
+    return shape
+
+
+def fields_of(index: Index) -> tuple[IndexField, ...]:
     """Return the fields of an index as bounds see them."""
-    masks = masks_of(index) if index.multikey else (0,) * len(index.key_pattern)
-    return [
-        IndexField(name, mask, points_only=direction == "hashed")
-        for (name, direction), mask in zip(index.key_pattern.items(), masks, strict=True)
-    ]
+    fields = shape_of(index).fields
+    if not index.multikey:
+        return fields
+    masks = masks_of(index)
+    return tuple(
+        IndexField(field.path, mask, field.points_only)
+        for field, mask in zip(fields, masks, strict=True)
+    )
 
 
 def masks_of(index: Index) -> tuple[int, ...]:
@@ -141,11 +175,6 @@ def masks_of(index: Index) -> tuple[int, ...]:
             mask |= 1 << path.count(".")
         masks.append(mask)
     return tuple(masks)
-
-
-def columns_of(index: Index) -> tuple[Column, ...]:
-    """Return the fields of an index as key ranges see them."""
-    return tuple(_column(direction, index) for direction in index.key_pattern.values())
 
 
 def _column(direction: Any, index: Index) -> Column:

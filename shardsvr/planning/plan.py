@@ -17,7 +17,7 @@ from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
-from shardsvr.planning.trial import Trial, choose
+from shardsvr.planning.trial import Outcome, choose
 
 
 class Plan:
@@ -29,19 +29,20 @@ class Plan:
 
     """
 
-    __slots__ = ("_trials", "_warm", "query", "winner")
+    __slots__ = ("_outcome", "_plans", "_warm", "query", "winner")
 
     def __init__(
         self,
         query: Query,
         winner: Node,
-        warm: Execution | None = None,
-        trials: list[Trial] | None = None,
+        plans: list[Node] | None = None,
+        outcome: Outcome | None = None,
     ) -> None:
         self.query = query
         self.winner = winner
-        self._warm = warm
-        self._trials = trials or []
+        self._plans = plans or []
+        self._outcome = outcome
+        self._warm = None if outcome is None else outcome.execution
 
     def open(self) -> Execution:
         """Begin to run the plan; the first run goes on from where a trial left it."""
@@ -54,13 +55,16 @@ class Plan:
 
         Args:
             verbosity: `queryPlanner`, `executionStats` or `allPlansExecution`.
-            execution: A run of this plan, finished, for all but the first verbosity.
+            execution: A run of this plan, finished, for all but the first verbosity; made and
+                run to its end when it is not given.
 
         """
-        rejected = [trial for trial in self._trials if trial.node is not self.winner]
+        trials = [] if self._outcome is None else self._outcome.trials
+        rejected = [node for node in self._plans if node is not self.winner]
+        is_cached = self._outcome is not None and not trials
         document = {
             "queryPlanner": explain.planner_section(
-                self.query, self.winner, [trial.node for trial in rejected]
+                self.query, self.winner, rejected, is_cached=is_cached
             )
         }
         if verbosity == "queryPlanner":
@@ -69,10 +73,11 @@ class Plan:
             execution = self.open()
             while not execution.done:
                 execution.next_batch(_BATCH)
-        document["executionStats"] = explain.statistics_section(self.winner, execution)
+        statistics = explain.statistics_section(self.winner, execution)
+        document["executionStats"] = statistics
         if verbosity == "allPlansExecution":
-            document["executionStats"]["allPlansExecution"] = [
-                explain.statistics_section(trial.node, trial.execution) for trial in self._trials
+            statistics["allPlansExecution"] = [
+                explain.statistics_section(trial.node, trial.execution) for trial in trials
             ]
         return document
 
@@ -149,8 +154,8 @@ def plan_query(
     plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
     if len(plans) == 1:
         return Plan(query, plans[0])
-    winner, trials = choose(query, plans)
-    return Plan(query, plans[winner], trials[winner].execution, trials)
+    outcome = choose(query, plans)
+    return Plan(query, plans[outcome.number], plans, outcome)
 
 
 def _id_key(query: Query) -> bytes | None:

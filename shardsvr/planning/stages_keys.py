@@ -13,7 +13,6 @@ from psdb_store.index import Index
 from psdb_store.record import Record
 from shardsvr.planning.stages import IndexScan, Stage
 
-
 _NULLS: Final = (order.key(None), order.descending(order.key(None)))
 
 

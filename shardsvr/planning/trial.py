@@ -7,6 +7,7 @@ from typing import Final
 
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
+from shardsvr.planning.plan_cache import PATIENCE, Entry, cache_of, shape_of_query
 from shardsvr.planning.query import Query
 
 FIRST_ROUND: Final = 8
@@ -35,32 +36,63 @@ class Trial:
         root = self.execution.root
         return root.total("keys_examined") + root.total("docs_examined")
 
+    def work_for(self, amount: int) -> None:
+        """Go on by so much work."""
+        if amount > 0:
+            self.execution.advance(amount)
 
-def choose(query: Query, plans: list[Node]) -> tuple[int, list[Trial]]:
-    """Try plans against each other.
+    def has_enough(self, query: Query) -> bool:
+        """Tell whether the plan is at its end or has found a first batch."""
+        wanted = RESULTS_WANTED if query.limit is None else min(RESULTS_WANTED, query.limit)
+        return self.execution.root.done or self.execution.found >= wanted
 
-    Returns:
-        The number of the winner, and all trials; the winner's run is to be continued.
+
+@dataclass(slots=True)
+class Outcome:
+    """What a choice gave.
+
+    Args:
+        number: The winner's place among the plans.
+        execution: Its run so far, to be continued.
+        trials: All plans as far as they were tried; empty when the cache knew the winner.
+
+    """
+
+    number: int
+    execution: Execution
+    trials: list[Trial]
+
+
+def choose(query: Query, plans: list[Node]) -> Outcome:
+    """Choose a plan: the one that won before for queries of this shape, or by trial."""
+    cache = cache_of(query.collection)
+    shape = shape_of_query(query, len(plans))
+    entry = cache.find(query.collection, shape)
+    if entry is not None:
+        known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
+        known.work_for(max(entry.work * PATIENCE, FIRST_ROUND))
+        if known.has_enough(query):
+            return Outcome(entry.number, known.execution, [])
+        cache.forget(shape)
+    number, trials = race(query, plans)
+    winner = trials[number]
+    cache.keep(shape, Entry(number, winner.work))
+    return Outcome(number, winner.execution, trials)
+
+
+def race(query: Query, plans: list[Node]) -> tuple[int, list[Trial]]:
+    """Try plans against each other; return the winner's number and all trials.
 
     A plan wins by being the first to be done or to have as many rows as one batch takes, each
     round giving all of them the same amount of work; if none gets there, the one with the most
     rows for its work wins, a plan without a sort before one with a sort.
     """
     trials = [Trial(node, Execution(query, node)) for node in plans]
-    wanted = RESULTS_WANTED
-    if query.limit is not None:
-        wanted = min(wanted, query.limit)
     size = FIRST_ROUND
     while size <= WORKS_MAX:
         for trial in trials:
-            missing = size - trial.work
-            if missing > 0:
-                trial.execution.advance(missing)
-        finished = [
-            number
-            for number, trial in enumerate(trials)
-            if trial.execution.root.done or trial.execution.found >= wanted
-        ]
+            trial.work_for(size - trial.work)
+        finished = [number for number, trial in enumerate(trials) if trial.has_enough(query)]
         if finished:
             return min(finished, key=lambda number: _effort(trials[number])), trials
         size *= 2
