@@ -190,7 +190,8 @@ def document_line(raw: bytes, doc: Document) -> bytes:
     """
     if bson_codec.is_plain(raw, doc):
         try:
-            return orjson.dumps(doc, _hook, _OPTIONS)
+            # orjson's result sits in a buffer of some KiB; lines are kept, so take a fitting copy.
+            return b"%b" % orjson.dumps(doc, _hook, _OPTIONS)
         except orjson.JSONEncodeError:
             pass  # a decimal that text cannot say
     return orjson.dumps({EXACT: _base64(raw), "readable": _rendered(doc)}, _hook, _OPTIONS)

@@ -211,7 +211,7 @@ async def coll_mod(request: Request) -> Reply:
         await member.catalogue(member.engine.set_options(collection, resized))
     if "index" in args:
         reply |= await _modify_index(request, collection, args["index"])
-    changes = {
+    changes: Document = {
         key: args[key]
         for key in ("validator", "validationLevel", "validationAction", "viewOn", "pipeline")
         if key in args

@@ -11,7 +11,15 @@ from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.filters import tree
 from psdb_query.sorting import Sorter
 from shardsvr.planning import nodes
-from shardsvr.planning.indexes import Access, access_of, fields_of, is_descending, ready_indexes
+from shardsvr.planning.indexes import (
+    SERVING,
+    Access,
+    access_of,
+    fields_of,
+    is_descending,
+    ready_indexes,
+    shape_of,
+)
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
 
@@ -46,19 +54,21 @@ def residual_of(predicates: Predicates, answered: frozenset[int]) -> tree.Node |
 
 def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     """Return the plans worth trying that use indexes; empty when none does."""
-    accesses = [
-        access
-        for index in ready_indexes(query.collection)
-        if (access := access_of(query, index, predicates)) is not None
-    ]
-    found = [
-        candidate for access in accesses for candidate in from_access(query, access, predicates)
-    ]
+    known = predicates.by_path
+    ordered = query.sort.paths if query.sort is not None else ()
+    found: list[Candidate] = []
+    for index in ready_indexes(query.collection):
+        if index.kind not in SERVING:
+            continue
+        if shape_of(index).leading in known or any(path in index.key_pattern for path in ordered):
+            access = access_of(query, index, predicates)
+            if access is not None:
+                found += from_access(query, access, predicates)
     union = or_candidate(query, predicates)
     if union is not None:
         found.append(union)
     if not any(candidate.access is None or candidate.access.is_useful for candidate in found):
-        found += skipping(accesses, predicates)
+        found += skipping(query, predicates)
     return found
 
 
@@ -90,11 +100,14 @@ def fetched(access: Access, scan: Node, predicates: Predicates) -> Node:
     return nodes.Fetch(scan, residual, (access.index,))
 
 
-def skipping(accesses: list[Access], predicates: Predicates) -> list[Candidate]:
+def skipping(query: Query, predicates: Predicates) -> list[Candidate]:
     """Return plans that skip through an index whose leading field is open but a later is not."""
     found = []
-    for access in accesses:
-        if access.is_useful or access.ranges.check is None:
+    for index in ready_indexes(query.collection):
+        if not any(path in predicates.by_path for path in index.key_pattern):
+            continue
+        access = access_of(query, index, predicates)
+        if access is None or access.is_useful or access.ranges.check is None:
             continue
         scan = nodes.IndexScan(access.index, access.bounds, access.ranges)
         found.append(_candidate(access, scan, predicates, is_sorted=False))

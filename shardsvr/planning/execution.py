@@ -70,9 +70,8 @@ class Execution:
 
     def advance(self, work: int) -> None:
         """Do some work ahead of the first batch; what it finds is kept for `next_batch`."""
-        while work > 0 and not self.root.done:
+        if not self.root.done:
             self._buffer += self.root.pull(min(work, SLICE_MAX))
-            work -= SLICE_MAX
 
     @property
     def found(self) -> int:

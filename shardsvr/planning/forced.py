@@ -17,11 +17,11 @@ from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import (
     Access,
     access_of,
-    shape_of,
     hinted_index,
     is_descending,
     natural_direction,
     same_collation,
+    shape_of,
 )
 from shardsvr.planning.query import Query
 

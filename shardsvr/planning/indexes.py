@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError

@@ -36,10 +36,12 @@ class Trial:
         root = self.execution.root
         return root.total("keys_examined") + root.total("docs_examined")
 
-    def work_for(self, amount: int) -> None:
-        """Go on by so much work."""
-        if amount > 0:
-            self.execution.advance(amount)
+    def work_up_to(self, limit: int, query: Query) -> None:
+        """Go on, in growing steps, until so much work is done or enough is found."""
+        step = FIRST_ROUND
+        while (left := limit - self.work) > 0 and not self.has_enough(query):
+            self.execution.advance(min(step, left))
+            step *= 2
 
     def has_enough(self, query: Query) -> bool:
         """Tell whether the plan is at its end or has found a first batch."""
@@ -70,7 +72,7 @@ def choose(query: Query, plans: list[Node]) -> Outcome:
     entry = cache.find(query.collection, shape)
     if entry is not None:
         known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
-        known.work_for(max(entry.work * PATIENCE, FIRST_ROUND))
+        known.work_up_to(max(entry.work * PATIENCE, FIRST_ROUND), query)
         if known.has_enough(query):
             return Outcome(entry.number, known.execution, [])
         cache.forget(shape)
@@ -91,7 +93,7 @@ def race(query: Query, plans: list[Node]) -> tuple[int, list[Trial]]:
     size = FIRST_ROUND
     while size <= WORKS_MAX:
         for trial in trials:
-            trial.work_for(size - trial.work)
+            trial.work_up_to(size, query)
         finished = [number for number, trial in enumerate(trials) if trial.has_enough(query)]
         if finished:
             return min(finished, key=lambda number: _effort(trials[number])), trials
