@@ -1,0 +1,228 @@
+"""Views of one moment, undo of what was not committed, both against a model."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from simdisk import SimDisk
+from store_kit import check_consistent, open_engine, put, run, state_of
+
+from psdb_base.bson_codec import encode
+from psdb_base.errors import MongoError
+from psdb_base.world import World
+from psdb_store.collection import Collection
+from psdb_store.engine import Engine
+from psdb_store.versions import View
+
+
+def seen(view: View, c: Collection) -> dict[int, bytes]:
+    """Return what a view sees, scanned in batches."""
+    found: dict[int, bytes] = {}
+    after = None
+    while batch := view.scan(c, after, 3):
+        found.update({record.rid: record.raw for record in batch})
+        after = batch[-1].rid
+    for rid in range(1, c.next_rid):
+        record = view.record_at(c, rid)
+        assert (None if record is None else record.raw) == found.get(rid)
+    return found
+
+
+def change(engine: Engine, c: Collection, rng: random.Random) -> None:
+    """Commit one random unit."""
+    with engine.unit() as unit:
+        for _ in range(rng.randint(1, 4)):
+            rids = list(c.records)
+            number = rng.randrange(10**9)
+            if not rids or rng.random() < 0.4:
+                unit.insert(c, encode({"_id": number, "v": number % 7, "u": number}))
+            elif rng.random() < 0.7:
+                record = c.records[rng.choice(rids)]
+                doc = {**record.document(), "v": number % 7, "u": number}
+                unit.update(c, record, encode(doc))
+            else:
+                unit.delete(c, c.records[rng.choice(rids)])
+        session = bytes([number % 3]) * 16
+        unit.statement(number % 5, {"n": number})
+        unit.commit(session, number % 4)
+
+
+INDEXES: list[dict[str, Any]] = [
+    {"key": {"v": 1}, "name": "v"},
+    {"key": {"u": -1}, "name": "u", "unique": True},
+]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_views_see_one_moment_whatever_is_written(seed: int) -> None:
+    async def main(world: World) -> None:
+        rng = random.Random(seed)
+        engine = await open_engine(world)
+        c = await engine.create_collection("d", "c", {})
+        for spec in INDEXES:
+            await engine.create_index(c, spec)
+        views: list[tuple[View, dict[int, bytes]]] = []
+        for _ in range(120):
+            change(engine, c, rng)
+            if rng.random() < 0.3:
+                await engine.committed(engine.log_end)
+            if rng.random() < 0.2:
+                state = {rid: record.raw for rid, record in c.records.items()}
+                views.append((engine.view(), state))
+            for view, state in views:
+                assert seen(view, c) == state
+            if views and rng.random() < 0.2:
+                views.pop(rng.randrange(len(views)))[0].close()
+        for view, _ in views:
+            view.close()
+        await engine.committed(engine.log_end)
+        assert all(record.prev is None for record in c.records.values())
+        check_consistent(engine)
+
+    run(main, SimDisk())
+
+
+def test_a_view_in_the_past_needs_versions_that_are_still_there() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world)
+        c = await engine.create_collection("d", "c", {})
+        old = await put(engine, c, {"_id": 1})
+        with engine.view() as open_view:
+            assert open_view.at == old
+            await put(engine, c, {"_id": 2})
+            with engine.view(at=old) as view:
+                assert len(seen(view, c)) == 1
+        await put(engine, c, {"_id": 3})
+        with pytest.raises(MongoError) as gone:
+            engine.view(at=old)
+        assert gone.value.code == 239
+
+    run(main, SimDisk())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_undo_gives_the_state_at_the_commit_point(seed: int) -> None:
+    """Entries that were not committed vanish from memory, sessions, indexes and the log."""
+
+    async def main(world: World) -> None:
+        rng = random.Random(seed)
+        engine = await open_engine(
+            world, alone=False, segment_bytes=rng.choice([500, 10**6]), slice_documents=5
+        )
+        await engine.member.advance(1)
+        engine.term = 1
+        engine.append_noop()
+        make = asyncio.get_running_loop().create_task(engine.create_collection("d", "c", {}))
+        await asyncio.sleep(0)
+        engine.advance_commit(engine.log_end)
+        c = await make
+        for spec in INDEXES:
+            build = asyncio.get_running_loop().create_task(engine.create_index(c, spec))
+            while not build.done():
+                engine.advance_commit(engine.log_end)
+                await asyncio.sleep(0)
+        states = {}
+        sessions = {}
+
+        def note() -> None:
+            states[engine.log_end] = state_of(engine)
+            sessions[engine.log_end] = {
+                lsid: (record.txn_number, dict(record.statements))
+                for lsid, record in engine.sessions.snapshot().items()
+            }
+
+        note()
+        for _ in range(12):
+            start = engine.log_end
+            for _ in range(rng.randint(1, 6)):
+                change(engine, c, rng)
+                note()
+                if rng.random() < 0.3:
+                    await asyncio.sleep(0.01)
+            engine.advance_commit(rng.randint(start, engine.log_end))
+            target = rng.randint(engine.commit_index, engine.log_end)
+            waiting = [
+                asyncio.get_running_loop().create_task(engine.committed(index))
+                for index in range(start + 1, engine.log_end + 1)
+            ]
+            await asyncio.sleep(0)
+            await engine.undo_to(target)
+            assert engine.log_end == target
+            assert state_of(engine) == states[target]
+            found = {s: (r.txn_number, r.statements) for s, r in engine.sessions.snapshot().items()}
+            assert found == sessions[target]
+            engine.advance_commit(target)
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+            lost = [error for error in outcomes if isinstance(error, MongoError)]
+            assert len([one for one in outcomes if one is None]) == target - start
+            assert {error.code for error in lost} <= {189}
+            if rng.random() < 0.3:
+                await engine.checkpoint()
+        check_consistent(engine)
+        expected = state_of(engine)
+        await engine.close()
+        again = await open_engine(world, alone=False)
+        assert state_of(again) == expected
+        assert again.log_end == engine.log_end
+
+    run(main, SimDisk())
+
+
+def test_a_checkpoint_whose_end_is_undone_saves_nothing_of_it() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world)
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, {"_id": 1, "v": 1}, {"_id": 2, "v": 1})
+        await engine.close()
+        engine = await open_engine(world, alone=False)
+        c_again = engine.collection("d", "c")
+        assert c_again is not None
+        c = c_again
+        expected = state_of(engine)
+        with engine.unit() as unit:
+            unit.insert(c, encode({"_id": 3}))
+            unit.update(c, c.records[1], encode({"_id": 1, "v": 9}))
+            unit.delete(c, c.records[2])
+            unit.commit()
+        saving = asyncio.get_running_loop().create_task(engine.checkpoint())
+        await asyncio.sleep(1)
+        assert not saving.done()  # it waits for the commit of what it saves
+        await engine.undo_to(engine.commit_index)
+        with pytest.raises(MongoError) as undone:
+            await saving
+        assert undone.value.code == 189
+        assert state_of(engine) == expected
+        await engine.checkpoint()
+        await engine.close()
+        again = await open_engine(world, alone=False)
+        assert state_of(again) == expected
+        check_consistent(again)
+
+    run(main, SimDisk())
+
+
+def test_undo_during_an_index_build() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world, slice_documents=2)
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, *({"_id": n, "v": n} for n in range(20)))
+        engine.options = type(engine.options)(alone=False, background=False, slice_documents=2)
+        build = asyncio.get_running_loop().create_task(engine.create_index(c, INDEXES[0]))
+        await asyncio.sleep(0)
+        with engine.unit() as unit:
+            unit.update(c, c.records[1], encode({"_id": 0, "v": 100}))
+            unit.delete(c, c.records[2])
+            unit.update(c, c.records[20], encode({"_id": 19, "v": 100}))
+            unit.insert(c, encode({"_id": 99, "v": 100}))
+            unit.commit()
+        await engine.undo_to(engine.commit_index)
+        while not build.done():
+            engine.advance_commit(engine.log_end)
+            await asyncio.sleep(0)
+        await build
+        check_consistent(engine)
+
+    run(main, SimDisk())
