@@ -1,8 +1,9 @@
 """Regular expressions with MongoDB's syntax (PCRE) and a hard limit on time.
 
-Three engines, the cheapest that is safe: `str.find` for literal text, Python's `re` for short
-patterns without repetition (its cost is then bounded by pattern times text), and the `regex`
-package, which can be stopped, for everything else. `psdb_query.regex_syntax` translates PCRE.
+Three engines, the cheapest that is safe: `str.find` for literal text; Python's `re` for plain
+patterns with at most one repetition on texts that are not long (its cost is then bounded); the
+`regex` package, which can be stopped, for everything else. `psdb_query.regex_syntax` translates
+PCRE for both.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
 from psdb_base.errors import Code, MongoError
-from psdb_query.regex_syntax import literal_text, prefix_text, translate, without_repetition
+from psdb_query.regex_syntax import literal_text, prefix_text, repetitions, translate
 
 TIME_LIMIT_SECONDS: Final = 0.1
 """Longest that one match may take; the loop stands still for as long."""
 PATTERN_CHARACTERS_MAX: Final = 32_764
 _SHORT_PATTERN: Final = 200
-_SHORT_TEXT: Final = 100_000
+_SHORT_TEXTS: Final = (100_000, 1_000)
+"""Longest text for the quick engine by the number of repetitions in a plain pattern."""
 _OPTIONS: Final = frozenset("imsux")
 _CACHED_PATTERNS: Final = 512
 
@@ -103,8 +105,10 @@ def _compile_find(
     if literal is not None:
         return _searcher(re.compile(re.escape(literal)))
     limited = _compile_limited(pattern, options)
-    if len(pattern) > _SHORT_PATTERN or not without_repetition(pattern, options):
+    count = repetitions(pattern, options)
+    if len(pattern) > _SHORT_PATTERN or count is None or count >= len(_SHORT_TEXTS):
         return limited
+    longest = _SHORT_TEXTS[count]
     flags = re.IGNORECASE if "i" in options else re.NOFLAG
     try:
         quick = _searcher(re.compile(translate(pattern, options), flags))
@@ -112,7 +116,7 @@ def _compile_find(
         return limited
 
     def find(text: str, start: int) -> Match | None:
-        return quick(text, start) if len(text) <= _SHORT_TEXT else limited(text, start)
+        return quick(text, start) if len(text) <= longest else limited(text, start)
 
     return find
 

@@ -358,18 +358,24 @@ def _leading_literal(pattern: str) -> tuple[str, int]:
     return "".join(out), at
 
 
-def without_repetition(pattern: str, options: str) -> bool:
-    """Tell that a pattern has no repetition, group, alternative or reference in it.
+def repetitions(pattern: str, options: str) -> int | None:
+    """Count the repetitions in a plain pattern; None for one that is not plain.
 
-    Such a pattern looks at each place of a text for a bounded number of steps. Only what both
-    engines understand alike is let through.
+    A plain pattern has no group, alternative or reference in it, so that at each place of a text
+    an engine without memory takes at most `length ** repetitions` steps. Only what both engines
+    understand alike is let through.
     """
     if "x" in options or "m" in options or "s" in options:
-        return False
-    return _SIMPLE.fullmatch(pattern) is not None
+        return None
+    found = _PLAIN.fullmatch(pattern)
+    if found is None:
+        return None
+    return sum(sign in _QUANTIFIERS for sign in _REPEATED.findall(pattern))
 
 
-_SIMPLE: Final = re.compile(
-    r"\^?(?:[\w\s\-@:/,;=&%!<>'\"~`.]|\\[.^$*+?()\[\]{}|\\/\-dws]|\[\^?(?:\w-\w|[\w\s.@,;:/])+\])*\$?",
-    re.ASCII,
+_ATOM: Final = (
+    r"(?:[\w\s\-@:/,;=&%!<>'\"~`.]|\\[.^$*+?()\[\]{}|\\/\-dws]|\[\^?(?:\w-\w|[\w\s.@,;:/])+\])"
 )
+_PLAIN: Final = re.compile(rf"\^?(?:{_ATOM}[*+?]?)*\$?", re.ASCII)
+_REPEATED: Final = re.compile(r"\\.|[*+?]", re.DOTALL)
+_QUANTIFIERS: Final = ("*", "+", "?")

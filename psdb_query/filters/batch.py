@@ -14,9 +14,9 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
 from psdb_base.values import Symbol
-from psdb_query.context import Env
+from psdb_query.context import CompileContext, Env
 from psdb_query.filters import tree
-from psdb_query.filters.build import Match
+from psdb_query.filters.build import Match, compile_match
 from psdb_query.filters.predicates import is_nan
 
 Batch: TypeAlias = Callable[[list[Any], Env], list[Any]]
@@ -27,18 +27,31 @@ _RARE_STRING: Final = frozenset({Symbol, list})
 _NUMBERS: Final = frozenset({Int64, float, int})
 
 
-def compile_batch(node: tree.Node, match: Match, *, collation: bool) -> Batch:
+def compile_batch(node: tree.Node, match: Match, ctx: CompileContext) -> Batch:
     """Return the fastest scan for a filter; `match` is its compiled form."""
+    if isinstance(node, tree.And) and node.children:
+        return _conjunction([compile_batch(n, compile_match(n, ctx), ctx) for n in node.children])
     if isinstance(node, tree.Compare) and "." not in node.path:
         kind = node.value.__class__
         if kind in _NUMBERS and not is_nan(node.value):
             value = node.value if kind is float else int(node.value)
             return _NUMBER[node.op](node.path, value, match)
-        if kind is str and not collation:
+        if kind is str and ctx.collation is None:
             return _STRING[node.op](node.path, node.value, match)
     if isinstance(node, tree.And) and not node.children:
         return lambda docs, _env: list(docs)
     return lambda docs, env: [doc for doc in docs if match(doc, env)]
+
+
+def _conjunction(scans: list[Batch]) -> Batch:
+    """Scan for the first condition, what is left for the second, and so on."""
+
+    def scan(docs: list[Any], env: Env) -> list[Any]:
+        for next_scan in scans:
+            docs = next_scan(docs, env)
+        return docs
+
+    return scan
 
 
 def _number_eq(name: str, operand: float, match: Match) -> Batch:

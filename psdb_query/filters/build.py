@@ -200,14 +200,14 @@ TESTS: Final[dict[type, Callable[[Any, CompileContext], Test]]] = {
 def _match_leaf(node: Any, ctx: CompileContext) -> Match:
     test = compile_test(node, ctx)
     elements = looks_at_elements(node)
-    parts = tuple(node.path.split("."))
-    if len(parts) > 1:
-        walk = match_path(parts, test, elements=elements)
-        return lambda document, _env: walk(document)
     name = node.path
+    if "." in name:
+        walk = match_path(tuple(name.split(".")), test, elements=elements)
+        return lambda document, _env: walk(document)
     if not elements:
         return lambda document, _env: test(document.get(name, MISSING))
 
+    # What `match_path` gives for one field, without a call between.
     def match_field(document: Any, _env: Env) -> bool:
         value = document.get(name, MISSING)
         if value.__class__ is list:

@@ -49,7 +49,7 @@ class Filter:
         self.tree = node
         self._ctx = ctx
         self.matches: Match = compile_match(node, ctx)
-        self.batch: Batch = compile_batch(node, self.matches, collation=ctx.collation is not None)
+        self.batch: Batch = compile_batch(node, self.matches, ctx)
         self.paths: frozenset[str] = frozenset(_paths(node))
         self.is_trivial = _is_trivial(node)
         nodes = list(walk(node))

@@ -142,7 +142,13 @@ def _same(operand: Any) -> Test:
 
 def _date(op: CompareOp, operand_ms: int) -> Test:
     relation = _RELATIONS[op]
-    return lambda value: value.__class__ is DatetimeMS and relation(int(value), operand_ms)
+    return lambda value: (
+        value.__class__ is DatetimeMS and relation(_milliseconds(value), operand_ms)
+    )
+
+
+# `int(value)` would call a method written in Python for each document.
+_milliseconds: Final = operator.attrgetter("_value")
 
 
 def _generic(op: CompareOp, operand: Any, collation: Any) -> Test:

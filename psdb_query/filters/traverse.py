@@ -30,27 +30,12 @@ def array_position(part: str) -> int | None:
     return None
 
 
-def leaf_test(test: Test, *, elements: bool) -> Test:
-    """Test a value at the end of a path: its elements as well where it is an array."""
-    if not elements:
-        return test
-
-    def leaf(value: Any) -> bool:
-        if value.__class__ is list:
-            for element in value:
-                if test(element):
-                    return True
-        return test(value)
-
-    return leaf
-
-
 def match_path(parts: tuple[str, ...], test: Test, *, elements: bool = True) -> Walk:
     """Compile the walk of a document along `parts` that is true when `test` holds somewhere.
 
     `elements` tells whether an array at the end gives its elements (and itself) or itself only.
     """
-    walk = _last_field(parts[-1], leaf_test(test, elements=elements))
+    walk = _last_field(parts[-1], test, elements=elements)
     # What follows a position: the element itself at the end of the path, else a walk from it.
     after: Walk = test
     otherwise = test(MISSING)
@@ -61,9 +46,17 @@ def match_path(parts: tuple[str, ...], test: Test, *, elements: bool = True) -> 
     return walk
 
 
-def _last_field(name: str, leaf: Test) -> Walk:
+def _last_field(name: str, test: Test, *, elements: bool) -> Walk:
+    if not elements:
+        return lambda document: test(document.get(name, MISSING))
+
     def match_field(document: Any) -> bool:
-        return leaf(document.get(name, MISSING))
+        value = document.get(name, MISSING)
+        if value.__class__ is list:
+            for element in value:
+                if test(element):
+                    return True
+        return test(value)
 
     return match_field
 

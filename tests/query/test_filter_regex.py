@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from psdb_base.errors import Code, MongoError
 from psdb_query.regex_engine import CompiledRegex, compile_regex
-from psdb_query.regex_syntax import literal_text, without_repetition
+from psdb_query.regex_syntax import literal_text, repetitions
 
 Case = tuple[str, str, str, str | None]
 
@@ -245,7 +245,7 @@ def test_quoted_text_is_found_literally(quoted: str, text: str) -> None:
     assert compiled.test(f"<{quoted}>")
 
 
-SIMPLE = st.text("ab.^$\\[]-dwsAB ,", max_size=10)
+SIMPLE = st.text("ab.^$\\[]-dwsAB ,*+?", max_size=10)
 
 
 @given(SIMPLE, st.sampled_from(["", "i"]), st.text("abAB1_ .,^$[]-\n", max_size=12))
@@ -256,7 +256,7 @@ def test_the_quick_engine_agrees_with_the_limited_one(
         compiled = compile_regex(pattern, options)
     except MongoError:
         return
-    if without_repetition(pattern, options) or literal_text(pattern, options) is not None:
+    if repetitions(pattern, options) in (0, 1) or literal_text(pattern, options) is not None:
         slow = compile_regex(f"(?:{pattern})", options)
         quick = compiled.search(text)
         other = slow.search(text)
@@ -274,6 +274,15 @@ def test_any_pattern_compiles_or_is_refused(pattern: str, text: str) -> None:
             continue
         outcome = try_out(compiled, text)
         assert outcome in (True, False) or isinstance(outcome, MongoError)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [("abc", 0), (r"^a\*b$", 0), ("a.*b", 1), ("^[a-z]+@x", 1), ("a?b*", 2), ("(a)", None),
+     ("a|b", None), ("a{2}", None), (r"\bx", None), ("a**", None)],
+)  # fmt: skip
+def test_plain_patterns(pattern: str, count: int | None) -> None:
+    assert repetitions(pattern, "") == count
 
 
 def test_groups_and_positions_for_expressions() -> None:
