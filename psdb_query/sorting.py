@@ -267,11 +267,14 @@ class TopK:
         self._kept: list[Document] = []
         self._bound: Any = MISSING
 
-    def add(self, docs: list[Document], env: Env = _NO_ENV) -> None:
-        """Take a batch; earlier documents win over later equal ones."""
-        self._kept += self._promising(docs)
-        if len(self._kept) > self._room:
-            self._cut(env)
+    def add(self, docs: list[Document], env: Env = _NO_ENV) -> list[Document]:
+        """Take a batch, return what may be kept; earlier documents win over later equal ones."""
+        promising = self._promising(docs)
+        if promising:
+            self._kept += promising
+            if len(self._kept) > self._room:
+                self._cut(env)
+        return promising
 
     def finish(self, env: Env = _NO_ENV) -> list[Document]:
         """Return the documents kept, in order."""

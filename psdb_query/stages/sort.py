@@ -83,8 +83,10 @@ class _Held:
             self._add_meta(batch)
             self.size_bytes += sizes_of(batch)
         elif self.top is not None:
-            self.top.add(batch, self.run.env)
-            self.largest = max(self.largest, sizes_of(batch) // len(batch))
+            kept = self.top.add(batch, self.run.env)
+            if not kept:
+                return
+            self.largest = max(self.largest, sizes_of(kept) // len(kept))
             if self.largest * len(self.top) <= self.run.memory_bytes:
                 return
             self.docs, self.top = self.top.finish(self.run.env), None
