@@ -65,12 +65,17 @@ class Parameters:
 
     def __init__(self, initial: Document) -> None:
         self.values: Document = {name: row.default for name, row in PARAMETERS.items()}
-        self.slow_ms: int = self.values["slowMS"]
         for name, value in initial.items():
             self._set(name, _from_text(name, value), "startup")
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
+
+    @property
+    def slow_ms(self) -> int:
+        """Operations that take at least this many milliseconds are logged."""
+        slow_ms: int = self.values["slowMS"]
+        return slow_ms
 
     def set(self, name: str, value: Any) -> Any:
         """Change a parameter at run time and return its old value."""

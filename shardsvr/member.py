@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
+from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
 from psdb_base import order
@@ -25,6 +26,7 @@ from psdb_server.node import Node
 from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
+from shardsvr import ttl
 from shardsvr.validation import Validators
 
 T = TypeVar("T")
@@ -50,6 +52,8 @@ class Member(Node):
         self.dbpath = dbpath
         self.validators = Validators()
         self.shard_name: str | None = None
+        self.ttl_passes = 0
+        self.ttl_deleted = 0
         self._changes: list[asyncio.Task[Any]] = []
         self.engine: Engine
 
@@ -58,6 +62,16 @@ class Member(Node):
         self.engine = await Engine.open(self.world, self.dbpath, clock=self.clock)
         self.shard_name = self._stored_name()
         await super().start()
+        self.spawn(ttl.monitor(self))
+
+    def status_sections(self) -> Document:
+        """Sections of `serverStatus` that only a member has."""
+        return {
+            "ttl": {
+                "deletedDocuments": Int64(self.ttl_deleted), "passes": Int64(self.ttl_passes),
+            },
+            "storageEngine": {"name": "psdb", "persistent": True, **self.engine.stats()},
+        }
 
     def _stored_name(self) -> str | None:
         collection = self.engine.collection("admin", "system.version")

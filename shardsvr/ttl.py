@@ -1,0 +1,63 @@
+"""The TTL monitor: deletes documents whose date in a TTL index has passed.
+
+Runs every `ttlMonitorSleepSecs` (60) while `ttlMonitorEnabled`. The deletes are ordinary write
+units, so that the log holds them as effects and nobody else evaluates the clock (DESIGN "Effects
+only"). A pass deletes in small units and gives the loop a turn between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from psdb_base.errors import MongoError
+from psdb_store.collection import Collection
+from psdb_store.index import Index
+
+if TYPE_CHECKING:
+    from shardsvr.member import Member
+
+UNIT_DOCUMENTS: Final = 128
+
+
+async def monitor(member: Member) -> None:
+    """Delete expired documents now and then, until cancelled."""
+    while True:
+        await asyncio.sleep(member.parameters["ttlMonitorSleepSecs"])
+        if not member.parameters["ttlMonitorEnabled"]:
+            continue
+        try:
+            await sweep(member)
+        except MongoError as error:
+            member.world.log.write(
+                "W", "INDEX", 5400703, "TTL pass ended early", {"error": str(error)}
+            )
+        member.ttl_passes += 1
+
+
+async def sweep(member: Member) -> None:
+    """Make one pass over all TTL indexes."""
+    for db in member.engine.databases():
+        for collection in list(member.engine.collections(db)):
+            for index in list(collection.indexes.values()):
+                if index.expire_after_seconds is not None:
+                    await _sweep_index(member, collection, index)
+
+
+async def _sweep_index(member: Member, collection: Collection, index: Index) -> None:
+    while True:
+        while collection.busy is not None:
+            await collection.busy
+        if member.engine.collection(collection.db, collection.name) is not collection:
+            return
+        rids = index.expired(member.world.clock.now_ms(), UNIT_DOCUMENTS)
+        if not rids or collection.indexes.get(index.name) is not index:
+            return
+        unit = member.engine.unit()
+        for rid in rids:
+            record = collection.get(rid)
+            if record is not None:
+                unit.delete(collection, record)
+                member.ttl_deleted += 1
+        unit.commit()
+        await asyncio.sleep(0)
