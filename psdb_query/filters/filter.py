@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from psdb_base.errors import MongoError
@@ -77,6 +78,10 @@ class Filter:
             return None
         return str(int(found))
 
+    def without_text(self) -> Filter:
+        """Return the filter for documents that the text index gave: `$text` holds of them."""
+        return Filter(self.spec, _answered(self.tree), self._ctx)
+
     def explain_failure(self, document: Document, env: Env) -> Document:
         """Return the `errInfo` of a document that fails this filter as a validator."""
         from psdb_query.filters.failure import explain_failure
@@ -126,6 +131,14 @@ def walk(node: tree.Node) -> Iterator[tree.Node]:
         return
     for child in children:
         yield from walk(child)
+
+
+def _answered(node: tree.Node) -> tree.Node:
+    if isinstance(node, tree.Text):
+        return tree.Always(value=True)
+    if isinstance(node, (tree.And, tree.Nor, tree.Or)):
+        return replace(node, children=tuple(map(_answered, node.children)))
+    return node
 
 
 def _paths(node: tree.Node) -> Iterator[str]:

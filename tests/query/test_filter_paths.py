@@ -347,3 +347,14 @@ def test_properties_of_a_filter() -> None:
     assert compile_filter({}, CTX).is_trivial
     assert compile_filter({"$alwaysTrue": 1}, CTX).is_trivial
     assert compile_filter({"$jsonSchema": {}}, CTX).paths == {""}
+
+
+def test_what_is_left_beside_a_text_condition() -> None:
+    filter_ = compile_filter({"$text": {"$search": "x"}, "a": {"$gt": 1}}, CTX)
+    assert filter_.text is not None
+    assert (filter_.text.search, filter_.text.language) == ("x", None)
+    rest = filter_.without_text()
+    assert rest.text is None
+    assert rest.batch([{"a": 1}, {"a": 2}], ENV) == [{"a": 2}]
+    either = compile_filter({"$or": [{"$text": {"$search": "x"}}, {"a": 1}]}, CTX)
+    assert either.without_text().batch([{"a": 1}, {"a": 2}], ENV) == [{"a": 1}, {"a": 2}]
