@@ -85,7 +85,7 @@ _OPTIONS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
 """Every field a specification may have: its type in words and the test for it."""
 
 _ID_OPTIONS: Final = frozenset(("clustered", "collation", "key", "name", "ns", "unique", "v"))
-_DROPPED: Final = frozenset(("background", "dropDups", "ns"))
+_DROPPED: Final = frozenset(("dropDups", "ns"))
 _FLAGS: Final = frozenset(("clustered", "hidden", "prepareUnique", "sparse", "unique"))
 _IDENTIFYING: Final = ("collation", "partialFilterExpression", "wildcardProjection")
 
@@ -130,6 +130,8 @@ def check(
         result["name"] = "_id_"
     for name, value in spec.items():
         if name in result or name in _DROPPED:
+            continue
+        if name == "background" and is_id_pattern(key):
             continue
         if name in _FLAGS:
             if is_true(value):
@@ -206,7 +208,7 @@ def _check_id(spec: Document) -> None:
             raise _refuse("_id index cannot be a partial index")
         if name == "sparse":
             raise _refuse("_id index cannot be a sparse index")
-        if name not in _ID_OPTIONS and name not in _DROPPED:
+        if name not in _ID_OPTIONS and name not in _DROPPED and name != "background":
             raise _refuse(
                 f"The field '{name}' is not valid for an _id index specification. "
                 f"Specification: {text_of(spec)}",
@@ -415,6 +417,9 @@ def _signature(spec: Document) -> bytes:
 
 def _options(spec: Document) -> bytes:
     """Key of the other options that must agree."""
-    ignored = ("v", "key", "name", "unique", "sparse", "hidden", "prepareUnique", *_IDENTIFYING)
+    ignored = (
+        "v", "key", "name", "background", "unique", "sparse", "hidden", "prepareUnique",
+        *_IDENTIFYING,
+    )
     rest = {name: spec[name] for name in sorted(spec) if name not in ignored}
     return order.key(rest)

@@ -70,7 +70,7 @@ KEPT: list[tuple[Document, Document]] = [
     ({"name": "a_1", "key": {"a": 1}}, {"v": 2, "key": {"a": 1}, "name": "a_1"}),
     (
         {"key": {"a": 1}, "name": "x", "unique": 1, "sparse": False, "background": True},
-        {"v": 2, "key": {"a": 1}, "name": "x", "unique": True},
+        {"v": 2, "key": {"a": 1}, "name": "x", "unique": True, "background": True},
     ),
     (
         {"key": {"a": -1.5}, "name": "x", "expireAfterSeconds": 60, "ns": "d.c"},
