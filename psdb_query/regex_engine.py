@@ -16,8 +16,11 @@ from typing import Any, Final, Protocol, cast
 from psdb_base.errors import Code, MongoError
 from psdb_query.regex_syntax import literal_text, prefix_text, repetitions, translate
 
-TIME_LIMIT_SECONDS: Final = 0.1
-"""Longest that one match may take; the loop stands still for as long."""
+TIME_LIMIT_SECONDS: Final = 0.05
+"""How long one match may take on a short text; the loop stands still for as long."""
+TIME_LIMIT_MORE_SECONDS: Final = 1e-7
+"""Added for each character of the text, up to the longest limit."""
+TIME_LIMIT_LONGEST_SECONDS: Final = 0.2
 PATTERN_CHARACTERS_MAX: Final = 32_764
 _SHORT_PATTERN: Final = 200
 _SHORT_TEXTS: Final = (100_000, 1_000)
@@ -57,7 +60,7 @@ class CompiledRegex:
 
     """
 
-    __slots__ = ("_find", "options", "pattern", "prefix", "prefix_is_all", "test")
+    __slots__ = ("_find", "is_bounded", "options", "pattern", "prefix", "prefix_is_all", "test")
 
     def __init__(self, pattern: str, options: str) -> None:
         self.pattern = pattern
@@ -65,6 +68,8 @@ class CompiledRegex:
         self.prefix, self.prefix_is_all = prefix_text(pattern, options)
         """What every matching text begins with, and whether each such text matches."""
         literal = literal_text(pattern, options)
+        self.is_bounded = literal is not None or repetitions(pattern, options) in (0, 1)
+        """Cheap on every text of ordinary length; others may take up to the time limit."""
         self._find = _compile_find(pattern, options, literal)
         self.test: Callable[[str], bool] = self._tester(literal)
         """Tell whether the pattern is found in a text."""
@@ -151,8 +156,11 @@ def _limited(compiled: Any) -> Callable[[str, int], Match | None]:
     search = compiled.search
 
     def find(text: str, start: int) -> Match | None:
+        limit = TIME_LIMIT_SECONDS + len(text) * TIME_LIMIT_MORE_SECONDS
+        if limit > TIME_LIMIT_LONGEST_SECONDS:
+            limit = TIME_LIMIT_LONGEST_SECONDS
         try:
-            found: Match | None = search(text, start, timeout=TIME_LIMIT_SECONDS)
+            found: Match | None = search(text, start, timeout=limit)
         except TimeoutError:
             message = "Regular expression exceeded its time limit"
             raise MongoError(Code.EXCEEDED_TIME_LIMIT, message) from None

@@ -27,6 +27,8 @@ class Filter:
         batch: `(documents, env) -> those that match`, in order; the fast form of a scan.
         paths: Dotted paths it reads; `""` stands for the whole document.
         is_trivial: Every document matches.
+        is_costly: A single document may take long (a script, a regular expression that
+            backtracks): a scan should yield after few documents.
         near: The `$near` or `$nearSphere` condition, if there is one: the executor sorts by it.
         text: The `$text` condition, if there is one: a text index answers it.
 
@@ -36,6 +38,7 @@ class Filter:
         "_ctx",
         "_position",
         "batch",
+        "is_costly",
         "is_trivial",
         "matches",
         "near",
@@ -54,6 +57,7 @@ class Filter:
         self.paths: frozenset[str] = frozenset(_paths(node))
         self.is_trivial = _is_trivial(node)
         nodes = list(walk(node))
+        self.is_costly = any(map(_is_costly, nodes))
         nears = [found for found in nodes if isinstance(found, tree.Near)]
         texts = [found for found in nodes if isinstance(found, tree.Text)]
         if len(nears) > 1:
@@ -131,6 +135,16 @@ def walk(node: tree.Node) -> Iterator[tree.Node]:
         return
     for child in children:
         yield from walk(child)
+
+
+def _is_costly(node: tree.Node) -> bool:
+    from psdb_query.regex_engine import compile_regex
+
+    if isinstance(node, (tree.JsonSchema, tree.Where)):
+        return True
+    if isinstance(node, tree.Regex):
+        return not compile_regex(node.pattern, node.options).is_bounded
+    return isinstance(node, tree.In) and any(map(_is_costly, node.regexes))
 
 
 def _answered(node: tree.Node) -> tree.Node:

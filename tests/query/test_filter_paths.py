@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bson.int64 import Int64
+from bson.regex import Regex
 from filter_kit import CTX, ENV, FilterCase, check_filter, table
 
 from psdb_base.values import UNDEFINED
@@ -347,6 +348,18 @@ def test_properties_of_a_filter() -> None:
     assert compile_filter({}, CTX).is_trivial
     assert compile_filter({"$alwaysTrue": 1}, CTX).is_trivial
     assert compile_filter({"$jsonSchema": {}}, CTX).paths == {""}
+
+
+def test_costly_filters_say_so() -> None:
+    cheap = [{}, {"a": 1}, {"a": {"$regex": "^ab.*"}}, {"a": {"$in": [Regex("x")]}}]
+    costly = [
+        {"a": {"$regex": "(a+)+$"}},
+        {"$or": [{"a": {"$not": Regex("a*b*")}}, {"b": 1}]},
+        {"a": {"$elemMatch": {"$in": [Regex("(x)")]}}},
+        {"$jsonSchema": {}},
+    ]
+    assert [compile_filter(spec, CTX).is_costly for spec in cheap] == [False] * 4
+    assert [compile_filter(spec, CTX).is_costly for spec in costly] == [True] * 4
 
 
 def test_what_is_left_beside_a_text_condition() -> None:
