@@ -258,16 +258,17 @@ class Collection:
         """Return the `_id` key of a record."""
         return order.key(record.document().get("_id", MISSING), self.collation)
 
-    def load(self, rids: list[int], records: list[Record], id_keys: list[bytes]) -> None:
+    def load(self, records: dict[int, Record], id_keys: dict[int, bytes]) -> None:
         """Take over all records of a data file at once, in any order of rid."""
-        self.records = dict(zip(rids, records, strict=True))
-        self.ids.update(zip(id_keys, rids, strict=True))
+        rids = list(records)
+        self.records = records
+        self.ids.update(zip(id_keys.values(), id_keys, strict=True))
         if any(a > b for a, b in pairwise(rids)):
             rids = sorted(rids)
         self._order = array("q", rids)
         self._first_rid = 0
         self.count = len(rids)
-        self.data_size_bytes = sum([len(record.raw) for record in records])
+        self.data_size_bytes = sum([len(record.raw) for record in records.values()])
         if rids:
             self.next_rid = max(self.next_rid, rids[-1] + 1)
 

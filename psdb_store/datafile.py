@@ -12,7 +12,7 @@ continued by each checkpoint (loading reads every byte, so the state is always a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -150,11 +150,13 @@ async def verify(disk: Disk, path: str, entry: dict[str, Any], block_bytes: int)
     raise StorageDamagedError(path, number, f"the file {reason} the manifest")
 
 
-def parse_block(path: str, block: bytes) -> list[dict[str, Any]]:
-    """Parse a block of whole lines at once: a list of the lines' objects."""
-    parsed: list[dict[str, Any]] = orjson.loads(b"[%b]" % block[:-1].replace(b"\n", b","))
+def parse_block(path: str, block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Parse a block of whole lines at once and return each line with its object."""
+    block = block[:-1]
+    parsed: list[dict[str, Any]] = orjson.loads(b"[%b]" % block.replace(b"\n", b","))
+    pairs = zip(block.split(b"\n"), parsed, strict=True)
     if parsed and parsed[0].get("psdb") == "data":
-        header = parsed.pop(0)
+        _, header = next(pairs)
         if header["format"] != FORMAT:
             raise newer_format(path, header["format"], FORMAT)
-    return parsed
+    return pairs

@@ -39,7 +39,7 @@ def _take_in(index: Index, c: Collection, rid: int) -> None:
     assert index.conflicts is not None
     assert index.skipped is not None
     try:
-        keys, paths = index.keys_and_paths(record.document())
+        keys, paths = index.keys_and_paths(record.peek())
     except MongoError:
         index.skipped[rid] = None
         return

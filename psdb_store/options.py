@@ -43,5 +43,5 @@ class StoreOptions:
     compact_garbage_bytes: int = 1024 * 1024
     uncommitted_bytes: int = 256 * 1024 * 1024
     recent_bytes: int = 4 * 1024 * 1024
-    block_bytes: int = 4 * 1024 * 1024
+    block_bytes: int = 1024 * 1024
     freeze_gc: bool = False

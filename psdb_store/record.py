@@ -48,6 +48,13 @@ class Record:
             return decode(self.raw)
         return doc
 
+    def peek(self) -> Document:
+        """Return the decoded document without keeping it, for passes over everything."""
+        doc: Document | None = self.doc
+        if doc is None:
+            return decode_plain(self.raw)
+        return decode(self.raw) if doc is _EXACT else doc
+
     def __repr__(self) -> str:
         return f"Record(rid={self.rid}, at={self.at}, bytes={len(self.raw)})"
 

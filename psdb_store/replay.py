@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+from bson.objectid import ObjectId
 
 from psdb_base import diff as differences
 from psdb_base.bson_codec import decode, encode
@@ -22,8 +23,22 @@ from psdb_store.record import Record
 from psdb_store.sessions import SessionTable, read_statements
 
 
-def read_document(value: dict[str, Any]) -> tuple[bytes, Document, bool]:
-    """Return BSON, document and plainness of a document's JSON value."""
+def read_document(value: dict[str, Any], forms: int = -1) -> tuple[bytes, Document, bool]:
+    """Return BSON, document and plainness of a document's JSON value.
+
+    Args:
+        value: The parsed JSON; taken over.
+        forms: How often `{"$` stands in its text, negative when that was not counted. Without any,
+            the parsed JSON is the document: quotes within strings are escaped, so none is missed.
+
+    """
+    if forms == 0:
+        return encode(value), value, True
+    if forms == 1:
+        inner = value.get("_id")
+        if type(inner) is dict and "$oid" in inner:
+            value["_id"] = ObjectId(bytes.fromhex(inner["$oid"]))
+            return encode(value), value, True
     if EXACT in value:
         raw = raw_from_line(value)
         return raw, decode(raw), False
@@ -50,20 +65,21 @@ async def load_collection(
     digest = await verify(disk, path, entry, options.block_bytes)
     c.data = DataFile(entry["path"], entry["bytes"], entry["lines"], digest)
     await disk.submit(THREAD, lambda: cut_rest(disk, path, entry["bytes"]))
-    rows: dict[int, tuple[Record, bytes]] = {}
+    records: dict[int, Record] = {}
+    id_keys: dict[int, bytes] = {}
     collation = c.collation
     async for block in blocks(disk, path, entry["bytes"], options.block_bytes):
-        for line in parse_block(path, block):
-            if "o" not in line:
-                rows.pop(line["gone"], None)
+        for line, parsed in parse_block(path, block):
+            if "o" not in parsed:
+                records.pop(parsed["gone"], None)
+                id_keys.pop(parsed["gone"], None)
                 continue
-            raw, doc, plain = read_document(line["o"])
-            rid = line["rid"]
-            id_key = key(doc.get("_id", MISSING), collation)
-            rows[rid] = (Record(rid, raw, at, plain=plain), id_key)
+            raw, doc, plain = read_document(parsed["o"], line.count(b'{"$'))
+            rid = parsed["rid"]
+            records[rid] = Record(rid, raw, at, plain=plain)
+            id_keys[rid] = key(doc.get("_id", MISSING), collation)
         await asyncio.sleep(0)
-    pairs = list(rows.values())
-    c.load(list(rows), [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    c.load(records, id_keys)
     c.saved_rid = c.next_rid - 1
 
 
@@ -132,7 +148,7 @@ async def fill_indexes(c: Collection, slice_documents: int) -> None:
     countdown = slice_documents
     for rid, record in c.records.items():
         tail = rid.to_bytes(8, "big")
-        doc = decode(record.raw)
+        doc = record.peek()
         for index, into in zip(indexes, entries, strict=True):
             keys, paths = index.keys_and_paths(doc)
             index.note_paths(paths)
@@ -150,7 +166,7 @@ def check_index(c: Collection, index: Index) -> list[str]:
     wanted: dict[bytes, None] = {}
     for rid, record in c.records.items():
         tail = rid.to_bytes(8, "big")
-        for one in index.keys_of(record.document()):
+        for one in index.keys_of(record.peek()):
             wanted[one + tail] = None
     found = dict.fromkeys(index.entries())
     missing = sum(1 for entry in wanted if entry not in found)
