@@ -18,7 +18,7 @@ from psdb_base.values import Document
 from psdb_query.context import CompileContext
 from psdb_query.describe import text_of, type_name
 from psdb_query.expressions import table
-from psdb_query.expressions.core import compile_expression, split_path
+from psdb_query.expressions.core import Expr, compile_expression, split_path
 from psdb_query.projections import tree
 
 _FLAGS: Final = frozenset({Decimal128, Int64, bool, float, int})
@@ -50,6 +50,7 @@ class _Parser:
     positional: bool = False
     elem_match: bool = False
     slice: bool = False
+    has_meta: bool = False
     meta: list[str] = field(default_factory=list)
 
     @property
@@ -73,7 +74,7 @@ class _Parser:
             return "inclusion" if self.id_kept else "exclusion"
         if self.elem_match:
             return "inclusion"
-        if self.meta and not self.find:
+        if self.has_meta and not self.find:
             return "inclusion"
         return "inclusion" if self.id_kept else "exclusion"
 
@@ -140,6 +141,7 @@ class _Parser:
     def literal(self, name: str, value: Any, parent: tree.Fields) -> None:
         expression = compile_expression(value, self.ctx)
         add_at(parent, split_path(name), tree.Compute(expression))
+        self.note_meta(expression, value)
         if self.additions_only:
             return
         if self.kind not in (None, "inclusion"):
@@ -192,8 +194,13 @@ class _Parser:
             self.kind = "inclusion"
         expression = compile_expression(value, self.ctx)
         add_at(parent, parts, tree.Compute(expression))
-        if is_meta:
-            self.meta.append(str(value["$meta"]))
+        self.has_meta = self.has_meta or is_meta
+        self.note_meta(expression, value)
+
+    def note_meta(self, expression: Expr, value: Any) -> None:
+        """Remember what metadata an expression reads."""
+        if "META" in expression.variables:
+            self.meta.extend(_meta_names(value))
 
     def find_slice(self, parts: Parts, value: Document, parent: tree.Fields) -> None:
         """Read `$slice` in `find`'s form or else in the expression's."""
@@ -254,6 +261,18 @@ def _is_true(value: Any) -> bool:
     if value.__class__ is Decimal128:
         return not value.to_decimal().is_zero()
     return bool(value != 0)
+
+
+def _meta_names(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _meta_names(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name == "$meta" and isinstance(item, str):
+                yield item
+            else:
+                yield from _meta_names(item)
 
 
 def _is_field_path(name: str) -> bool:

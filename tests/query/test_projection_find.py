@@ -475,3 +475,36 @@ def test_failed_slice_syntax_says_both_reasons() -> None:
         "because :: Location31273: $slice only supports numbers and [skip, limit] arrays :: "
         "The given syntax did not match the expression $slice syntax. :: caused by :: "
     )
+
+
+META: list[tuple[dict[str, Any], str, set[str], dict[str, Any]]] = [
+    ({"s": {"$meta": "textScore"}}, "exclusion", {"textScore"}, {"_id": 1, "a": 2, "s": 0.5}),
+    (
+        {"a": 1, "s": {"$meta": "textScore"}},
+        "inclusion",
+        {"textScore"},
+        {"_id": 1, "a": 2, "s": 0.5},
+    ),
+    ({"a": 0, "s": {"$meta": "textScore"}}, "exclusion", {"textScore"}, {"_id": 1, "s": 0.5}),
+    ({"_id": 0, "s": {"$meta": "textScore"}}, "exclusion", {"textScore"}, {"a": 2, "s": 0.5}),
+    ({"_id": 1, "s": {"$meta": "textScore"}}, "inclusion", {"textScore"}, {"_id": 1, "s": 0.5}),
+    ({"s": {"$meta": "indexKey"}}, "exclusion", {"indexKey"}, {"_id": 1, "a": 2}),
+    (
+        {"s": {"$add": ["$a", {"$meta": "textScore"}]}},
+        "inclusion",
+        {"textScore"},
+        {"_id": 1, "s": 2.5},
+    ),
+    ({"s": [{"$meta": "textScore"}]}, "inclusion", {"textScore"}, {"_id": 1, "s": [0.5]}),
+]
+
+
+@pytest.mark.parametrize("case", META, ids=lambda case: str(case[0]))
+def test_metadata(
+    case: tuple[dict[str, Any], str, set[str], dict[str, Any]],
+) -> None:
+    spec, kind, needs, expected = case
+    projection = compile_projection(spec, CTX)
+    assert (projection.kind, projection.needs_meta) == (kind, needs)
+    env = {**ENV, "META": {"textScore": 0.5}}
+    assert projection.apply({"_id": 1, "a": 2}, env) == expected
