@@ -349,6 +349,8 @@ class SimDisk:
         if self.dead or self.hung.get(thread):
             return
         jobs = self._jobs[thread]
+        if not jobs:
+            return  # released before its hanging was noticed: another timer did the work
         jobs[0]()
         jobs.popleft()
         if jobs:

@@ -124,7 +124,7 @@ class SimClient:
         body: Document,
         sequences: dict[str, list[Document]] | None = None,
         *,
-        pause_seconds: float = 0.1,
+        pause_seconds: float = 0.2,
     ) -> Document:
         """Run a retryable write until it is answered, however often it takes."""
         self._txn_number += 1
@@ -138,7 +138,7 @@ class SimClient:
                 if RETRYABLE_LABEL not in error.labels:
                     raise
             self.retries += 1
-            await asyncio.sleep(pause_seconds * self._random.random())
+            await asyncio.sleep(pause_seconds * self._random.random() ** 4)
 
     async def find_all(self, db: str, find: Document) -> list[Document]:
         """Run a find and fetch all its batches."""

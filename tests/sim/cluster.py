@@ -101,12 +101,7 @@ class SimNode:
         assert self.owner is not None
         assert self.node is not None
         await self.machine.loop.run_for(self.owner, self.node.stop())
-        self._off(self.owner)
-
-    def _off(self, owner: Owner) -> None:
-        owner.power_off()
-        self.machine.fabric.power_off(owner)
-        self.owner = self.node = None
+        self._end_life(keeps_cache=True)
 
     def cut_power(self, *, keeps_cache: bool = False) -> None:
         """Take the power away now.
@@ -115,31 +110,35 @@ class SimNode:
             keeps_cache: Only the process ends: what it wrote is there, synced or not.
 
         """
-        machine = self.machine
-        if self.owner is None:
-            return
-        lies, old = machine.disk.lies, machine.disk
+        if self.owner is not None:
+            self.cuts += 1
+            self._end_life(keeps_cache=keeps_cache)
+
+    def _end_life(self, *, keeps_cache: bool) -> None:
+        machine, owner, old = self.machine, self.owner, self.machine.disk
+        assert owner is not None
         machine.disk = old.kill() if keeps_cache else old.crash(machine.random)
-        machine.disk.before, machine.disk.lies = None, lies
+        machine.disk.before, machine.disk.lies = None, old.lies
         machine.disk.delay_seconds = old.delay_seconds
         machine.disk.trace.clear()
-        self.cuts += 1
-        self._off(self.owner)
+        owner.power_off()
+        machine.fabric.power_off(owner)
+        self.owner = self.node = None
 
     def cut_power_at(self, nth: int, *, keeps_cache: bool = False) -> None:
         """Take the power away at the nth operation on the disk from now, in its middle."""
-        owner, left = self.owner, nth
+        disk, left = self.machine.disk, nth
 
         def before(operation: str, path: str) -> None:
             nonlocal left
-            if self.owner is not owner:
+            if self.machine.disk is not disk:
                 raise PowerCut
             left -= 1
             if left <= 0:
                 self.cut_power(keeps_cache=keeps_cache)
                 raise PowerCut(f"{self.name} at {operation} {path}")
 
-        self.machine.disk.before = before
+        disk.before = before
 
     async def run(self, work: Awaitable[Any]) -> Any:
         """Run something on this machine; PowerLost when its power goes meanwhile."""

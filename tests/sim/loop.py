@@ -137,7 +137,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._expected = expected
         self._shuffles = shuffles
         self._over = False
-        self._owners: list[Owner] = []
+        self._outside = Owner("outside")
+        self._owners: list[Owner] = [self._outside]
         self._failure: BaseException | None = None
         self.steps = 0
         self.checksum = 0
@@ -192,8 +193,7 @@ class SimLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         owner = OWNER.get() if context is None else context.get(OWNER, WORLD_OUTSIDE)
-        if owner is not WORLD_OUTSIDE:
-            owner.keep(task)
+        (self._outside if owner is WORLD_OUTSIDE else owner).keep(task)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -312,14 +312,19 @@ class SimLoop(asyncio.BaseEventLoop):
         return task.result()
 
     def end(self) -> None:
-        """Let nothing run any more, then drop everything the run left, quietly."""
+        """Let nothing run any more, then close everything the run left, quietly."""
         self._over = True
         self._ready.clear()
         self._timers.clear()
         for owner in self._owners:
             owner.dead = True
+        for owner in self._owners:
             for task in owner.tasks:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    # Its `finally` blocks want a loop that runs, or wait for something.
+                    with contextlib.suppress(BaseException):
+                        task.get_coro().close()  # type: ignore[union-attr]
             owner.tasks.clear()
         self._owners.clear()
 
@@ -356,8 +361,4 @@ def running(loop: SimLoop) -> Iterator[SimLoop]:
 def run(loop: SimLoop, main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on a loop; the loop cannot be used again."""
     with running(loop):
-        task = loop.create_task(main)
-        try:
-            return loop.run_until_complete(task)
-        finally:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        return loop.run_until_complete(loop.create_task(main))

@@ -371,9 +371,13 @@ class Fabric:
         if both:
             self._cut[target, source] = True
 
-    def heal(self) -> None:
-        """Connect all machines again; what was under way goes on."""
-        self._cut.clear()
+    def heal(self, one: str = "", other: str = "") -> None:
+        """Connect two machines again, or all; what was under way goes on."""
+        if one:
+            self._cut.pop((one, other), None)
+            self._cut.pop((other, one), None)
+        else:
+            self._cut.clear()
         held, self._held = self._held, []
         for pipe in held:
             pipe.wake()

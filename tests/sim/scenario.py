@@ -1,0 +1,467 @@
+"""The power-cut scenario: everything about a run is drawn from its seed.
+
+Phase one, safety: clients write and read through the router while machines lose their power, in the
+middle of what they do, alone or together, while the network drops, delays and cuts, while clocks
+are set. Phase two, liveness: all faults end, all machines come up, every request that is under way
+must be answered. Then the books are compared; then once more, after another restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import random
+from array import array
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from store_kit import check_consistent, check_lines
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_store.options import StoreOptions
+from sim.client import ConnectionLost, SimClient
+from sim.cluster import ROUTER_ADDRESS, SHARD_ADDRESS, SimCluster, SimNode
+from sim.loop import START_SECONDS, PowerLost, SimLoop, run
+from sim.network import Conditions, Fabric
+from sim.workload import (
+    DB,
+    TRANSIENT,
+    Counter,
+    Creator,
+    Indexer,
+    Inserter,
+    Racer,
+    Reader,
+    Session,
+    State,
+    Versioner,
+    Violation,
+    Worker,
+    expect,
+)
+
+SETTLE_SECONDS_MAX = 60.0
+OPERATIONS_MAX = 1500
+COUNTERS = 2
+
+KNOBS: dict[str, Callable[[random.Random], Any]] = {
+    "psdb_server.operations.YIELD_DOCUMENTS": lambda rng: rng.choice([1, 3, 256]),
+    "psdb_store.engine.StoreOptions": lambda rng: _store_options(rng),
+    "shardsvr.writes.UNIT_DOCUMENTS": lambda rng: rng.choice([1, 4, 256]),
+}
+"""What a run draws anew: module attributes, by their dotted name."""
+
+
+def _store_options(rng: random.Random) -> Callable[[], StoreOptions]:
+    options = StoreOptions(
+        segment_bytes=rng.choice([2000, 20_000, 10**7]),
+        oplog_bytes=rng.choice([0, 30_000, 10**8]),
+        checkpoint_log_bytes=rng.choice([5000, 50_000, 10**7]),
+        checkpoint_seconds=rng.choice([0.3, 2.0, 60.0]),
+        slice_documents=rng.choice([3, 31, 256]),
+        compact_garbage_bytes=rng.choice([200, 10_000]),
+        uncommitted_bytes=rng.choice([3000, 10**7]),
+        block_bytes=rng.choice([3000, 50_000, 10**6]),
+    )
+    return lambda: options
+
+
+@contextlib.contextmanager
+def knobs(rng: random.Random) -> Iterator[None]:
+    """Set the knobs for one run."""
+    before: list[tuple[Any, str, Any]] = []
+    try:
+        for path, draw in KNOBS.items():
+            module_name, _, attribute = path.rpartition(".")
+            module = importlib.import_module(module_name)
+            before.append((module, attribute, getattr(module, attribute)))
+            setattr(module, attribute, draw(rng))
+        yield
+    finally:
+        for module, attribute, value in before:
+            setattr(module, attribute, value)
+
+
+@dataclass
+class Plan:
+    """What is drawn before a run begins."""
+
+    seed: int
+    seconds: float = 6.0
+    shuffles: bool = True
+    pause_seconds: float = 0.5
+    disk_seconds: float = 0.0005
+    conditions: Conditions = field(default_factory=Conditions)
+    faults: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def draw(cls, seed: int, rng: random.Random) -> Plan:
+        conditions = Conditions(
+            delay_seconds=rng.choice([0.0002, 0.001, 0.01]),
+            spike=rng.choice([0.0, 0.0, 0.01, 0.05]),
+            split=rng.choice([0.0, 0.2, 0.8]),
+            refuse=rng.choice([0.0, 0.0, 0.05]),
+            silent=rng.choice([0.0, 0.2, 0.8]),
+            silent_seconds=rng.choice([0.5, 3.0]),
+        )
+        weights = {name: rng.choice([0.0, 0.5, 1.0, 2.0]) for name in FAULTS}
+        weights["cut_power"] = rng.choice([2.0, 4.0])
+        return cls(
+            seed,
+            seconds=rng.uniform(5.0, 25.0),
+            shuffles=rng.random() < 0.8,
+            pause_seconds=rng.choice([0.3, 1.0, 2.0]),
+            disk_seconds=rng.choice([0.0002, 0.002, 0.02]),
+            conditions=conditions,
+            faults=weights,
+        )
+
+
+@dataclass
+class Result:
+    """What a run was."""
+
+    seed: int
+    trace: str
+    checksums: array[int]
+    steps: int
+    virtual_seconds: float
+    operations: int
+    unknown: int
+    retries: int
+    power_cuts: int
+    counts: dict[str, int]
+
+
+class Scenario:
+    """One run.
+
+    Args:
+        seed: Decides everything.
+        expected: Checksums of an earlier run with this seed.
+        spoil: Called with each machine before its first start: plants a fault.
+
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        expected: array[int] | None = None,
+        spoil: Callable[[SimNode], None] | None = None,
+    ) -> None:
+        self.rng = random.Random(f"scenario {seed}")
+        self.plan = Plan.draw(seed, self.rng)
+        self.loop = SimLoop(
+            seed, shuffles=self.plan.shuffles, expected=expected, seconds_max=600.0
+        )
+        self.fabric = Fabric(self.loop, seed)
+        self.cluster = SimCluster(self.loop, self.fabric, seed)
+        for node in self.cluster.nodes:
+            node.machine.disk.delay_seconds = self.plan.disk_seconds
+            node.machine.clock.skew_ms = self.rng.choice([0, 0, -5000, 3_600_000])
+            node.machine.clock.drift = self.rng.choice([0.0, 0.0, 0.001])
+            if spoil is not None:
+                spoil(node)
+        self.clients = 0
+        self.session = Session(random.Random(self.rng.getrandbits(32)), self.connect)
+        self.counts = dict.fromkeys(FAULTS, 0)
+        self._background: list[asyncio.Task[None]] = []
+
+    def connect(self) -> SimClient:
+        """Make a client on a machine of its own, which never fails."""
+        self.clients += 1
+        network = self.fabric.network(f"client{self.clients}")
+        return SimClient(network, ROUTER_ADDRESS, self.rng.getrandbits(32), timeout_seconds=3.0)
+
+    def run(self) -> Result:
+        """Run it; raises what broke."""
+        with knobs(random.Random(self.rng.getrandbits(32))):
+            run(self.loop, self.main())
+        loop = self.loop
+        trace = f"{loop.steps}-{loop.checksum:08x}-{self.rng.getrandbits(32):08x}"
+        return Result(
+            self.plan.seed, trace, loop.checksums, loop.steps, loop.time() - START_SECONDS,
+            self.session.operations, self.session.unknown, self.session.retries,
+            sum(node.cuts for node in self.cluster.nodes), self.counts,
+        )  # fmt: skip
+
+    # -- phases --------------------------------------------------------------------------------
+
+    async def main(self) -> None:
+        """Do everything."""
+        await self.cluster.start()
+        await self.prepare()
+        self.fabric.conditions = self.plan.conditions
+        workers = self.workers()
+        tasks = [self.guarded(worker.run()) for worker in workers]
+        chaos = self.guarded(self.chaos())
+        end = self.loop.time() + self.plan.seconds
+        while self.loop.time() < end and self.session.operations < OPERATIONS_MAX:
+            await asyncio.sleep(0.05)
+        self.session.stopping = True
+        await chaos
+        await self.heal()
+        await self.settle(workers, tasks)
+        await self.check(workers)
+        if self.rng.random() < 0.5:
+            for node in self.cluster.nodes:
+                node.cut_power()
+        else:
+            await self.cluster.stop()
+        await self.heal()
+        await self.check(workers)
+        await self.cluster.stop()
+
+    async def settle(self, workers: list[Worker], tasks: list[asyncio.Task[None]]) -> None:
+        """Wait until every request is answered; with all faults over that may not take long."""
+        end = self.loop.time() + SETTLE_SECONDS_MAX
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0.05)
+            if self.loop.time() > end:
+                late = [w.name for w, task in zip(workers, tasks, strict=True) if not task.done()]
+                raise Violation(f"no answer in {SETTLE_SECONDS_MAX} s for {late}")
+
+    def guarded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a task whose failure is the run's."""
+
+        async def guard() -> None:
+            try:
+                await work
+            except Exception as error:
+                self.loop.fail(error)
+
+        return self.loop.create_task(guard())
+
+    async def prepare(self) -> None:
+        """Register the shard; make the counters and the unique index."""
+        client = self.connect()
+        host, port = SHARD_ADDRESS
+        commands: list[tuple[str, Document]] = [
+            ("admin", {"addShard": f"{host}:{port}", "name": host}),
+            (DB, {"insert": "counters", "documents": [
+                {"_id": f"counter-{number}", "n": 0, "by": []} for number in range(COUNTERS)
+            ]}),
+            (DB, {"createIndexes": "unique", "indexes": [
+                {"key": {"u": 1}, "name": "u_1", "unique": True},
+            ]}),
+        ]
+        for db, command in commands:
+            while (await self.session.attempt(client.command(db, command))) is None:
+                await asyncio.sleep(0.1)
+        await client.close()
+
+    def workers(self) -> list[Worker]:
+        """Draw who takes part."""
+        rng, session = self.rng, self.session
+        answers: dict[str, dict[int, str]] = {}
+        owners: dict[int, str] = {}
+        workers: list[Worker] = [
+            Inserter(session, "single", batch=1, retries=False),
+            Inserter(session, "single-sure", batch=1, retries=True),
+            Inserter(session, "batch", batch=rng.choice([5, 40]), retries=False),
+            Inserter(session, "batch-sure", batch=rng.choice([5, 40]), retries=True),
+            Counter(session, "count1", answers, COUNTERS),
+            Counter(session, "count2", answers, COUNTERS),
+            Versioner(session, "version"),
+            Reader(session, "reader", COUNTERS),
+            Indexer(session, "indexer"),
+            Creator(session, "creator"),
+        ]
+        spread = rng.choice([1, 3, 20])
+        workers += [Racer(session, f"racer{number}", owners, spread) for number in range(2)]
+        return workers
+
+    async def heal(self) -> None:
+        """End all faults and bring everything up."""
+        self.fabric.conditions = Conditions(silent_seconds=0.5)
+        self.fabric.heal()
+        for task in self._background:
+            await task
+        self._background.clear()
+        for node in self.cluster.nodes:
+            node.machine.disk.before = None
+        await self.cluster.start_missing()
+
+    # -- faults --------------------------------------------------------------------------------
+
+    async def chaos(self) -> None:
+        """Inject faults until the session stops."""
+        rng, plan = self.rng, self.plan
+        names = list(FAULTS)
+        weights = [plan.faults[name] for name in names]
+        first = "cut_power"  # no run without one
+        while not self.session.stopping or first:
+            await asyncio.sleep(rng.expovariate(1 / plan.pause_seconds))
+            name = first or rng.choices(names, weights)[0]
+            first = ""
+            self.counts[name] += 1
+            await FAULTS[name](self)
+
+    def victims(self) -> list[SimNode]:
+        """Draw whom a fault hits: one machine, mostly the shard, or several, or all."""
+        cluster, roll = self.cluster, self.rng.random()
+        if roll < 0.45:
+            return [cluster.shard]
+        if roll < 0.65:
+            return [cluster.config]
+        if roll < 0.8:
+            return [cluster.router]
+        if roll < 0.9:
+            return [cluster.config, cluster.shard]
+        return list(cluster.nodes)
+
+    async def cut_power(self) -> None:
+        """Cut the power of some machines, now or in the middle of a coming disk operation."""
+        for node in self.victims():
+            keeps_cache = self.rng.random() < 0.2
+            if not node.is_on:
+                continue
+            if node is self.cluster.router or self.rng.random() < 0.4:
+                node.cut_power(keeps_cache=keeps_cache)
+            else:
+                node.cut_power_at(self.rng.randint(1, 40), keeps_cache=keeps_cache)
+            self._background.append(self.guarded(self.restart(node)))
+
+    async def restart(self, node: SimNode) -> None:
+        """Bring a machine back once it lost its power; it may lose it again meanwhile."""
+        patience = 2.0
+        while node.is_on and patience > 0:
+            await asyncio.sleep(0.05)
+            patience -= 0.05
+        if node.is_on:
+            node.machine.disk.before = None  # it did nothing to its disk
+            return
+        await asyncio.sleep(self.rng.random() ** 3 * 3)
+        for _ in range(self.rng.choice([0, 0, 0, 1, 3])):
+            if node.is_on:
+                return
+            starting = self.loop.create_task(node.start())
+            node.cut_power_at(self.rng.randint(1, 25))
+            with contextlib.suppress(PowerLost):
+                await starting
+        if not node.is_on:
+            with contextlib.suppress(PowerLost):
+                await node.start()
+
+    async def restart_orderly(self) -> None:
+        """Shut a server down and start it again."""
+        node = self.rng.choice(self.cluster.nodes)
+        if node.is_on and node.node is not None:
+            with contextlib.suppress(PowerLost):
+                await node.stop()
+                await node.start()
+
+    async def checkpoint(self) -> None:
+        """Have a member save everything now."""
+        node = self.rng.choice([self.cluster.shard, self.cluster.shard, self.cluster.config])
+        if node.node is not None:
+            self._background.append(self.guarded(_checkpoint(node)))
+
+    async def drop_connections(self) -> None:
+        """Break some connections."""
+        self.fabric.drop(self.rng.choice([1, 3, 10]))
+
+    async def cut_network(self) -> None:
+        """Cut two machines off from each other for a while, both ways or one way."""
+        names = [node.name for node in self.cluster.nodes]
+        one, other = self.rng.sample(names, 2)
+        self.fabric.cut(one, other, both=self.rng.random() < 0.6)
+        seconds = self.rng.random() ** 2 * 4
+
+        async def mend() -> None:
+            await asyncio.sleep(seconds)
+            self.fabric.heal(one, other)
+
+        self._background.append(self.guarded(mend()))
+
+    async def hang_disk(self) -> None:
+        """Let a machine's disk do nothing for a while; what is submitted waits."""
+        node = self.rng.choice([self.cluster.shard, self.cluster.shard, self.cluster.config])
+        owner, disk = node.owner, node.machine.disk
+        if owner is None:
+            return
+        thread = self.rng.choice(["journal", "journal", "checkpoint"])
+        seconds = self.rng.random() * 2
+
+        async def hang() -> None:
+            disk.hung[thread] = True
+            await asyncio.sleep(seconds)
+            disk.release(thread)
+
+        self.loop.start_for(owner, hang())
+
+    async def set_clock(self) -> None:
+        """Set a machine's wall clock, also back."""
+        node = self.rng.choice(self.cluster.nodes)
+        node.machine.clock.skew_ms += self.rng.choice([-60_000, -1000, 1000, 60_000])
+
+    # -- the books -----------------------------------------------------------------------------
+
+    async def check(self, workers: list[Worker]) -> None:
+        """Compare what the cluster holds with what the workers know."""
+        client = self.connect()
+        state: State = {}
+        for name in ("docs", "counters", "versions", "unique"):
+            state[name] = await self.read(client, DB, name)
+            await self.validate(client, name, len(state[name]))
+        state["config.databases"] = await self.read(client, "config", "databases")
+        for worker in workers:
+            worker.client = client
+            await worker.check(state)
+        await client.close()
+        for node in (self.cluster.shard, self.cluster.config):
+            check_consistent(node.member.engine)
+            check_lines(node.machine.disk)
+
+    async def read(self, client: SimClient, db: str, name: str) -> dict[Any, Document]:
+        """Read a whole collection; no `_id` may come twice."""
+        find: Document = {"find": name, "batchSize": self.rng.choice([7, 100, 1000])}
+        while True:
+            try:
+                rows = await client.find_all(db, find)
+                break
+            except (ConnectionLost, MongoError) as error:
+                transient = isinstance(error, ConnectionLost) or error.code in TRANSIENT
+                if not transient and error.code != Code.CURSOR_NOT_FOUND:
+                    raise Violation(f"reading {name}: {error!r}") from error
+            await asyncio.sleep(0.05)
+        by_id = {row["_id"]: row for row in rows}
+        expect(len(by_id) == len(rows), f"{db}.{name} shows a document twice")
+        return by_id
+
+    async def validate(self, client: SimClient, name: str, count: int) -> None:
+        """Have the shard check a collection's indexes against its documents."""
+        try:
+            reply = await client.command(DB, {"validate": name, "full": True})
+        except MongoError as error:
+            expect(error.code == Code.NAMESPACE_NOT_FOUND and not count, f"{name}: {error!r}")
+            return
+        expect(reply["valid"], f"{name} is not valid: {reply}")
+        expect(reply["nrecords"] == count, f"{name}: {reply['nrecords']} records, {count} found")
+        reply = await client.command(DB, {"count": name})
+        expect(reply["n"] == count, f"{name}: count {reply['n']}, found {count}")
+
+
+async def _checkpoint(node: SimNode) -> None:
+    with contextlib.suppress(PowerLost):
+        await node.run(node.member.engine.checkpoint())
+
+
+FAULTS: dict[str, Callable[[Scenario], Coroutine[Any, Any, None]]] = {
+    "checkpoint": Scenario.checkpoint,
+    "cut_network": Scenario.cut_network,
+    "cut_power": Scenario.cut_power,
+    "drop_connections": Scenario.drop_connections,
+    "hang_disk": Scenario.hang_disk,
+    "restart_orderly": Scenario.restart_orderly,
+    "set_clock": Scenario.set_clock,
+}
+
+
+def run_seed(seed: int, **options: Any) -> Result:
+    """Run the scenario of one seed."""
+    return Scenario(seed, **options).run()
