@@ -51,7 +51,7 @@ class Kit:
         rid = collection.next_rid
         document = {"_id": rid, **document}
         planned = plan_keys(collection, document, rid)
-        record = Record(rid, bson_codec.encode(document), 0, plain=False)
+        record = Record(rid, bson_codec.encode(document), 0)
         collection.put(record, order.key(document["_id"]), None)
         for index, keys, paths in planned:
             index.note_paths(paths)
@@ -63,7 +63,7 @@ class Kit:
         old = record.document()
         document = {"_id": old["_id"], **document}
         planned = plan_change(collection, old, document, record.rid)
-        new = Record(record.rid, bson_codec.encode(document), 0, plain=False)
+        new = Record(record.rid, bson_codec.encode(document), 0)
         collection.replace(new, record)
         for index, removed, added, paths in planned:
             index.note_paths(paths)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
-from psdb_query.bounds import looseness
+from psdb_query.bounds import FieldBounds, looseness
 from psdb_query.bounds_index import Predicates
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.filters import tree
 from psdb_query.sorting import Sorter
-from shardsvr.planning import nodes
+from psdb_store.index import Index
+from shardsvr.planning import nodes, wildcard
 from shardsvr.planning.indexes import (
     SERVING,
     Access,
@@ -58,12 +60,14 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     ordered = query.sort.paths if query.sort is not None else ()
     found: list[Candidate] = []
     for index in ready_indexes(query.collection):
+        if index.kind == "wildcard":
+            found += wildcard_candidates(query, index, predicates)
         if index.kind not in SERVING:
             continue
         if shape_of(index).leading in known or any(path in index.key_pattern for path in ordered):
-            access = access_of(query, index, predicates)
-            if access is not None:
-                found += from_access(query, access, predicates)
+            plain = access_of(query, index, predicates)
+            if plain is not None:
+                found += from_access(query, plain, predicates)
     union = or_candidate(query, predicates)
     if union is not None:
         found.append(union)
@@ -72,14 +76,20 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     return found
 
 
+def wildcard_candidates(query: Query, index: Index, predicates: Predicates) -> list[Candidate]:
+    """Return the plans that a wildcard index makes possible, one for each path."""
+    return [
+        _candidate(access, access.scan(), predicates, is_sorted=False)
+        for access in wildcard.accesses(query, index, predicates)
+    ]
+
+
 def from_access(query: Query, access: Access, predicates: Predicates) -> list[Candidate]:
     """Return the plans that one index makes possible: by its bounds, or by its order."""
     found = []
     direction = order_given(query.sort, access) if query.sort is not None else None
     if access.is_useful or direction is not None:
-        scan = nodes.IndexScan(
-            access.index, access.bounds, access.ranges, reverse=direction == "backward"
-        )
+        scan = access.scan(reverse=direction == "backward")
         found.append(_candidate(access, scan, predicates, is_sorted=direction is not None))
     if direction is None and access.is_useful and query.sort is not None:
         merged = merged_order(query.sort, access)
@@ -109,7 +119,7 @@ def skipping(query: Query, predicates: Predicates) -> list[Candidate]:
         access = access_of(query, index, predicates)
         if access is None or access.is_useful or access.ranges.check is None:
             continue
-        scan = nodes.IndexScan(access.index, access.bounds, access.ranges)
+        scan = access.scan()
         found.append(_candidate(access, scan, predicates, is_sorted=False))
     return found
 
@@ -154,7 +164,7 @@ def tightness(access: Access) -> tuple[float, ...]:
 
 
 def _union(branches: list[Access], predicates: Predicates, *, rooted: bool) -> Node:
-    scans = tuple(nodes.IndexScan(one.index, one.bounds, one.ranges) for one in branches)
+    scans = tuple(one.scan() for one in branches)
     indexes = tuple(one.index for one in branches)
     exact = all(one.exact for one in branches)
     residual = None if exact else residual_of(predicates, frozenset())
@@ -260,13 +270,23 @@ def merged_order(sort: Sorter, access: Access) -> nodes.SortMerge | None:
     if fixed < len(names) and len(access.bounds.fields[fixed].intervals) != 1:
         return None
     descending = tuple(column.descending for column in access.columns[:length])
-    scans = tuple(
-        _part_scan(access, (low, high), reverse=direction == "backward")
-        for low, high in access.ranges.ranges
-    )
+    scans = _part_scans(access, fixed, reverse=direction == "backward")
     return nodes.SortMerge(scans, descending, fixed, sort.spec)
 
 
-def _part_scan(access: Access, one: tuple[bytes, bytes], *, reverse: bool) -> nodes.IndexScan:
-    ranges = KeyRanges((one,), access.ranges.check, access.ranges.points)
-    return nodes.IndexScan(access.index, access.bounds, ranges, reverse=reverse)
+def _part_scans(access: Access, fixed: int, *, reverse: bool) -> tuple[nodes.IndexScan, ...]:
+    """Return a scan for each combination of the values of the fields that are fixed."""
+    values = [
+        part.intervals[::-1] if column.descending else part.intervals
+        for part, column in zip(access.bounds.fields[:fixed], access.columns, strict=False)
+    ]
+    rest = access.bounds.fields[fixed:]
+    check, points = access.ranges.check, access.ranges.points
+    return tuple(
+        access.scan(
+            reverse=reverse,
+            ranges=KeyRanges((one,), check, points),
+            fields=(*(FieldBounds((interval,)) for interval in combination), *rest),
+        )
+        for combination, one in zip(product(*values), access.ranges.ranges, strict=True)
+    )

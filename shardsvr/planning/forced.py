@@ -42,6 +42,10 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
     index = hinted_index(query.collection, query.hint)
     if query.min or query.max:
         return [_between(query, index, predicates)]
+    if index.kind == "wildcard":
+        plans = access.wildcard_candidates(query, index, predicates)
+        if plans:
+            return plans
     found = access_of(query, index, predicates, forced=True)
     if found is None:
         raise MongoError(
@@ -51,8 +55,7 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
     plans = access.from_access(query, found, predicates)
     if plans:
         return plans
-    scan = nodes.IndexScan(index, found.bounds, found.ranges)
-    return [Candidate(access.fetched(found, scan, predicates), access=found)]
+    return [Candidate(access.fetched(found, found.scan(), predicates), access=found)]
 
 
 def split_natural(sort: Document | None, hint: Any) -> tuple[Document | None, Any]:
@@ -89,9 +92,17 @@ def _between(query: Query, index: Index, predicates: Predicates) -> Candidate:
     shown = IndexBounds(fields, frozenset(), present=False)
     ranges = KeyRanges(((low, high),), None, 0)
     same = same_collation(index.collation, query.collation)
-    found = Access(index, shown, ranges, shape_of(index).columns, exact=False, same_collation=same)
+    found = Access(
+        index,
+        shown,
+        ranges,
+        shape_of(index).columns,
+        exact=False,
+        same_collation=same,
+        pattern=index.key_pattern,
+    )
     direction = access.order_given(query.sort, found) if query.sort is not None else None
-    scan = nodes.IndexScan(index, shown, ranges, reverse=direction == "backward")
+    scan = found.scan(reverse=direction == "backward")
     node = access.fetched(found, scan, predicates)
     return Candidate(node, direction is not None, found)
 

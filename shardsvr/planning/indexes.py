@@ -17,6 +17,7 @@ from psdb_query.context import Collation
 from psdb_store.collection import Collection
 from psdb_store.index import Index
 from psdb_store.index_keys import component
+from shardsvr.planning import nodes
 from shardsvr.planning.implication import implies
 from shardsvr.planning.query import Query
 
@@ -35,6 +36,7 @@ class Access:
         columns: Its fields as ranges see them.
         exact: Every entry within the bounds belongs to a document that matches.
         same_collation: It orders strings as the query does.
+        pattern: Its fields as `explain` shows them; those of a wildcard index name the path.
 
     """
 
@@ -44,6 +46,7 @@ class Access:
     columns: tuple[Column, ...]
     exact: bool
     same_collation: bool
+    pattern: dict[str, Any]
 
     @property
     def is_useful(self) -> bool:
@@ -58,6 +61,22 @@ class Access:
             and self.index.partial is None
             and len(self.ranges.ranges) == 1
             and self.ranges.points == len(self.columns)
+        )
+
+    def scan(
+        self,
+        *,
+        reverse: bool = False,
+        ranges: KeyRanges | None = None,
+        fields: tuple[FieldBounds, ...] | None = None,
+    ) -> nodes.IndexScan:
+        """Return the scan of the whole, or of the part that `ranges` and `fields` describe."""
+        return nodes.IndexScan(
+            self.index,
+            self.bounds.fields if fields is None else fields,
+            self.ranges if ranges is None else ranges,
+            self.pattern,
+            reverse=reverse,
         )
 
 
@@ -94,7 +113,8 @@ def access_of(
         return None
     columns = shape_of(index).columns
     exact = len(found.answered) == len(predicates.conjuncts)
-    return Access(index, found, key_ranges(found.fields, columns), columns, exact, same)
+    ranges = key_ranges(found.fields, columns)
+    return Access(index, found, ranges, columns, exact, same, index.key_pattern)
 
 
 def same_collation(left: Collation | None, right: Collation | None) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psdb_base.values import Document
+from psdb_query.bounds import FieldBounds
 from psdb_query.bounds_index import IndexBounds
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.bounds_text import bounds_text
@@ -105,17 +106,17 @@ class IndexScan(Node):
     """Entries of an index within bounds."""
 
     index: Index
-    bounds: IndexBounds
+    fields: tuple[FieldBounds, ...]
     ranges: KeyRanges
+    pattern: dict[str, Any]
     reverse: bool = False
     stage = "IXSCAN"
 
     def describe(self) -> Document:
         """Show the index and its bounds."""
-        index = self.index
-        document = index_fields(index)
+        document = index_fields(self.index, self.pattern)
         document["direction"] = "backward" if self.reverse else "forward"
-        document["indexBounds"] = bounds_document(index, self.bounds, reverse=self.reverse)
+        document["indexBounds"] = bounds_document(self.pattern, self.fields, reverse=self.reverse)
         return document
 
     def open(self, query: Query) -> Stage:
@@ -123,15 +124,16 @@ class IndexScan(Node):
         return stages.IndexScan(query.collection, self.index, self.ranges, reverse=self.reverse)
 
 
-def index_fields(index: Index) -> Document:
+def index_fields(index: Index, pattern: dict[str, Any]) -> Document:
     """Describe an index as `explain` does."""
     spec = index.spec
-    document: Document = {"keyPattern": dict(index.key_pattern), "indexName": index.name}
+    document: Document = {"keyPattern": dict(pattern), "indexName": index.name}
     if "collation" in spec:
         document["collation"] = spec["collation"]
+    known = index.multikey_paths
     document |= {
         "isMultiKey": index.multikey,
-        "multiKeyPaths": index.multikey_paths,
+        "multiKeyPaths": {name: known.get(name, []) for name in pattern},
         "isUnique": index.unique,
         "isSparse": index.sparse,
         "isPartial": index.partial is not None,
@@ -140,11 +142,13 @@ def index_fields(index: Index) -> Document:
     return document
 
 
-def bounds_document(index: Index, bounds: IndexBounds, *, reverse: bool) -> Document:
+def bounds_document(
+    pattern: dict[str, Any], fields: tuple[FieldBounds, ...], *, reverse: bool
+) -> Document:
     """Show the bounds of each field in the direction of the scan."""
     return {
         name: bounds_text(part, descending=_is_down(direction) != reverse)
-        for (name, direction), part in zip(index.key_pattern.items(), bounds.fields, strict=True)
+        for (name, direction), part in zip(pattern.items(), fields, strict=True)
     }
 
 
@@ -403,8 +407,10 @@ class CountScan(Node):
 
     def describe(self) -> Document:
         """Show the index and its bounds."""
-        document = index_fields(self.index)
-        document["indexBounds"] = bounds_document(self.index, self.bounds, reverse=False)
+        document = index_fields(self.index, self.index.key_pattern)
+        document["indexBounds"] = bounds_document(
+            self.index.key_pattern, self.bounds.fields, reverse=False
+        )
         return document
 
     def open(self, query: Query) -> Stage:
@@ -424,9 +430,11 @@ class DistinctScan(Node):
 
     def describe(self) -> Document:
         """Show the index and its bounds."""
-        document = index_fields(self.index)
+        document = index_fields(self.index, self.index.key_pattern)
         document["direction"] = "forward"
-        document["indexBounds"] = bounds_document(self.index, self.bounds, reverse=False)
+        document["indexBounds"] = bounds_document(
+            self.index.key_pattern, self.bounds.fields, reverse=False
+        )
         return document
 
     def open(self, query: Query) -> Stage:
