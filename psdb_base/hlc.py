@@ -58,6 +58,10 @@ class HybridClock:
             )
         return self._now
 
+    def resume(self, last: Timestamp) -> None:
+        """Go on from the last time in the node's own log, however far the wall clock is from it."""
+        self._now = max(self._now, last)
+
     def observe(self, remote: Timestamp) -> None:
         """Take note of another node's time, so that the next tick is greater.
 

@@ -43,6 +43,8 @@ from psdb_store.versions import Applied, TailEntry, Versions, View
 __all__ = ["Engine", "LogEntry", "StoreOptions", "View", "WriteUnit"]
 
 LOCK_NAME: Final = "psdb.lock"
+_PROGRESS_DOCUMENTS: Final = 100_000
+"""Loading a collection of so many documents is worth a line in the log."""
 
 
 class Engine:
@@ -178,6 +180,11 @@ class Engine:
                 await replay.load_collection(
                     self.world.disk, self.dbpath, c, entry, self.options, at
                 )
+                if c.count >= _PROGRESS_DOCUMENTS:
+                    self.world.log.write(
+                        "I", "RECOVERY", 7100005, "Loaded a collection",
+                        {"ns": c.ns, "documents": c.count, "bytes": entry["bytes"]},
+                    )  # fmt: skip
             c.next_rid = max(c.next_rid, fields["nextRid"])
             c.saved_rid = c.next_rid - 1
             self.catalogue.add(c)
@@ -210,7 +217,7 @@ class Engine:
     def _note_time(self, time: Timestamp) -> None:
         if time > self.last_timestamp:
             self.last_timestamp = time
-            self.clock.observe(time)
+            self.clock.resume(time)
 
     def _remove_orphans(self, manifest: dict[str, Any]) -> None:
         """Remove what unfinished checkpoints left: files that the manifest does not name."""
@@ -427,7 +434,12 @@ class Engine:
         if index <= self.commit_index:
             return
         self.commit_index = index
-        self.versions.committed(index)
+        try:
+            self.versions.committed(index)
+        except Exception as error:
+            # A committed change that cannot take effect: memory is no longer what the log says.
+            self._fail(MongoError(Code.INTERNAL_ERROR, f"a committed entry failed: {error!r}"))
+            raise
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             if waiter[0] > index:

@@ -28,6 +28,8 @@ from psdb_store.segments import (
 )
 
 THREAD: Final = "journal"
+READ_THREAD: Final = "journal-read"
+"""Readers of the log's past do not delay its writes."""
 
 
 class Journal:
@@ -134,6 +136,8 @@ class Journal:
             target = file
             if head:
                 target = disk.open(path)
+                if target.size():
+                    target.truncate(0)
                 target.write(head)
             target.write(data)
             target.fdatasync()
@@ -302,7 +306,7 @@ class Journal:
         rest = b""
         lines: list[bytes] = []
         while offset < segment.size:
-            block = await self._disk.submit(THREAD, self._reader(path, offset))
+            block = await self._disk.submit(READ_THREAD, self._reader(path, offset))
             pieces = (rest + block).split(b"\n")
             start = offset - len(rest)
             rest = pieces.pop()

@@ -13,27 +13,52 @@ from psdb_base.values import Document
 class SessionRecord:
     """A session's last transaction number and the results of its statements. Immutable.
 
+    A command of many entries makes a chain of records, each with its entry's statements; they
+    are merged when somebody asks for them, which only a retry and a checkpoint do.
+
     Attributes:
         txn_number: The highest `txnNumber` seen.
-        statements: Result by statement id.
         last_use: Wall time of the last entry, milliseconds since 1970.
+        own: Statements of this record's entry.
+        earlier: The record of the number's earlier entries that is not merged yet.
 
     """
 
-    __slots__ = ("last_use", "statements", "txn_number")
+    __slots__ = ("earlier", "last_use", "own", "txn_number")
 
-    def __init__(self, txn_number: int, statements: dict[int, Document], last_use: int) -> None:
+    def __init__(
+        self,
+        txn_number: int,
+        statements: dict[int, Document],
+        last_use: int,
+        earlier: SessionRecord | None = None,
+    ) -> None:
         self.txn_number = txn_number
-        self.statements = statements
         self.last_use = last_use
+        self.own = statements
+        self.earlier = earlier
+
+    @property
+    def statements(self) -> dict[int, Document]:
+        """Result by statement id."""
+        if self.earlier is not None:
+            parts: list[dict[int, Document]] = []
+            record: SessionRecord | None = self
+            while record is not None:
+                parts.append(record.own)
+                record = record.earlier
+            merged: dict[int, Document] = {}
+            for part in reversed(parts):
+                merged |= part
+            self.own, self.earlier = merged, None
+        return self.own
 
     def following(
         self, txn_number: int, statements: dict[int, Document], last_use: int
     ) -> SessionRecord:
         """Return the record after one more entry of the session."""
-        if txn_number == self.txn_number:
-            statements = {**self.statements, **statements}
-        return SessionRecord(txn_number, statements, last_use)
+        earlier = self if txn_number == self.txn_number else None
+        return SessionRecord(txn_number, statements, last_use, earlier)
 
 
 class SessionTable:
