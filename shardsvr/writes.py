@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bson.regex import Regex
+
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
-from psdb_base.values import MISSING, Document
+from psdb_base.values import MISSING, Document, RawRegex
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
 from psdb_query.updates import Update, compile_update
@@ -23,6 +25,7 @@ from shardsvr.collections import collection_for_write, member_of, ready
 from shardsvr.member import Member
 from shardsvr.planning import plan_query, split_natural
 from shardsvr.retryable import Retry
+from shardsvr.upsert_retry import ATTEMPTS_MAX, worth_retrying
 
 UNIT_DOCUMENTS: Final = 256
 UNIT_BYTES: Final = 4 * 1024 * 1024
@@ -38,11 +41,12 @@ class Selection:
     env: Env
     collation: Document | None = None
     hint: Any = None
-    sort: Document | None = None
+    sorter: Any = None
 
 
 def compile_selection(
-    member: Member,
+    request: Request,
+    name: str,
     spec: Document,
     *,
     collation: Document | None = None,
@@ -54,21 +58,31 @@ def compile_selection(
     """Compile the query part of a write statement.
 
     Args:
-        member: Whose world and collections.
+        request: The command.
+        name: Collection name.
         spec: The filter.
-        collation: Collation document or None.
+        collation: Collation document; None for the collection's own.
         hint: Index name or key pattern or None.
         sort: Sort document or None.
         let: The command's `let`.
         variables: Names of further variables the update's expressions see.
 
     """
+    member = member_of(request)
+    if collation is None:
+        collection = member.engine.collection(request.db, name)
+        collation = None if collection is None else collection.options.get("collation")
     context = member.context(collation, let)
     if variables:
         context = context.binding(*variables)
     env = member.env(let)
     sort, hint = split_natural(sort, hint)
-    return Selection(spec, compile_filter(spec, context), context, env, collation, hint, sort)
+    sorter = None
+    if sort:
+        from psdb_query.sorting import compile_sort
+
+        sorter = compile_sort(sort, context)
+    return Selection(spec, compile_filter(spec, context), context, env, collation, hint, sorter)
 
 
 @dataclass(slots=True)
@@ -85,16 +99,23 @@ class UpdateResult:
 class InsertRun:
     """Inserts documents in units, keeping count and errors by index.
 
+    Attributes:
+        done: How many of the documents it came to.
+        count: How many of them were inserted.
+        errors: Those that were not, by their place.
+
     Args:
         request: The command.
         name: Collection name.
         ordered: Stop at the first error.
         validate: False with `bypassDocumentValidation`.
+        first: Number of the first document among the command's statements.
 
     """
 
     def __init__(
-        self, request: Request, name: str, retry: Retry, *, ordered: bool, validate: bool
+        self, request: Request, name: str, retry: Retry, *, ordered: bool, validate: bool,
+        first: int = 0,
     ) -> None:
         self.request = request
         self.member = member_of(request)
@@ -102,18 +123,19 @@ class InsertRun:
         self.retry = retry
         self.ordered = ordered
         self.validate = validate
+        self.first = first
+        self.done = 0
         self.count = 0
         self.errors: list[tuple[int, MongoError]] = []
 
     async def run(self, raws: list[bytes]) -> None:
         """Insert all of `raws`."""
         member, request = self.member, self.request
-        position = 0
-        while position < len(raws):
+        while self.done < len(raws):
             await member.engine.room()
             collection = await collection_for_write(member, request.db, self.name)
-            position, done = self._unit(collection, raws, position)
-            if done:
+            self.done, stopped = self._unit(collection, raws, self.done)
+            if stopped:
                 return
             await request.op.checkpoint(UNIT_DOCUMENTS)
 
@@ -128,14 +150,14 @@ class InsertRun:
             raw = raws[position]
             size += len(raw)
             try:
-                if retry.active and retry.result(position) is not None:
+                if retry.active and retry.result(self.first + position) is not None:
                     self.count += 1
                 else:
                     raw, document = documents.prepare_insert(member, raw)
                     if env is not None:
                         member.validators.check(collection, document, env)
                     unit.insert(collection, raw, document)
-                    retry.record(unit, position, {"n": 1})
+                    retry.record(unit, self.first + position, {"n": 1})
                     self.count += 1
             except MongoError as error:
                 self.errors.append((position, error))
@@ -151,13 +173,8 @@ def matching(
     collection: Collection, selection: Selection, *, limit: int | None
 ) -> Any:
     """Open an execution over the documents a statement selects."""
-    sorter = None
-    if selection.sort:
-        from psdb_query.sorting import compile_sort
-
-        sorter = compile_sort(selection.sort, selection.context)
     plan = plan_query(
-        collection, selection.filter, selection.env, sort=sorter, hint=selection.hint,
+        collection, selection.filter, selection.env, sort=selection.sorter, hint=selection.hint,
         limit=limit, collation=selection.context.collation,
     )
     return plan.open()
@@ -188,7 +205,7 @@ def point_record(collection: Collection, selection: Selection) -> tuple[bool, Re
     if len(spec) != 1 or selection.hint is not None or selection.context.collation is not None:
         return False, None
     value = spec.get("_id", MISSING)
-    if value is MISSING or type(value) in _NOT_POINTS or not _is_plain_point(collection):
+    if value is MISSING or type(value) in NOT_POINTS or not _is_plain_point(collection):
         return False, None
     return True, collection.by_id(order.key(value))
 
@@ -229,7 +246,8 @@ def _still_writable(member: Member, db: str, collection: Collection) -> bool:
     )
 
 
-_NOT_POINTS: Final = (dict, list, type(None))
+NOT_POINTS: Final = (dict, list, type(None), Regex, RawRegex)
+"""Types of values that `{_id: value}` does not look up as they are."""
 
 
 def _is_plain_point(collection: Collection) -> bool:
@@ -264,6 +282,27 @@ async def update_statement(
         keep_images: Return the document before and after (findAndModify).
 
     """
+    attempts = ATTEMPTS_MAX if upsert and not multi else 1
+    while True:
+        attempts -= 1
+        try:
+            return await _update_once(
+                request, name, selection, update, multi=multi, upsert=upsert, retry=retry,
+                index=index, validate=validate, keep_images=keep_images,
+            )
+        except MongoError as error:
+            context = selection.context
+            if not attempts or not worth_retrying(
+                selection.filter.tree, context.collation, selection.collation, error
+            ):
+                raise
+        await request.op.checkpoint(UNIT_DOCUMENTS)
+
+
+async def _update_once(
+    request: Request, name: str, selection: Selection, update: Update, *, multi: bool,
+    upsert: bool, retry: Retry, index: int, validate: bool, keep_images: bool,
+) -> UpdateResult:
     member = member_of(request)
     if upsert:
         collection: Collection | None = await collection_for_write(member, request.db, name)

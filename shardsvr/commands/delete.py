@@ -10,7 +10,7 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, FieldSet
 from psdb_server.replies import write_error
 from shardsvr import writes
-from shardsvr.collections import member_of, name_of
+from shardsvr.collections import name_of
 from shardsvr.commands.insert import check_batch_size
 from shardsvr.retryable import Retry
 
@@ -67,7 +67,7 @@ async def run_statement(
             f"The limit field in delete objects must be 0 or 1. Got {limit}",
         )
     selection = writes.compile_selection(
-        member_of(request), statement["q"], collation=statement.get("collation"),
+        request, name, statement["q"], collation=statement.get("collation"),
         hint=statement.get("hint"), let=request.args.get("let"),
     )
     deleted, _image = await writes.delete_statement(

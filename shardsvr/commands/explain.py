@@ -14,7 +14,7 @@ from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
 from shardsvr import writes
-from shardsvr.collections import find_collection, member_of, name_of
+from shardsvr.collections import find_collection, name_of
 from shardsvr.commands import count_distinct, find
 from shardsvr.commands.delete import STATEMENT as DELETE_STATEMENT
 from shardsvr.commands.update import STATEMENT as UPDATE_STATEMENT
@@ -135,11 +135,12 @@ def _plan_find(request: Request, collection: Collection) -> Any:
 
 def _plan_write(request: Request, collection: Collection, statement: Document, limit: int) -> Any:
     selection = writes.compile_selection(
-        member_of(request), statement["q"], collation=statement.get("collation"),
-        hint=statement.get("hint"), let=request.args.get("let"),
+        request, collection.name, statement["q"], collation=statement.get("collation"),
+        hint=statement.get("hint"), sort=statement.get("sort"), let=request.args.get("let"),
     )
     return plan_query(
-        collection, selection.filter, selection.env, hint=selection.hint, limit=limit or None,
+        collection, selection.filter, selection.env, sort=selection.sorter,
+        hint=selection.hint, limit=limit or None,
         collation=selection.context.collation,
     )
 

@@ -20,6 +20,7 @@ from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
 from shardsvr.planning import plan_query, split_natural
 from shardsvr.tailing import TailSource, check_tailable
+from shardsvr.writes import NOT_POINTS
 
 FIELDS: Final = (
     Field("filter", "object"),
@@ -44,7 +45,6 @@ FIELDS: Final = (
     Field("let", "object"),
 )
 _REFUSED: Final = ("returnKey",)
-_NOT_POINTS: Final = (dict, list, type(None))
 
 
 class FindSource:
@@ -134,7 +134,7 @@ def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
     if collection is None or not spec or len(spec) != 1:
         return None
     value = spec.get("_id", MISSING)
-    if value is MISSING or type(value) in _NOT_POINTS or type(value).__name__ in _REGEXES:
+    if value is MISSING or type(value) in NOT_POINTS:
         return None
     for name in args:
         if name not in _POINT_ARGS:
@@ -145,7 +145,6 @@ def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
     return [] if record is None else [record.raw]
 
 
-_REGEXES: Final = frozenset({"Regex", "RawRegex"})
 _POINT_ARGS: Final = frozenset({"find", "filter", "limit", "batchSize", "singleBatch", "skip"})
 
 

@@ -10,7 +10,7 @@ from psdb_query.projection import compile_projection
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from shardsvr import writes
-from shardsvr.collections import member_of, name_of
+from shardsvr.collections import name_of
 from shardsvr.retryable import Retry
 from shardsvr.writes import Selection, UpdateResult
 
@@ -45,11 +45,9 @@ async def find_and_modify(request: Request) -> Reply:
     args = request.args
     name = name_of(request)
     _check(args)
-    member = member_of(request)
-    let = args.get("let")
     selection = writes.compile_selection(
-        member, args.get("query", {}), collation=args.get("collation"), hint=args.get("hint"),
-        sort=args.get("sort"), let=let,
+        request, name, args.get("query", {}), collation=args.get("collation"),
+        hint=args.get("hint"), sort=args.get("sort"), let=args.get("let"),
     )
     project = _projection(args, selection)
     retry = Retry(request)

@@ -10,7 +10,7 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, FieldSet
 from psdb_server.replies import write_error
 from shardsvr import writes
-from shardsvr.collections import member_of, name_of
+from shardsvr.collections import name_of
 from shardsvr.commands.insert import check_batch_size
 from shardsvr.retryable import Retry
 from shardsvr.writes import UpdateResult
@@ -79,7 +79,7 @@ async def run_statement(
     if multi and statement.get("sort"):
         raise MongoError(Code.FAILED_TO_PARSE, "Cannot specify sort with multi=true")
     selection = writes.compile_selection(
-        member_of(request), statement["q"], collation=statement.get("collation"),
+        request, name, statement["q"], collation=statement.get("collation"),
         hint=statement.get("hint"), sort=statement.get("sort"), let=let,
         variables=tuple(statement.get("c", ())),
     )
