@@ -11,16 +11,17 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_server.command import Command, RawReply, Reply, Request
-from psdb_server.cursors import BatchSource, batch_size_of
+from psdb_server.cursors import BatchSource, Cursor, batch_size_of
 from psdb_server.fields import Field, FieldSet
 from psdb_server.namespaces import check_collection_name, split_namespace
 from psdb_server.replies import cursor_elements, document_elements, error_document
-from shardsvr.collections import collection_for_write, member_of
 from shardsvr.commands import delete as delete_command
 from shardsvr.commands import update as update_command
 from shardsvr.commands.insert import check_batch_size
-from shardsvr.documents import prepare_insert
 from shardsvr.retryable import Retry
+from shardsvr.writes import InsertRun
+
+_INSERTS_TOGETHER_MAX: Final = 1024
 
 _NAMESPACE: Final = FieldSet(
     "bulkWrite.nsInfo",
@@ -113,20 +114,40 @@ async def bulk_write(request: Request) -> Reply:
         )
     for row in operations:
         bulk.on(next(iter(row.values()), -1) if row else -1)
-    errors_only = args.get("errorsOnly", False)
-    for index, operation in enumerate(operations):
-        row = await _run(bulk, index, operation)
-        failed = row["ok"] == 0.0
-        if failed or not errors_only:
-            bulk.rows.append(row)
-        if failed and args.get("ordered", True):
-            break
-        await request.op.checkpoint(1)
+    await _run_all(bulk, operations)
     return await _reply(bulk)
 
 
+async def _run_all(bulk: _Bulk, operations: list[Document]) -> None:
+    """Run the operations in order; inserts that follow each other in one collection together."""
+    args = bulk.request.args
+    errors_only, ordered = args.get("errorsOnly", False), args.get("ordered", True)
+    index = 0
+    while index < len(operations):
+        end = _inserts_end(operations, index)
+        if end > index:
+            rows = await _insert(bulk, index, operations[index:end])
+        else:
+            rows = [await _run(bulk, index, operations[index])]
+            await bulk.request.op.checkpoint(1)
+        index += len(rows)
+        bulk.rows += [row for row in rows if not errors_only or row["ok"] == 0.0]
+        if ordered and rows[-1]["ok"] == 0.0:
+            return
+
+
+def _inserts_end(operations: list[Document], start: int) -> int:
+    """Return where the inserts into one collection that begin at `start` end."""
+    space = operations[start].get("insert")
+    for index in range(start, min(len(operations), start + _INSERTS_TOGETHER_MAX)):
+        operation = operations[index]
+        if next(iter(operation), "") != "insert" or operation["insert"] != space:
+            return index
+    return min(len(operations), start + _INSERTS_TOGETHER_MAX)
+
+
 async def _run(bulk: _Bulk, index: int, operation: Document) -> Document:
-    """Run one operation and return its row of results."""
+    """Run one update or delete and return its row of results."""
     kind = next(iter(operation), "")
     runner = _RUNNERS.get(kind)
     try:
@@ -136,37 +157,49 @@ async def _run(bulk: _Bulk, index: int, operation: Document) -> Document:
             )
         outcome = await runner(bulk, index, operation)
     except MongoError as error:
-        bulk.counts["nErrors"] += 1
-        document = error_document(error)
-        document.pop("codeName")
-        row: Document = {"ok": 0.0, "idx": index, "n": 0}
-        if kind == "update":
-            row["nModified"] = 0
-        document.pop("ok")
-        return row | document
+        return _failed(bulk, index, error, updates=kind == "update")
     return {"ok": 1.0, "idx": index, **outcome}
 
 
-async def _insert(bulk: _Bulk, index: int, operation: Document) -> Document:
-    parsed = _INSERT.parse(operation)
-    request, name = bulk.on(operation["insert"])
-    request.node.operations.count("insert")
-    member = member_of(request)
-    if bulk.retry.result(index) is None:
-        raw, document = prepare_insert(member, bson_codec.encode(parsed["document"]))
-        collection = await collection_for_write(member, request.db, name)
-        if not bulk.request.args.get("bypassDocumentValidation", False):
-            member.validators.check(collection, document, member.env())
-        unit = member.engine.unit()
+def _failed(bulk: _Bulk, index: int, error: MongoError, *, updates: bool = False) -> Document:
+    """Count an operation's error and return its row."""
+    bulk.counts["nErrors"] += 1
+    document = error_document(error)
+    del document["codeName"], document["ok"]
+    row: Document = {"ok": 0.0, "idx": index, "n": 0}
+    if updates:
+        row["nModified"] = 0
+    return row | document
+
+
+async def _insert(bulk: _Bulk, first: int, operations: list[Document]) -> list[Document]:
+    """Run inserts into one collection; return the rows of those that ran."""
+    request, name = bulk.on(operations[0]["insert"])
+    args = bulk.request.args
+    parsed: list[bytes] = []
+    refused: MongoError | None = None
+    for operation in operations:
         try:
-            unit.insert(collection, raw, document)
-        except MongoError:
-            unit.abort()
-            raise
-        bulk.retry.record(unit, index, {"n": 1})
-        bulk.retry.commit(unit)
-    bulk.counts["nInserted"] += 1
-    return {"n": 1}
+            parsed.append(bson_codec.encode(_INSERT.parse(operation)["document"]))
+        except MongoError as error:
+            refused = error
+            break
+    run = InsertRun(
+        request, name, bulk.retry, ordered=args.get("ordered", True),
+        validate=not args.get("bypassDocumentValidation", False), first=first,
+    )
+    await run.run(parsed)
+    request.node.operations.count("insert", run.count)
+    bulk.counts["nInserted"] += run.count
+    errors = dict(run.errors)
+    rows = [
+        _failed(bulk, first + at, errors[at]) if at in errors
+        else {"ok": 1.0, "idx": first + at, "n": 1}
+        for at in range(run.done)
+    ]
+    if refused is not None and run.done == len(parsed) and not (run.ordered and errors):
+        rows.append(_failed(bulk, first + len(parsed), refused))
+    return rows
 
 
 async def _update(bulk: _Bulk, index: int, operation: Document) -> Document:
@@ -203,21 +236,24 @@ async def _delete(bulk: _Bulk, index: int, operation: Document) -> Document:
     return {"n": deleted}
 
 
-_RUNNERS: Final[dict[str, Any]] = {"delete": _delete, "insert": _insert, "update": _update}
+_RUNNERS: Final[dict[str, Any]] = {"delete": _delete, "update": _update}
 
 
 async def _reply(bulk: _Bulk) -> RawReply:
-    """Return counts and the first batch of per-operation results."""
+    """Return counts and the first batch of per-operation results, as many as a reply takes."""
     request = bulk.request
     rows = [bson_codec.encode(row) for row in bulk.rows]
     size = batch_size_of(request.args.get("cursor", {}), len(rows))
-    rest = rows[size:]
-    cursor_id = 0
     ns = "admin.$cmd.bulkWrite"
-    if rest:
-        source = BatchSource(_once(rest))
-        cursor_id = request.node.cursors.register(ns, source, request.generic.lsid).id
-    elements = cursor_elements(cursor_id, ns, rows[:size], b"firstBatch")
+    source = BatchSource(_once(rows))
+    cursor = Cursor(0, ns, source, request.generic.lsid)
+    batch = await cursor.batch(request.op, size) if rows else []
+    cursor_id = 0
+    if len(batch) < len(rows):
+        opened = request.node.cursors.register(ns, source, request.generic.lsid)
+        opened.pending = cursor.pending
+        cursor_id = opened.id
+    elements = cursor_elements(cursor_id, ns, batch, b"firstBatch")
     return RawReply(elements + document_elements(dict(bulk.counts)))
 
 
