@@ -102,9 +102,7 @@ def union(parts: Iterable[Interval]) -> Intervals:
         if merged and interval.low <= merged[-1].high:
             last = merged[-1]
             if interval.high > last.high:
-                merged[-1] = Interval(
-                    last.low, interval.high, last.low_value, interval.high_value
-                )
+                merged[-1] = Interval(last.low, interval.high, last.low_value, interval.high_value)
         else:
             merged.append(interval)
     return tuple(merged)

@@ -238,8 +238,7 @@ def index_bounds(
             shared = [
                 (choice, array)
                 for other, choice in zip(fields[:number], chosen, strict=True)
-                if (array := _shared_array(other, field)) is not None
-                and not choice.bounds.is_full
+                if (array := _shared_array(other, field)) is not None and not choice.bounds.is_full
             ]
             choices = [one for one in choices if _fits(one, shared)]
         chosen.append(min(choices, key=lambda one: looseness(one.bounds), default=_NO_CHOICE))

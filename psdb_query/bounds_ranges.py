@@ -60,9 +60,7 @@ class KeyRanges:
 
 def key_ranges(bounds: Sequence[FieldBounds], columns: Sequence[Column]) -> KeyRanges:
     """Turn the bounds of an index's fields into ranges of its keys."""
-    fields = [
-        _byte_intervals(part, column) for part, column in zip(bounds, columns, strict=True)
-    ]
+    fields = [_byte_intervals(part, column) for part, column in zip(bounds, columns, strict=True)]
     prefixes, at = [b""], 0
     while at < len(fields) and bounds[at].is_points:
         if len(prefixes) * len(fields[at]) > RANGES_MAX:
@@ -72,9 +70,7 @@ def key_ranges(bounds: Sequence[FieldBounds], columns: Sequence[Column]) -> KeyR
     points = at
     ranges: Sequence[Range]
     if at < len(fields) and len(prefixes) * len(fields[at]) <= RANGES_MAX:
-        ranges = [
-            (prefix + low, prefix + high) for prefix in prefixes for low, high in fields[at]
-        ]
+        ranges = [(prefix + low, prefix + high) for prefix in prefixes for low, high in fields[at]]
         at += 1
     else:
         ranges = [(prefix, prefix + BEHIND) for prefix in prefixes]

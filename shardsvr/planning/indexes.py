@@ -50,8 +50,8 @@ class Access:
 
     @property
     def is_useful(self) -> bool:
-        """The leading field is bounded."""
-        return self.bounds.is_useful
+        """The leading field is bounded, or the index leaves out what cannot match."""
+        return self.bounds.is_useful or (self.index.sparse and self.bounds.present)
 
     @property
     def is_one(self) -> bool:

@@ -21,7 +21,8 @@ Shape: TypeAlias = tuple[Any, ...]
 ENTRIES_MAX: Final = 512
 """Shapes kept for one collection."""
 PATIENCE: Final = 3
-"""A plan from the cache may work this much more than when it won."""
+SLACK: Final = 64
+"""A plan from the cache may work three times as much as when it won, but not much more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,11 @@ class Entry:
 
     number: int
     work: int
+
+    @property
+    def allowance(self) -> int:
+        """How much work the plan may do before all are tried again."""
+        return min(self.work * PATIENCE, self.work + SLACK)
 
 
 class Cache:

@@ -7,7 +7,7 @@ from typing import Final
 
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
-from shardsvr.planning.plan_cache import PATIENCE, Entry, cache_of, shape_of_query
+from shardsvr.planning.plan_cache import Entry, cache_of, shape_of_query
 from shardsvr.planning.query import Query
 
 FIRST_ROUND: Final = 8
@@ -72,7 +72,7 @@ def choose(query: Query, plans: list[Node]) -> Outcome:
     entry = cache.find(query.collection, shape)
     if entry is not None:
         known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
-        known.work_up_to(max(entry.work * PATIENCE, FIRST_ROUND), query)
+        known.work_up_to(max(entry.allowance, FIRST_ROUND), query)
         if known.has_enough(query):
             return Outcome(entry.number, known.execution, [])
         cache.forget(shape)
