@@ -1,11 +1,11 @@
 """How a `$lookup` finds its documents: by index, by one hash table built once, or by scans.
 
-| specification | plan |
-|---|---|
-| equality | look up by index, a batch at a time; else one hash table; if that outgrows the memory, a scan of the foreign collection for each block of local documents |
-| equality and pipeline | the same, then the pipeline over what was found for each document |
-| pipeline without variables | run once |
-| pipeline with variables | its beginning up to the first variable is run once and kept; if that outgrows the memory, the whole runs for each document |
+- Equality: look up by index, a batch at a time; else one hash table; if that outgrows the
+  memory, a scan of the foreign collection for each block of local documents.
+- Equality and pipeline: the same, then the pipeline over what was found for each document.
+- Pipeline without variables: run once.
+- Pipeline with variables: its beginning up to the first variable is run once and kept; if that
+  outgrows the memory, the whole runs for each document.
 
 Where the first stage with variables is a `$match` that demands `$expr` equality of a path with
 a value of the local document, the kept documents are hashed by that path, or fetched by index.

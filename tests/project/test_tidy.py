@@ -50,8 +50,15 @@ BANNED_IMPORTS = {
     "uuid": set(),
 }
 SORTED_TABLES = (
-    ("psdb_query.expressions.table", "FAMILY_OF"),
+    ("psdb_query.accumulators.table", "ACCUMULATORS"),
+    ("psdb_query.expressions.table", "OPERATORS"),
+    ("psdb_query.expressions.table", "SYSTEM_VARIABLES"),
+    ("psdb_query.filters.parse", "FIELD"),
+    ("psdb_query.filters.parse", "PATHLESS"),
     ("psdb_query.stages.table", "STAGES"),
+    ("psdb_query.updates.table", "MODIFIERS"),
+    ("psdb_query.updates.table", "OPERATORS"),
+    ("psdb_query.windows.table", "FUNCTIONS"),
     ("psdb_server.fields", "CHECKS"),
     ("psdb_server.parameters", "PARAMETERS"),
     ("router.routes", "ROUTES"),
