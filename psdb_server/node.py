@@ -20,7 +20,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_server import replies
+from psdb_server import exhaust, replies
 from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
 from psdb_server.cursors import Cursors
 from psdb_server.generic import GENERIC_FIELDS, parse_generic
@@ -30,7 +30,14 @@ from psdb_server.operations import Operation, Operations
 from psdb_server.parameters import Parameters
 from psdb_server.sessions import LogicalSessions
 from psdb_wire.connection import Connection, Stream
-from psdb_wire.frames import MORE_TO_COME, OP_QUERY, Message, build_op_msg, build_op_reply
+from psdb_wire.frames import (
+    EXHAUST_ALLOWED,
+    MORE_TO_COME,
+    OP_QUERY,
+    Message,
+    build_op_msg,
+    build_op_reply,
+)
 from psdb_wire.server import Server
 
 _BEFORE_HELLO: Final = frozenset({"hello", "isMaster", "saslStart", "saslContinue"})
@@ -118,7 +125,32 @@ class Node:
             body = bson_codec.decode(message.body)
         except MongoError as error:
             return self.error_message(error, message)
+        if message.flags & EXHAUST_ALLOWED and next(iter(body), "") == "getMore":
+            return self._exhaust(connection, exhaust.single(message), body)
         return await self.answer(connection, message, body)
+
+    def _exhaust(self, connection: Connection, message: Message, body: Document) -> Stream:
+        """Answer a getMore until its cursor is at its end."""
+
+        async def next_batch() -> bytes:
+            reply = await self.answer(connection, message, body)
+            assert type(reply) is bytes
+            return reply
+
+        async def give_up(cursor_id: int) -> None:
+            await self.close_cursor(cursor_id, body)
+
+        return exhaust.batches(connection, next_batch, give_up)
+
+    async def close_cursor(self, cursor_id: int, body: Document) -> None:  # noqa: ARG002
+        """Close a cursor whose client went away; the router passes that on.
+
+        Args:
+            cursor_id: Which.
+            body: The getMore that fetched from it.
+
+        """
+        await self.cursors.kill(cursor_id)
 
     async def answer(
         self, connection: Connection, message: Message, body: Document

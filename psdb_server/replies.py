@@ -90,6 +90,20 @@ def time_elements(cluster_time: Timestamp, operation_time: Timestamp | None) -> 
     return gossip + b"\x11operationTime\x00" + raw
 
 
+def read_cluster_time(raw: bytes) -> int:
+    """Read the cluster time of a reply that ends with `time_elements`, 0 of any other.
+
+    The number holds seconds and increment in 32 bits each, so that times compare as numbers.
+    """
+    start = len(raw) - len(_CLUSTER_TIME_SIGNED) - _OPERATION_TIME_BYTES - 1
+    if start < 0 or raw[start : start + _TIME_AT] != _CLUSTER_TIME_SIGNED[:_TIME_AT]:
+        return 0
+    return int.from_bytes(raw[start + _TIME_AT : start + _TIME_AT + 8], "little")
+
+
+_OPERATION_TIME_BYTES: Final = len(b"\x11operationTime\x00") + 8
+
+
 def _signed_template() -> bytes:
     signature = {"hash": b"\0" * 20, "keyId": Int64(0)}
     raw = bson_codec.encode(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
+from bson.timestamp import Timestamp
 
 from psdb_base import limits
 from psdb_base.errors import Code, MongoError
@@ -22,7 +23,7 @@ from psdb_server.command import ALIASES
 from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
-from psdb_server.replies import read_cursor
+from psdb_server.replies import read_cluster_time, read_cursor
 from psdb_wire.connection import Connection, Stream
 from psdb_wire.frames import Message
 from router.cursors import CursorOwners
@@ -54,6 +55,7 @@ class Router(Node):
         super().__init__(world, ROUTER_COMMANDS, options)
         self.routing = RoutingTable(config, connect)
         self.owners = CursorOwners(world.clock)
+        self._latest_time = 0
 
     async def start(self) -> None:
         """Begin background work: cursors' expiry, the ping in `config.mongos`."""
@@ -101,16 +103,26 @@ class Router(Node):
             if db not in CONFIG_DATABASES:
                 check_database_name(db)
             connection.hello_done = True
+            reply: Any = NotImplemented
             if route.run is not None:
-                special = await route.run(self, connection, message, body, db)
-                if special is not NotImplemented:
-                    return special  # type: ignore[no-any-return]
-            channel = self.routing.known_channel(db)
-            if channel is None:
-                channel = await self.routing.channel(db, create=route.creates)
-            return await self.forward(channel, connection, message, route)
+                reply = await route.run(self, connection, message, body, db)
+            if reply is NotImplemented:
+                channel = self.routing.known_channel(db)
+                if channel is None:
+                    channel = await self.routing.channel(db, create=route.creates)
+                reply = await self.forward(channel, connection, message, route)
+            if type(reply) is bytes:
+                self._keep_up(reply)
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
             return self.error_message(labelled(error, body), message)
+        return reply  # type: ignore[no-any-return]
+
+    def _keep_up(self, reply: bytes) -> None:
+        """Take over a shard's time: the client knows it, and no answer here may tell of less."""
+        time = read_cluster_time(reply)
+        if time > self._latest_time:
+            self._latest_time = time
+            self.clock.observe(Timestamp(time >> 32, time & 0xFFFF_FFFF))
 
     async def forward(
         self, channel: Shard, connection: Connection, message: Message, route: Route
@@ -122,6 +134,15 @@ class Router(Node):
             if cursor is not None and cursor[0]:
                 self.owners.remember(cursor[0], channel)
         return reply
+
+    async def close_cursor(self, cursor_id: int, body: Document) -> None:
+        """Close a cursor on the shard that has it."""
+        owner = self.owners.owner(cursor_id)
+        if owner is not None:
+            self.owners.forget(cursor_id)
+            await owner.command(
+                body["$db"], {"killCursors": body["collection"], "cursors": [Int64(cursor_id)]}
+            )
 
     async def end_session(self, lsid: bytes) -> None:
         """End a session here; its cursors are the shards' to end."""
