@@ -152,7 +152,8 @@ def check(one: Case) -> None:
     assert encoded(got) == expected, got
     assert encoded(run_case(one, optimize=False)) == expected
     assert encoded(run_case(one, batch=1)) == expected
-    assert encoded(run_case(one, indexed=True)) == expected
+    if not one.options.get("order_by_index"):
+        assert encoded(run_case(one, indexed=True)) == expected
     if not one.options.get("whole"):
         assert encoded(run_split(one, cut(one.docs, 3))) == expected
     if not one.options.get("no_spill"):

@@ -9,7 +9,7 @@
 
 Where the first stage with variables is a `$match` that demands `$expr` equality of a path with
 a value of the local document, the kept documents are hashed by that path, or fetched by index.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
-from psdb_base import paths
+from psdb_base import order, paths
 from psdb_base.values import MISSING, Document
 from psdb_query.accumulators.keys import key_of
 from psdb_query.context import Env
@@ -170,19 +170,17 @@ class EqualityJoin(Join):
             self._looked_up_bytes += sizes_of(found)
             for key in missing:
                 self._looked_up[key] = table.find([key])
-        return [self._known(keys) for keys in wanted]
+        return [self._known(own, keys) for own, keys in zip(values, wanted, strict=True)]
 
-    def _known(self, keys: list[Any]) -> Batch:
+    def _known(self, values: list[Any], keys: list[Any]) -> Batch:
+        """Return what was found for one document's values, in the order of the values."""
         if len(keys) == 1:
             return list(self._looked_up[keys[0]])
-        table = HashTable(self._path, self._collation)
-        seen: dict[int, None] = {}
-        for key in keys:
-            for doc in self._looked_up[key]:
-                if id(doc) not in seen:
-                    seen[id(doc)] = None
-                    table.documents.append(doc)
-        return _without_repeats(table.documents)
+        ranks = [order.key(value, self._collation) for value in values]
+        found: Batch = []
+        for at in sorted(range(len(keys)), key=ranks.__getitem__):
+            found += self._looked_up[keys[at]]
+        return _without_repeats(found)
 
     async def _build(self) -> HashTable | None:
         """Read the foreign collection into a table; None if it is too large."""

@@ -8,13 +8,14 @@ import pytest
 from agg_kit import Case, Fails, case, check, params
 from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
-from bson.decimal128 import Decimal128 as D
+from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from psdb_base.values import UNDEFINED
 
 Doc = dict[str, Any]
+D = Decimal128
 INF = float("inf")
 NAN = float("nan")
 
@@ -28,64 +29,136 @@ def grouped(accumulator: Doc, *found: Any, expect: Any, page: str = "", **option
     name = next(iter(accumulator))
     expected = expect if isinstance(expect, Fails) else [{"_id": None, "r": expect}]
     return case(
-        page or name[1:], values(*found), [{"$group": {"_id": None, "r": accumulator}}], expected,
+        page or name[1:],
+        values(*found),
+        [{"$group": {"_id": None, "r": accumulator}}],
+        expected,
         **options,
     )
 
 
 K = "group-key"
 KEYS = [
-    case(K, values(1, 1.0, Int64(1), D("1"), True, "1"),
-         [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": 1, "n": 4}, {"_id": True, "n": 1}, {"_id": "1", "n": 1}]),
-    case(K, [{"v": None}, {}, {"v": UNDEFINED}], [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": None, "n": 2}, {"_id": UNDEFINED, "n": 1}]),
-    case(K, values(0.0, -0.0, 0, D("-0")), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": 0.0, "n": 4}]),
-    case(K, values(NAN, NAN, D("NaN")), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": NAN, "n": 3}]),
-    case(K, values(0.5, D("0.5"), D("0.1"), 0.1), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": 0.5, "n": 2}, {"_id": D("0.1"), "n": 1}, {"_id": 0.1, "n": 1}]),
-    case(K, values(INF, D("Infinity"), -INF), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": INF, "n": 2}, {"_id": -INF, "n": 1}]),
-    case(K, values([1, 2], [1, 2.0], [2, 1], [[1, 2]]), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": [1, 2], "n": 2}, {"_id": [2, 1], "n": 1}, {"_id": [[1, 2]], "n": 1}]),
-    case(K, values({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1.0, "b": 2}),
-         [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": {"a": 1, "b": 2}, "n": 2}, {"_id": {"b": 2, "a": 1}, "n": 1}]),
-    case(K, values(b"x", Binary(b"x", 5), b"x"), [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": b"x", "n": 2}, {"_id": Binary(b"x", 5), "n": 1}]),
-    case(K, values(ObjectId("0" * 24), ObjectId("0" * 24), DatetimeMS(5), DatetimeMS(5)),
-         [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
-         [{"_id": ObjectId("0" * 24), "n": 2}, {"_id": DatetimeMS(5), "n": 2}]),
-    case(K, [{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": None}],
-         [{"$group": {"_id": {"x": "$a", "y": "$b"}, "n": {"$sum": 1}}}],
-         [{"_id": {"x": 1, "y": 2}, "n": 2}, {"_id": {"x": 1}, "n": 1},
-          {"_id": {"x": 1, "y": None}, "n": 1}]),
+    case(
+        K,
+        values(1, 1.0, Int64(1), D("1"), True, "1"),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": 1, "n": 4}, {"_id": True, "n": 1}, {"_id": "1", "n": 1}],
+    ),
+    case(
+        K,
+        [{"v": None}, {}, {"v": UNDEFINED}],
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": None, "n": 2}, {"_id": UNDEFINED, "n": 1}],
+    ),
+    case(
+        K,
+        values(0.0, -0.0, 0, D("-0")),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": 0.0, "n": 4}],
+    ),
+    case(
+        K,
+        values(NAN, NAN, D("NaN")),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": NAN, "n": 3}],
+    ),
+    case(
+        K,
+        values(0.5, D("0.5"), D("0.1"), 0.1),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": 0.5, "n": 2}, {"_id": D("0.1"), "n": 1}, {"_id": 0.1, "n": 1}],
+    ),
+    case(
+        K,
+        values(INF, D("Infinity"), -INF),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": INF, "n": 2}, {"_id": -INF, "n": 1}],
+    ),
+    case(
+        K,
+        values([1, 2], [1, 2.0], [2, 1], [[1, 2]]),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": [1, 2], "n": 2}, {"_id": [2, 1], "n": 1}, {"_id": [[1, 2]], "n": 1}],
+    ),
+    case(
+        K,
+        values({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1.0, "b": 2}),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": {"a": 1, "b": 2}, "n": 2}, {"_id": {"b": 2, "a": 1}, "n": 1}],
+    ),
+    case(
+        K,
+        values(b"x", Binary(b"x", 5), b"x"),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": b"x", "n": 2}, {"_id": Binary(b"x", 5), "n": 1}],
+    ),
+    case(
+        K,
+        values(ObjectId("0" * 24), ObjectId("0" * 24), DatetimeMS(5), DatetimeMS(5)),
+        [{"$group": {"_id": "$v", "n": {"$sum": 1}}}],
+        [{"_id": ObjectId("0" * 24), "n": 2}, {"_id": DatetimeMS(5), "n": 2}],
+    ),
+    case(
+        K,
+        [{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": None}],
+        [{"$group": {"_id": {"x": "$a", "y": "$b"}, "n": {"$sum": 1}}}],
+        [
+            {"_id": {"x": 1, "y": 2}, "n": 2},
+            {"_id": {"x": 1}, "n": 1},
+            {"_id": {"x": 1, "y": None}, "n": 1},
+        ],
+    ),
     case(K, values(1, 2, 3), [{"$group": {"_id": None}}], [{"_id": None}]),
     case(K, values(1, 2), [{"$group": {"_id": {}}}], [{"_id": {}}]),
     case(K, values(1, 2), [{"$group": {"_id": "constant"}}], [{"_id": "constant"}]),
     case(K, values(1, 2), [{"$group": {"_id": ["$v", 0]}}], [{"_id": [1, 0]}, {"_id": [2, 0]}]),
     case(K, [], [{"$group": {"_id": None, "n": {"$sum": 1}}}], []),
-    case(K, values(1, 2, 3, 4), [{"$group": {"_id": {"$mod": ["$v", 2]}, "s": {"$sum": "$v"}}}],
-         [{"_id": 1, "s": 4}, {"_id": 0, "s": 6}]),
-    case(K, [{"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}, {"a": [{"b": 1}]}],
-         [{"$group": {"_id": "$a.b", "n": {"$sum": 1}}}], [{"_id": 1, "n": 2}, {"_id": [1], "n": 1}]),
-    case(K, [{"a": {"b": 1, "c": 1}}], [{"$group": {"_id": {"x": {"y": "$a.b"}, "z": "$a.c"}}}],
-         [{"_id": {"x": {"y": 1}, "z": 1}}]),
+    case(
+        K,
+        values(1, 2, 3, 4),
+        [{"$group": {"_id": {"$mod": ["$v", 2]}, "s": {"$sum": "$v"}}}],
+        [{"_id": 1, "s": 4}, {"_id": 0, "s": 6}],
+    ),
+    case(
+        K,
+        [{"a": {"b": 1}}, {"a": {"b": 1, "c": 2}}, {"a": [{"b": 1}]}],
+        [{"$group": {"_id": "$a.b", "n": {"$sum": 1}}}],
+        [{"_id": 1, "n": 2}, {"_id": [1], "n": 1}],
+    ),
+    case(
+        K,
+        [{"a": {"b": 1, "c": 1}}],
+        [{"$group": {"_id": {"x": {"y": "$a.b"}, "z": "$a.c"}}}],
+        [{"_id": {"x": {"y": 1}, "z": 1}}],
+    ),
     case(K, values(1), [{"$group": {"_id": "$$ROOT"}}], [{"_id": {"_id": 0, "v": 1}}]),
     case(K, values(1), [{"$group": {"_id": "$$x"}}], [{"_id": 9}], let={"x": 9}),
-    case(K, values(2, 1), [{"$group": {"_id": "$v"}}, {"$group": {"_id": None, "n": {"$sum": 1}}}],
-         [{"_id": None, "n": 2}]),
+    case(
+        K,
+        values(2, 1),
+        [{"$group": {"_id": "$v"}}, {"$group": {"_id": None, "n": {"$sum": 1}}}],
+        [{"_id": None, "n": 2}],
+    ),
     case(K, values(1), [{"$group": 1}], Fails(15947)),
     case(K, values(1), [{"$group": {"n": {"$sum": 1}}}], Fails(15955)),
-    case(K, values(1), [{"$group": {"_id": 1, "n": 1}}], Fails(40234, "The field 'n' must be an accumulator object")),
+    case(
+        K,
+        values(1),
+        [{"$group": {"_id": 1, "n": 1}}],
+        Fails(40234, "The field 'n' must be an accumulator object"),
+    ),
     case(K, values(1), [{"$group": {"_id": 1, "n": {}}}], Fails(40234)),
     case(K, values(1), [{"$group": {"_id": 1, "a.b": {"$sum": 1}}}], Fails(40235)),
     case(K, values(1), [{"$group": {"_id": 1, "$a": {"$sum": 1}}}], Fails(40236)),
     case(K, values(1), [{"$group": {"_id": 1, "n": {"$sum": [1, 2]}}}], Fails(40237)),
     case(K, values(1), [{"$group": {"_id": 1, "n": {"$sum": 1, "$avg": 1}}}], Fails(40238)),
-    case(K, values(1), [{"$group": {"_id": 1, "n": {"$foo": 1}}}], Fails(15952, "unknown group operator '$foo'")),
+    case(
+        K,
+        values(1),
+        [{"$group": {"_id": 1, "n": {"$foo": 1}}}],
+        Fails(15952, "unknown group operator '$foo'"),
+    ),
     case(K, values(1), [{"$group": {"_id": 1, "$willBeMerged": True}}], Fails(40236)),
 ]
 
@@ -104,7 +177,9 @@ SUMS = [
     grouped(SUM, 0.1, 0.2, 0.3, expect=0.6),
     grouped(SUM, 1, D("2.50"), expect=D("3.50")),
     grouped(SUM, 0.5, D("0.1"), expect=D("0.6")),
-    grouped(SUM, D("1E+6144"), D("9.999999999999999999999999999999999E+6144"), expect=D("Infinity")),
+    grouped(
+        SUM, D("1E+6144"), D("9.999999999999999999999999999999999E+6144"), expect=D("Infinity")
+    ),
     grouped(SUM, INF, 1, expect=INF),
     grouped(SUM, INF, -INF, expect=NAN),
     grouped(SUM, NAN, 1, expect=NAN),
@@ -183,16 +258,45 @@ ENDS = [
     grouped({"$firstN": {"input": "$v", "n": 5}}, 3, None, expect=[3, None]),
     grouped({"$lastN": {"input": "$x", "n": 5}}, 3, expect=[None]),
     grouped({"$lastN": {"input": "$v", "n": -1}}, 3, expect=Fails(5787908)),
-    case("firstN", [{"g": "G1", "s": 31}, {"g": "G1", "s": 33}, {"g": "G2", "s": 66},
-                    {"g": "G2", "s": 80}, {"g": "G2", "s": 14}],
-         [{"$group": {"_id": {"gameId": "$g"}, "scores": {"$firstN": {
-             "input": "$s", "n": {"$cond": {"if": {"$eq": ["$gameId", "G2"]}, "then": 1, "else": 3}}}}}}],
-         [{"_id": {"gameId": "G1"}, "scores": [31, 33]}, {"_id": {"gameId": "G2"}, "scores": [66]}]),
-    case("first", [{"_id": 1, "item": "abc", "q": 2}, {"_id": 2, "item": "jkl", "q": 1},
-                   {"_id": 3, "item": "abc", "q": 9}],
-         [{"$sort": {"item": 1, "q": -1}}, {"$group": {"_id": "$item", "f": {"$first": "$q"},
-                                                      "l": {"$last": "$q"}}}],
-         [{"_id": "abc", "f": 9, "l": 2}, {"_id": "jkl", "f": 1, "l": 1}]),
+    case(
+        "firstN",
+        [
+            {"g": "G1", "s": 31},
+            {"g": "G1", "s": 33},
+            {"g": "G2", "s": 66},
+            {"g": "G2", "s": 80},
+            {"g": "G2", "s": 14},
+        ],
+        [
+            {
+                "$group": {
+                    "_id": {"gameId": "$g"},
+                    "scores": {
+                        "$firstN": {
+                            "input": "$s",
+                            "n": {
+                                "$cond": {"if": {"$eq": ["$gameId", "G2"]}, "then": 1, "else": 3}
+                            },
+                        }
+                    },
+                }
+            }
+        ],
+        [{"_id": {"gameId": "G1"}, "scores": [31, 33]}, {"_id": {"gameId": "G2"}, "scores": [66]}],
+    ),
+    case(
+        "first",
+        [
+            {"_id": 1, "item": "abc", "q": 2},
+            {"_id": 2, "item": "jkl", "q": 1},
+            {"_id": 3, "item": "abc", "q": 9},
+        ],
+        [
+            {"$sort": {"item": 1, "q": -1}},
+            {"$group": {"_id": "$item", "f": {"$first": "$q"}, "l": {"$last": "$q"}}},
+        ],
+        [{"_id": "abc", "f": 9, "l": 2}, {"_id": "jkl", "f": 1, "l": 1}],
+    ),
 ]
 
 LISTS = [
@@ -221,18 +325,30 @@ COUNTS = [
     grouped({"$count": {}}, 1, 2, 3, expect=3),
     grouped({"$count": {"a": 1}}, 1, expect=Fails(14)),
     grouped({"$count": 1}, 1, expect=Fails(14)),
-    case("count", values(1, 2, 3), [{"$match": {"v": {"$gt": 1}}}, {"$count": "passing"}],
-         [{"passing": 2}]),
+    case(
+        "count",
+        values(1, 2, 3),
+        [{"$match": {"v": {"$gt": 1}}}, {"$count": "passing"}],
+        [{"passing": 2}],
+    ),
     case("count", [], [{"$count": "n"}], []),
     case("count", values(1), [{"$count": ""}], Fails(40157)),
     case("count", values(1), [{"$count": 1}], Fails(40156)),
     case("count", values(1), [{"$count": "$a"}], Fails(40158)),
     case("count", values(1), [{"$count": "a.b"}], Fails(40160)),
     case("count", values(1), [{"$count": "_id"}], Fails(9039800)),
-    case("sortByCount", [{"t": ["a", "b"]}, {"t": ["b"]}], [{"$unwind": "$t"}, {"$sortByCount": "$t"}],
-         [{"_id": "b", "count": 2}, {"_id": "a", "count": 1}]),
-    case("sortByCount", values("x", "Y", "y"), [{"$sortByCount": {"$toLower": "$v"}}],
-         [{"_id": "y", "count": 2}, {"_id": "x", "count": 1}]),
+    case(
+        "sortByCount",
+        [{"t": ["a", "b"]}, {"t": ["b"]}],
+        [{"$unwind": "$t"}, {"$sortByCount": "$t"}],
+        [{"_id": "b", "count": 2}, {"_id": "a", "count": 1}],
+    ),
+    case(
+        "sortByCount",
+        values("x", "Y", "y"),
+        [{"$sortByCount": {"$toLower": "$v"}}],
+        [{"_id": "y", "count": 2}, {"_id": "x", "count": 1}],
+    ),
     case("sortByCount", values(1), [{"$sortByCount": "v"}], Fails(40148)),
     case("sortByCount", values(1), [{"$sortByCount": {"v": 1}}], Fails(40147)),
     case("sortByCount", values(1), [{"$sortByCount": 1}], Fails(40149)),
@@ -253,12 +369,18 @@ DEVIATIONS = [
 RANKS = [
     grouped({"$top": {"output": "$v", "sortBy": {"v": -1}}}, 3, 1, 2, expect=3),
     grouped({"$bottom": {"output": "$v", "sortBy": {"v": -1}}}, 3, 1, 2, expect=1),
-    grouped({"$topN": {"n": 2, "output": ["$_id", "$v"], "sortBy": {"v": -1}}}, 3, 1, 2,
-            expect=[[0, 3], [2, 2]]),
+    grouped(
+        {"$topN": {"n": 2, "output": ["$_id", "$v"], "sortBy": {"v": -1}}},
+        3,
+        1,
+        2,
+        expect=[[0, 3], [2, 2]],
+    ),
     grouped({"$bottomN": {"n": 2, "output": "$_id", "sortBy": {"v": 1}}}, 3, 1, 2, expect=[2, 0]),
     grouped({"$topN": {"n": 9, "output": "$x", "sortBy": {"v": 1}}}, 3, expect=[None]),
-    grouped({"$topN": {"n": 2, "output": "$_id", "sortBy": {"v": 1, "_id": -1}}}, 1, 1, 1,
-            expect=[2, 1]),
+    grouped(
+        {"$topN": {"n": 2, "output": "$_id", "sortBy": {"v": 1, "_id": -1}}}, 1, 1, 1, expect=[2, 1]
+    ),
     grouped({"$top": {"output": "$_id", "sortBy": {"v": 1}}}, [5, 1], 2, expect=0),
     grouped({"$top": {"output": "$_id", "sortBy": {"v": -1}}}, "a", 2, None, expect=0),
     grouped({"$top": {"output": "$v"}}, 1, expect=Fails(5788005)),
