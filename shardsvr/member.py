@@ -27,6 +27,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from shardsvr import ttl
+from shardsvr.session_turns import SessionTurns
 from shardsvr.validation import Validators
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class Member(Node):
         self.ttl_passes = 0
         self.ttl_deleted = 0
         self._changes: list[asyncio.Task[Any]] = []
+        self._turns = SessionTurns()
         self.engine: Engine
 
     async def start(self) -> None:
@@ -95,12 +97,25 @@ class Member(Node):
                 await self.engine.committed(self.engine.log_end)
             return reply
         try:
-            reply = await super().execute(request)
+            if request.generic.txn_number is None:
+                reply = await super().execute(request)
+            else:
+                reply = await self._execute_in_turn(request)
         except MongoError:
             await self.engine.committed(self.engine.log_end)
             raise
         await self.engine.committed(self.engine.log_end)
         return with_write_concern(reply, request.generic.write_concern)
+
+    async def _execute_in_turn(self, request: Request) -> Any:
+        """Run a retryable write when the session's earlier one has ended."""
+        lsid = request.generic.lsid
+        assert lsid is not None
+        await self._turns.take(lsid)
+        try:
+            return await super().execute(request)
+        finally:
+            self._turns.release(lsid)
 
     async def _wait_for_read_time(self, request: Request) -> None:
         """Honour `afterClusterTime`: one member has applied every time it has given out."""

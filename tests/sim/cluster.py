@@ -21,6 +21,7 @@ from router.server import Router
 from router.shards import connect_over_network
 from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
+from sim.client import SimClient
 from sim.loop import Owner, PowerCut, PowerLost, SimLoop, SimulationError
 from sim.network import Fabric
 from sim.world import SimMachine
@@ -140,6 +141,18 @@ class SimNode:
 
         disk.before = before
 
+    def hang_disk(self, thread: str, seconds: float) -> None:
+        """Let a thread of the disk do nothing for a while; what is submitted to it waits."""
+        owner, disk = self.owner, self.machine.disk
+        assert owner is not None
+
+        async def hang() -> None:
+            disk.hung[thread] = True
+            await asyncio.sleep(seconds)
+            disk.release(thread)
+
+        self.machine.loop.start_for(owner, hang())
+
     async def run(self, work: Awaitable[Any]) -> Any:
         """Run something on this machine; PowerLost when its power goes meanwhile."""
         if self.owner is None:
@@ -180,9 +193,21 @@ class SimCluster:
         self.nodes = [self.config, self.shard, self.router]
 
     async def start(self) -> None:
-        """Switch everything on for the first time and register the shard."""
+        """Switch everything on for the first time."""
         for node in self.nodes:
             await node.start()
+
+    def client(self, name: str = "client", *, seed: int = 0, seconds: float = 60.0) -> SimClient:
+        """Make a client of the router on a machine of its own."""
+        network = self.fabric.network(name)
+        return SimClient(network, ROUTER_ADDRESS, seed, timeout_seconds=seconds)
+
+    async def add_shard(self) -> None:
+        """Register the shard through the router."""
+        client = self.client()
+        host, port = SHARD_ADDRESS
+        await client.command("admin", {"addShard": f"{host}:{port}", "name": host})
+        await client.close()
 
     async def start_missing(self) -> None:
         """Switch on what is off, whatever it takes."""

@@ -36,7 +36,7 @@ class Conditions:
         spike: How likely a packet takes up to `spike_seconds` instead.
         split: How likely what arrived together is cut in two.
         refuse: How likely a connection to a listening machine fails all the same.
-        silent: How likely a machine's end goes unnoticed for up to `silent_seconds`.
+        silent: How likely it goes unnoticed for up to `silent_seconds` that an end is gone.
 
     """
 
@@ -209,7 +209,7 @@ class SimTransport(asyncio.Transport):
         self._closing = True
         if self.fabric.random.random() < 0.5:
             self.out.data.clear()
-        self.fabric.reset(self.peer, self.fabric.delay())
+        self.fabric.reset(self.peer, self.fabric.notice())
         self._lose(None)
 
     # -- what pipes and fabric call ------------------------------------------------------------
@@ -310,6 +310,12 @@ class Fabric:
             return self.random.random() * conditions.spike_seconds
         return conditions.delay_seconds * (0.1 + 0.9 * self.random.random())
 
+    def notice(self) -> float:
+        """Draw how long it takes until an end learns that the other is gone."""
+        if self.random.random() < self.conditions.silent:
+            return self.random.random() * self.conditions.silent_seconds
+        return self.delay()
+
     def cut_size(self, size: int) -> int:
         """Draw how many of the bytes under way arrive together."""
         if self.random.random() < self.conditions.split:
@@ -389,7 +395,7 @@ class Fabric:
             end = self.random.choice(ends)
             for side in (end, end.peer):
                 side.out.broken = True
-                self.reset(side, self.delay())
+                self.reset(side, self.notice())
 
     def power_off(self, owner: Owner) -> None:
         """End a machine's connections and listeners; its peers learn of it sooner or later."""
@@ -403,10 +409,7 @@ class Fabric:
             end.lost = True
             if self.random.random() < 0.5:  # what left the machine may arrive or not
                 end.out.broken = True
-            seconds = self.delay()
-            if self.random.random() < self.conditions.silent:
-                seconds = self.random.random() * self.conditions.silent_seconds
-            self.later(seconds, end.peer, end.peer.was_reset)
+            self.reset(end.peer, self.notice())
 
 
 class SimNetwork:

@@ -23,7 +23,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_store.options import StoreOptions
 from sim.client import ConnectionLost, SimClient
-from sim.cluster import ROUTER_ADDRESS, SHARD_ADDRESS, SimCluster, SimNode
+from sim.cluster import SimCluster, SimNode
 from sim.loop import START_SECONDS, PowerLost, SimLoop, run
 from sim.network import Conditions, Fabric
 from sim.workload import (
@@ -94,6 +94,7 @@ class Plan:
     shuffles: bool = True
     pause_seconds: float = 0.5
     disk_seconds: float = 0.0005
+    timeout_seconds: float = 3.0
     conditions: Conditions = field(default_factory=Conditions)
     faults: dict[str, float] = field(default_factory=dict)
 
@@ -115,6 +116,7 @@ class Plan:
             shuffles=rng.random() < 0.8,
             pause_seconds=rng.choice([0.3, 1.0, 2.0]),
             disk_seconds=rng.choice([0.0002, 0.002, 0.02]),
+            timeout_seconds=rng.choice([0.3, 3.0, 10.0]),
             conditions=conditions,
             faults=weights,
         )
@@ -174,8 +176,11 @@ class Scenario:
     def connect(self) -> SimClient:
         """Make a client on a machine of its own, which never fails."""
         self.clients += 1
-        network = self.fabric.network(f"client{self.clients}")
-        return SimClient(network, ROUTER_ADDRESS, self.rng.getrandbits(32), timeout_seconds=3.0)
+        return self.cluster.client(
+            f"client{self.clients}",
+            seed=self.rng.getrandbits(32),
+            seconds=self.plan.timeout_seconds,
+        )
 
     def run(self) -> Result:
         """Run it; raises what broke."""
@@ -238,20 +243,12 @@ class Scenario:
 
     async def prepare(self) -> None:
         """Register the shard; make the counters and the unique index."""
+        await self.cluster.add_shard()
         client = self.connect()
-        host, port = SHARD_ADDRESS
-        commands: list[tuple[str, Document]] = [
-            ("admin", {"addShard": f"{host}:{port}", "name": host}),
-            (DB, {"insert": "counters", "documents": [
-                {"_id": f"counter-{number}", "n": 0, "by": []} for number in range(COUNTERS)
-            ]}),
-            (DB, {"createIndexes": "unique", "indexes": [
-                {"key": {"u": 1}, "name": "u_1", "unique": True},
-            ]}),
-        ]
-        for db, command in commands:
-            while (await self.session.attempt(client.command(db, command))) is None:
-                await asyncio.sleep(0.1)
+        counters = [{"_id": f"counter-{n}", "n": 0, "by": []} for n in range(COUNTERS)]
+        await client.command(DB, {"insert": "counters", "documents": counters})
+        unique = {"key": {"u": 1}, "name": "u_1", "unique": True}
+        await client.command(DB, {"createIndexes": "unique", "indexes": [unique]})
         await client.close()
 
     def workers(self) -> list[Worker]:
@@ -379,20 +376,11 @@ class Scenario:
         self._background.append(self.guarded(mend()))
 
     async def hang_disk(self) -> None:
-        """Let a machine's disk do nothing for a while; what is submitted waits."""
+        """Let a thread of some machine's disk do nothing for a while."""
         node = self.rng.choice([self.cluster.shard, self.cluster.shard, self.cluster.config])
-        owner, disk = node.owner, node.machine.disk
-        if owner is None:
-            return
         thread = self.rng.choice(["journal", "journal", "checkpoint"])
-        seconds = self.rng.random() * 2
-
-        async def hang() -> None:
-            disk.hung[thread] = True
-            await asyncio.sleep(seconds)
-            disk.release(thread)
-
-        self.loop.start_for(owner, hang())
+        if node.is_on:
+            node.hang_disk(thread, self.rng.random() * 2)
 
     async def set_clock(self) -> None:
         """Set a machine's wall clock, also back."""
