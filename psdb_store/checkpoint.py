@@ -95,7 +95,7 @@ class Checkpointer:
         """
         async with self._lock:
             await self._engine.catalogue_settled()
-            if self._engine.journal.end == self.position:
+            if self._engine.received.applied == self.position:
                 return
             cut = self._freeze()
             try:
@@ -124,8 +124,9 @@ class Checkpointer:
         engine.catalogue.discarded = []
         engine.log_bytes_unsaved = 0
         return _Cut(
-            engine.journal.end, engine.last_timestamp, frozen, engine.sessions.snapshot(), discarded
-        )
+            engine.received.applied, engine.last_timestamp, frozen,
+            engine.sessions.snapshot(), discarded,
+        )  # fmt: skip
 
     async def _save(self, cut: _Cut) -> list[str]:
         """Write files and manifest; return the paths that compaction replaced."""

@@ -30,12 +30,15 @@ from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
 from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
+from psdb_store.lines import line_hash
 from psdb_store.manifest import NAME as MANIFEST_NAME
 from psdb_store.manifest import position_of, read_manifest
 from psdb_store.member import NAME as MEMBER_NAME
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
+from psdb_store.received import Received
 from psdb_store.recovery import Opened, open_journal
+from psdb_store.segments import Position
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
 from psdb_store.unit import WriteUnit
 from psdb_store.versions import Applied, TailEntry, Versions, View
@@ -56,6 +59,7 @@ class Engine:
         sessions: Retryable-write records by session id.
         catalogue: All collections.
         journal: The log.
+        received: What of the log is applied, and the rest.
         versions: Undo and views.
         commit_index: Everything up to it is committed and will not be undone.
         term: Term of the entries appended now.
@@ -81,6 +85,7 @@ class Engine:
         self.failure: MongoError | None = None
         self.log_bytes_unsaved = 0
         self.journal: Journal
+        self.received: Received
         self._checkpointer: Checkpointer
         self._changes = changes.Changes(self)
         self._release_lock: Callable[[], None] = _nothing
@@ -200,7 +205,9 @@ class Engine:
         """Apply the log after the manifest."""
         applier = replay.Replay(self.catalogue, self.sessions)
         countdown = self.options.slice_documents
-        for line in opened.lines:
+        sure = self.journal.end.index if self.options.alone else opened.commit
+        lines = opened.lines[: max(0, sure - opened.base.index)]
+        for line in lines:
             body = applier.apply(line)
             stamp = body["time"]["$timestamp"]
             self._note_time(Timestamp(stamp["t"], stamp["i"]))
@@ -209,7 +216,13 @@ class Engine:
             if countdown <= 0:
                 countdown = self.options.slice_documents
                 await asyncio.sleep(0)
-        self.commit_index = self.versions.horizon = self.journal.end.index
+        applied = opened.base
+        if lines:
+            applied = Position(body["index"], body["term"], line_hash(lines[-1]))
+        self.received = Received(self.catalogue, self.sessions, applied)
+        for line in opened.lines[len(lines) :]:
+            self.received.add(line)
+        self.commit_index = self.versions.horizon = applied.index
         if self.journal.end.term > self.member.term:
             await self.member.advance(self.journal.end.term)
         self.term = self.member.term
@@ -403,6 +416,7 @@ class Engine:
         )
         size = len(self.journal.append(self.term, fields))
         self.last_timestamp = time
+        self.received.applied = self.journal.end
         entry = TailEntry(index, before, size)
         self.versions.push(entry)
         self.log_bytes_unsaved += size
@@ -431,15 +445,22 @@ class Engine:
 
     def advance_commit(self, index: int) -> None:
         """Everything up to `index` is committed: it takes effect, and who waits is told."""
+        index = min(index, self.journal.end.index)
+        if index > self.commit_index:
+            try:
+                self._apply_received(index)
+                self._settle(index)
+            except Exception as error:
+                # A committed change without effect: memory is no longer what the log says.
+                self._fail(MongoError(Code.INTERNAL_ERROR, f"a committed entry failed: {error!r}"))
+                raise
+
+    def _settle(self, index: int) -> None:
+        """Commit the applied entries up to `index`: catalogue changes take effect, waiters go on."""
         if index <= self.commit_index:
             return
         self.commit_index = index
-        try:
-            self.versions.committed(index)
-        except Exception as error:
-            # A committed change that cannot take effect: memory is no longer what the log says.
-            self._fail(MongoError(Code.INTERNAL_ERROR, f"a committed entry failed: {error!r}"))
-            raise
+        self.versions.committed(index)
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             if waiter[0] > index:
@@ -447,16 +468,38 @@ class Engine:
             elif not waiter[1].done():
                 waiter[1].set_result(None)
 
+    def receive(self, lines: list[bytes]) -> None:
+        """Append entries that another member made, as they are; they are applied when committed.
+
+        Raises MongoError 96 for a line that is damaged or does not continue this log.
+        """
+        for line in lines:
+            self.journal.receive(line)
+            self.received.add(line)
+            self.log_bytes_unsaved += len(line)
+
+    def _apply_received(self, index: int) -> None:
+        for entry in self.received.apply_to(index, self._settle):
+            self.versions.push(entry)
+            if entry.on_commit is not None:
+                self._catalogue_index = entry.index
+        self._note_time(self.received.last_time)
+
     async def take_office(self, term: int) -> None:
-        """Begin a term as leader: persist it, append its no-op, wait until that is committed."""
+        """Begin a term as leader: persist it, apply the log's rest, commit a no-op of the term."""
         await self.member.advance(term)
         self.term = term
+        self._apply_received(self.journal.end.index)
         await self.committed(self.append_noop())
 
     async def undo_to(self, index: int) -> None:
         """Undo and cut what is not committed above `index` (office was lost)."""
         assert index >= self.commit_index, "what is committed is never undone"
         position = self.versions.undo_to(index)
+        if position is not None:
+            self.received.applied = position
+        position = self.received.drop_above(index)
+        self._catalogue_index = min(self._catalogue_index, index)
         waiting, self._waiters = self._waiters, []
         error = MongoError(Code.PRIMARY_STEPPED_DOWN, "the write was undone: office was lost")
         for waiter in waiting:
@@ -464,7 +507,7 @@ class Engine:
                 self._waiters.append(waiter)
             elif not waiter[1].done():
                 waiter[1].set_exception(error)
-        if position is not None:
+        if position != self.journal.end:
             await self.journal.cut(position)
 
     def _fail(self, error: MongoError) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from psdb_base.errors import MongoError
+from psdb_base.errors import Code, MongoError
 from psdb_base.world import DiskFile, World
 from psdb_store.failures import StorageDamagedError, disk_failure
 from psdb_store.gate import Gate
@@ -22,6 +22,8 @@ from psdb_store.segments import (
     Position,
     Segment,
     entry_index,
+    entry_previous,
+    entry_term,
     header_line,
     local_line,
     segment_name,
@@ -89,6 +91,24 @@ class Journal:
         index = self.end.index + 1
         line = seal(b'%b,"previous":"%b"}' % (rest, self.end.hash.encode()))
         bare = line[:-1]
+        self._take_in(index, term, line, bare)
+        return bare
+
+    def receive(self, bare: bytes) -> None:
+        """Take in a line (without newline) that another member made, as it is.
+
+        Raises MongoError 96 for a line that is damaged or does not continue this log.
+        """
+        if self.failure is not None:
+            raise self.failure
+        index = self.end.index + 1
+        if not is_sound(bare) or entry_index(bare) != index:
+            raise MongoError(Code.OPERATION_FAILED, f"this is not the line of entry {index}")
+        if entry_previous(bare) != self.end.hash:
+            raise MongoError(Code.OPERATION_FAILED, f"entry {index} is of another history")
+        self._take_in(index, entry_term(bare), bare + b"\n", bare)
+
+    def _take_in(self, index: int, term: int, line: bytes, bare: bytes) -> None:
         self.end = Position(index, term, line_hash(bare))
         if not self._pending:
             self._pending_first = index
@@ -97,7 +117,6 @@ class Journal:
         if not self._scheduled and self._writing is None:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
-        return bare
 
     def _remember(self, index: int, line: bytes) -> None:
         self._recent.append((index, line))

@@ -33,6 +33,7 @@ class Opened:
     Attributes:
         journal: Ready to append.
         lines: Entry lines above the manifest's index, without newline, verified.
+        base: The manifest's position: the first of the lines comes after it.
         commit: Highest commit index seen in the log.
         cut: File and line at which a torn tail was cut, None when there was none.
 
@@ -40,6 +41,7 @@ class Opened:
 
     journal: Journal
     lines: list[bytes]
+    base: Position
     commit: int
     cut: tuple[str, int, str] | None
 
@@ -80,7 +82,7 @@ async def open_journal(
 
     await disk.submit(THREAD, secure)
     journal = Journal(world, folder, options, segments, file, scan.end)
-    return Opened(journal, scan.lines, scan.commit, cut)
+    return Opened(journal, scan.lines, base, scan.commit, cut)
 
 
 def _first_segment(world: World, folder: str) -> Segment:

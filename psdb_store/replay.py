@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -159,6 +160,17 @@ async def fill_indexes(c: Collection, slice_documents: int) -> None:
             await asyncio.sleep(0)
     for index, into in zip(indexes, entries, strict=True):
         index.fill(into)
+
+
+def index_entries(index: Index, records: Iterable[Record]) -> list[bytes]:
+    """Compute an index's entries for all records at once."""
+    entries: list[bytes] = []
+    for record in records:
+        keys, paths = index.keys_and_paths(record.peek())
+        index.note_paths(paths)
+        tail = record.rid.to_bytes(8, "big")
+        entries += [one + tail for one in keys]
+    return entries
 
 
 def check_index(c: Collection, index: Index) -> list[str]:

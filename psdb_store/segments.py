@@ -135,6 +135,12 @@ def entry_term(line: bytes) -> int:
     return int(line[start : line.index(b",", start)])
 
 
+def entry_commit(line: bytes) -> int:
+    """Return the leader's commit index in an entry's line."""
+    start = line.index(b'"commit":', _INDEX_AT) + 9
+    return int(line[start : line.index(b",", start)])
+
+
 def entry_previous(line: bytes) -> str:
     """Return the hash of the line before, as an entry's line gives it."""
     return line[-_PREVIOUS_BYTES + 12 : -2].decode("latin-1")
@@ -206,6 +212,7 @@ class Scan:
         self.end = Position(index, entry_term(line), line_hash(line))
         segment.mark(index, offset)
         if index > self.keep_after:
+            self.commit = max(self.commit, entry_commit(line))
             self.lines.append(line)
         return ""
 

@@ -1,0 +1,161 @@
+"""Log entries that another member made: taken in verbatim, applied when they are committed.
+
+A member that is not its group's leader appends the leader's lines as they are and applies those
+that are committed. Winning an election applies the rest as well, uncommitted; like a leader's own
+writes they are then undone if office is lost before they are committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from bson.timestamp import Timestamp
+
+from psdb_base import diff as differences
+from psdb_base.bson_codec import encode
+from psdb_base.errors import MongoError
+from psdb_base.extjson import from_json
+from psdb_base.order import key
+from psdb_base.values import MISSING
+from psdb_store.catalogue import Catalogue
+from psdb_store.collection import Collection
+from psdb_store.index import IdIndex, Index
+from psdb_store.index_keys import MultikeyPaths
+from psdb_store.lines import line_hash
+from psdb_store.record import Record
+from psdb_store.replay import index_entries, read_document
+from psdb_store.segments import Position, entry_index, entry_term
+from psdb_store.sessions import SessionTable, read_statements
+from psdb_store.versions import Applied, TailEntry
+
+
+class Received:
+    """Entries in the log that are not applied yet, oldest first.
+
+    Attributes:
+        applied: Position of the last entry that is applied.
+        last_time: Cluster time of the last entry applied here.
+
+    """
+
+    def __init__(self, catalogue: Catalogue, sessions: SessionTable, applied: Position) -> None:
+        self._catalogue = catalogue
+        self._sessions = sessions
+        self.applied = applied
+        self.last_time = Timestamp(0, 0)
+        self._lines: deque[bytes] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, line: bytes) -> None:
+        """Take in the next entry's line."""
+        self._lines.append(line)
+
+    def drop_above(self, index: int) -> Position:
+        """Forget entries above `index` that are not applied; return the position that is left."""
+        while self._lines and self.applied.index + len(self._lines) > index:
+            self._lines.pop()
+        if not self._lines:
+            return self.applied
+        last = self._lines[-1]
+        return Position(entry_index(last), entry_term(last), line_hash(last))
+
+    def apply_to(self, index: int, settle: Callable[[int], None]) -> Iterator[TailEntry]:
+        """Apply the entries up to `index` to memory one by one; yield what undoes each.
+
+        Args:
+            index: The last entry to apply.
+            settle: Called before each with the commit index its leader knew: catalogue changes up
+                to there have to be in effect, since the entry may rely on them.
+
+        """
+        while self._lines and self.applied.index < index:
+            line = self._lines.popleft()
+            body: dict[str, Any] = orjson.loads(line)
+            settle(min(body["commit"], self.applied.index))
+            entry = self._apply(line, body)
+            self.applied = Position(body["index"], body["term"], line_hash(line))
+            yield entry
+
+    def _apply(self, line: bytes, body: dict[str, Any]) -> TailEntry:
+        entry = TailEntry(body["index"], self.applied, len(line))
+        stamp = body["time"]["$timestamp"]
+        self.last_time = Timestamp(stamp["t"], stamp["i"])
+        changes = [effect for effect in body["effects"] if effect["op"] == "c"]
+        for effect in body["effects"]:
+            if effect["op"] != "c":
+                c = self._catalogue.by_uuid[bytes.fromhex(effect["ui"])]
+                entry.applied.append(_APPLY[effect["op"]](c, effect, body["index"]))
+        if changes:
+            entry.on_commit = lambda: self._change(changes, body["wall"])
+        if "lsid" in body:
+            lsid = bytes.fromhex(body["lsid"])
+            statements = read_statements(body["statements"])
+            before = self._sessions.note(lsid, body["txnNumber"], statements, body["wall"])
+            entry.session = (lsid, before)
+        return entry
+
+    def _change(self, changes: list[dict[str, Any]], wall_ms: int) -> None:
+        """Make catalogue changes take effect; a new index is filled at once."""
+        for effect in changes:
+            uuid = bytes.fromhex(effect["ui"])
+            change = from_json(effect["o"])
+            self._catalogue.apply(effect["ns"], uuid, change, wall_ms)
+            if "createIndexes" in change:
+                c = self._catalogue.by_uuid[uuid]
+                index = c.indexes[change["spec"]["name"]]
+                if not isinstance(index, IdIndex):
+                    index.fill(index_entries(index, c.records.values()))
+
+
+def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:
+    raw, doc, plain = read_document(effect["o"])
+    record = Record(effect["rid"], raw, at, plain=plain)
+    c.put(record, key(doc.get("_id", MISSING), c.collation), record)
+    for index in c.secondary:
+        keys, paths = _keys(index, record)
+        index.note_paths(paths)
+        index.add(keys, record.rid)
+    return c, record, None
+
+
+def _update(c: Collection, effect: dict[str, Any], at: int) -> Applied:
+    old = c.records[effect["rid"]]
+    if "diff" in effect:
+        raw = encode(differences.apply(old.document(), from_json(effect["diff"])))
+        plain = False
+    else:
+        raw, _, plain = read_document(effect["o"])
+    new = Record(old.rid, raw, at, old, plain=plain)
+    for index in c.secondary:
+        keys, paths = _keys(index, new)
+        index.discard(_keys(index, old)[0], old.rid)
+        index.note_paths(paths)
+        index.add(keys, new.rid)
+    c.replace(new, old)
+    return c, new, old
+
+
+def _delete(c: Collection, effect: dict[str, Any], at: int) -> Applied:
+    old = c.records[effect["rid"]]
+    for index in c.secondary:
+        index.discard(_keys(index, old)[0], old.rid)
+    c.take_out(old, c.id_key_of(old), at)
+    return c, None, old
+
+
+def _keys(index: Index, record: Record) -> tuple[list[bytes], MultikeyPaths | None]:
+    """Keys of a version; none where an index being built could not take it."""
+    try:
+        return index.keys_and_paths(record.document())
+    except MongoError:
+        if index.ready:
+            raise
+        return [], None
+
+
+_APPLY = {"d": _delete, "i": _insert, "u": _update}
