@@ -456,7 +456,7 @@ class Engine:
                 raise
 
     def _settle(self, index: int) -> None:
-        """Commit the applied entries up to `index`: catalogue changes take effect, waiters go on."""
+        """Commit the applied entries up to `index`: changes take effect, waiters go on."""
         if index <= self.commit_index:
             return
         self.commit_index = index

@@ -258,6 +258,10 @@ class Index:
         """Yield all entries in order, for validation."""
         yield from self._ordered()
 
+    def holds(self, key: bytes, rid: int) -> bool:
+        """Tell whether a record is entered under a key."""
+        return key + rid.to_bytes(_RID_BYTES, "big") in self._ordered()
+
     def _ordered(self) -> Any:
         return self._tree
 
@@ -299,6 +303,10 @@ class IdIndex(Index):
         """Return the key when another record holds it."""
         held = self._ids.get(keys[0])
         return None if held is None or held == rid else keys[0]
+
+    def holds(self, key: bytes, rid: int) -> bool:
+        """Tell whether a record is entered under a key."""
+        return self._ids.get(key) == rid
 
     def _ordered(self) -> Any:
         if self._tree is None:
