@@ -25,28 +25,31 @@ from shardsvr.member import Member
 _INTERNAL: Final = ("admin", "config", "local")
 
 
-async def put(member: Member, name: str, document: Document) -> None:
-    """Insert or replace a catalogue document by its `_id`, durably."""
-    collection = await collection_for_write(member, "config", name)
-    unit = member.engine.unit()
+def put(member: Member, collection: Collection, document: Document) -> None:
+    """Insert or replace a catalogue document by its `_id`, without an await.
+
+    The command's answer waits for the log, as every write's does. The collection must be ready
+    (`collection_for_write`), and what the document was chosen by looked at since then.
+    """
     raw = bson_codec.encode(document)
     record = collection.by_id(order.key(document["_id"]))
-    if record is None:
-        unit.insert(collection, raw)
-    else:
-        unit.update(collection, record, raw)
-    await member.engine.committed(unit.commit())
+    with member.engine.unit() as unit:
+        if record is None:
+            unit.insert(collection, raw)
+        else:
+            unit.update(collection, record, raw)
+        unit.commit()
 
 
 async def remove(member: Member, name: str, identifier: Any) -> None:
-    """Delete a catalogue document by its `_id`, durably."""
-    collection = member.engine.collection("config", name)
-    record = collection.by_id(order.key(identifier)) if collection is not None else None
-    if collection is None or record is None:
+    """Delete a catalogue document by its `_id`."""
+    collection = await collection_for_write(member, "config", name)
+    record = collection.by_id(order.key(identifier))
+    if record is None:
         return
-    unit = member.engine.unit()
-    unit.delete(collection, record)
-    await member.engine.committed(unit.commit())
+    with member.engine.unit() as unit:
+        unit.delete(collection, record)
+        unit.commit()
 
 
 def documents(member: Member, name: str) -> list[Document]:
@@ -69,15 +72,17 @@ def find(member: Member, name: str, identifier: Any) -> Document | None:
 
 async def ensure_version(member: Member) -> None:
     """Write `config.version` with a fresh cluster id, once in a cluster's life."""
-    if find(member, "version", 1) is None:
-        cluster_id = member.world.random.object_id()
-        await put(member, "version", {"_id": 1, "clusterId": cluster_id})
+    collection = await collection_for_write(member, "config", "version")
+    if collection.by_id(order.key(1)) is None:
+        put(member, collection, {"_id": 1, "clusterId": member.world.random.object_id()})
+        await member.engine.committed(member.engine.log_end)
 
 
 async def add_shard(request: Request) -> Reply:
     """Register a shard under a name; adding the same one again changes nothing."""
     member = member_of(request)
     host, name = request.args["host"], request.args.get("name")
+    collection = await collection_for_write(member, "config", "shards")
     known = documents(member, "shards")
     for shard in known:
         if shard["host"] == host:
@@ -92,7 +97,7 @@ async def add_shard(request: Request) -> Reply:
         name = next(n for n in (f"shard{i:04d}" for i in range(10_000)) if n not in taken)
     elif any(shard["_id"] == name for shard in known):
         raise MongoError(Code.ILLEGAL_OPERATION, f"A shard named {name} already exists")
-    await put(member, "shards", {
+    put(member, collection, {
         "_id": name, "host": host, "state": 1, "topologyTime": member.clock.tick(),
     })
     return {"shardAdded": name}
@@ -118,8 +123,11 @@ async def _create_database(member: Member, name: str, primary: str | None) -> Do
     """Give a new database a primary shard: the one with the fewest databases."""
     if name in _INTERNAL:
         raise MongoError(Code.INVALID_OPTIONS, f"Cannot manually create database '{name}'")
+    collection = await collection_for_write(member, "config", "databases")
     existing = documents(member, "databases")
     for row in existing:
+        if row["_id"] == name:
+            return row  # another client was first
         if row["_id"].lower() == name.lower():
             raise MongoError(
                 Code.DATABASE_DIFFER_CASE,
@@ -145,7 +153,7 @@ async def _create_database(member: Member, name: str, primary: str | None) -> Do
             "uuid": Binary(member.world.random.uuid(), 4), "timestamp": timestamp, "lastMod": 1,
         },
     }
-    await put(member, "databases", row)
+    put(member, collection, row)
     return row
 
 
@@ -163,7 +171,8 @@ async def list_databases(request: Request) -> Reply:
 async def report_router(request: Request) -> Reply:
     """Note a router's ping in `config.mongos`."""
     member = member_of(request)
-    await put(member, "mongos", {
+    collection = await collection_for_write(member, "config", "mongos")
+    put(member, collection, {
         "_id": request.args["id"],
         "advisoryHostFQDNs": [],
         "created": request.args["created"],

@@ -87,6 +87,7 @@ class Node:
     async def stop(self) -> None:
         """Stop serving and end background work."""
         self.stopping = True
+        self.topology_changed.set()  # ends the waits of streaming hellos
         if self.server is not None:
             await self.server.close()
         for task in self._tasks:
@@ -101,12 +102,21 @@ class Node:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     async def _reap(self) -> None:
-        """End idle cursors and sessions."""
+        """Reap every half minute; an error is logged and does not end it."""
         while True:
             await asyncio.sleep(REAPER_SECONDS)
-            await self.cursors.expire()
-            for lsid in self.sessions.expired():
-                await self.end_session(lsid)
+            try:
+                await self.reap()
+            except MongoError as error:
+                self.world.log.write(
+                    "W", "CONTROL", 20710, "Reaping failed", {"error": str(error)}
+                )
+
+    async def reap(self) -> None:
+        """End idle cursors and sessions; a role adds what it keeps."""
+        await self.cursors.expire()
+        for lsid in self.sessions.expired():
+            await self.end_session(lsid)
 
     async def end_session(self, lsid: bytes) -> None:
         """Kill what a session still has open and forget it."""

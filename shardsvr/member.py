@@ -17,6 +17,7 @@ from bson.timestamp import Timestamp
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
+from psdb_base.limits import SESSION_IDLE_MINUTES
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_query.context import CompileContext, Env, make_env
@@ -79,6 +80,14 @@ class Member(Node):
         collection = self.engine.collection("admin", "system.version")
         record = collection.by_id(order.key("shardIdentity")) if collection is not None else None
         return None if record is None else record.document()["shardName"]
+
+    async def reap(self) -> None:
+        """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
+        await super().reap()
+        horizon = self.world.clock.now_ms() - SESSION_IDLE_MINUTES * 60_000
+        idle = self.engine.sessions.idle_since(horizon)
+        if idle:
+            await self.catalogue(self.engine.forget_sessions(idle))
 
     async def stop(self) -> None:
         """Stop serving, write a checkpoint, release the dbpath."""
@@ -148,8 +157,10 @@ class Member(Node):
         """Fields of `hello`: a member without a replica-set name is a standalone."""
         return {primary: True}
 
-    def context(self, collation: Document | None = None, let: Document | None = None
-                ) -> CompileContext:
+    def context(
+        self, collation: Document | None = None, let: Document | None = None, *,
+        api_strict: bool = False,
+    ) -> CompileContext:
         """Make the compile context of one command."""
         from psdb_query.collation import Collation
 
@@ -157,6 +168,7 @@ class Member(Node):
             collation=Collation.parse(collation) if collation else None,
             variables=frozenset(let or ()),
             random=self.world.random.random,
+            api_strict=api_strict,
         )
 
     def env(self, let: Document | None = None) -> Env:

@@ -143,29 +143,29 @@ class InsertRun:
         """Insert one unit's worth; return the next position and whether to stop."""
         member, retry = self.member, self.retry
         env = member.env() if self.validate and collection.options.get("validator") else None
-        unit = member.engine.unit()
         stop, size = False, 0
         end = min(position + UNIT_DOCUMENTS, len(raws))
-        while position < end and size < UNIT_BYTES:
-            raw = raws[position]
-            size += len(raw)
-            try:
-                if retry.active and retry.result(self.first + position) is not None:
-                    self.count += 1
-                else:
-                    raw, document = documents.prepare_insert(member, raw)
-                    if env is not None:
-                        member.validators.check(collection, document, env)
-                    unit.insert(collection, raw, document)
-                    retry.record(unit, self.first + position, {"n": 1})
-                    self.count += 1
-            except MongoError as error:
-                self.errors.append((position, error))
-                stop = self.ordered
-            position += 1
-            if stop:
-                break
-        retry.commit(unit)
+        with member.engine.unit() as unit:
+            while position < end and size < UNIT_BYTES:
+                raw = raws[position]
+                size += len(raw)
+                try:
+                    if retry.active and retry.result(self.first + position) is not None:
+                        self.count += 1
+                    else:
+                        raw, document = documents.prepare_insert(member, raw)
+                        if env is not None:
+                            member.validators.check(collection, document, env)
+                        unit.insert(collection, raw, document)
+                        retry.record(unit, self.first + position, {"n": 1})
+                        self.count += 1
+                except MongoError as error:
+                    self.errors.append((position, error))
+                    stop = self.ordered
+                position += 1
+                if stop:
+                    break
+            retry.commit(unit)
         return position, stop
 
 
@@ -349,18 +349,14 @@ class _Updater:
 
     def one(self, record: Record, retry: Retry, index: int, *, keep_images: bool) -> None:
         """Update one record."""
-        unit = self.member.engine.unit()
-        try:
-            before, after = self.apply(unit, record)
-        except MongoError:
-            unit.abort()
-            raise
         result = self.result
-        if keep_images:
-            result.before, result.after = before, after
-        if retry.active:
-            retry.record(unit, index, update_record(result, keep_images=keep_images))
-        retry.commit(unit)
+        with self.member.engine.unit() as unit:
+            before, after = self.apply(unit, record)
+            if keep_images:
+                result.before, result.after = before, after
+            if retry.active:
+                retry.record(unit, index, update_record(result, keep_images=keep_images))
+            retry.commit(unit)
 
     async def many(self, request: Request) -> None:
         """Update all that match, each once, in units."""
@@ -419,17 +415,13 @@ def _upsert(
     raw, document = documents.prepare_update(member, document)
     if validate and collection.options.get("validator"):
         member.validators.check(collection, document, selection.env)
-    unit = member.engine.unit()
-    try:
+    with member.engine.unit() as unit:
         unit.insert(collection, raw, document)
-    except MongoError:
-        unit.abort()
-        raise
-    result.upserted_id = document["_id"]
-    result.after = document
-    if retry.active:
-        retry.record(unit, index, update_record(result, keep_images=True))
-    retry.commit(unit)
+        result.upserted_id = document["_id"]
+        result.after = document
+        if retry.active:
+            retry.record(unit, index, update_record(result, keep_images=True))
+        retry.commit(unit)
 
 
 def update_record(result: UpdateResult, *, keep_images: bool) -> Document:
@@ -475,11 +467,11 @@ async def delete_statement(
     if record is None:
         return 0, None
     image = record.document() if keep_image else None
-    unit = member.engine.unit()
-    unit.delete(collection, record)
-    if retry.active:
-        retry.record(unit, index, {"n": 1, "before": image} if keep_image else {"n": 1})
-    retry.commit(unit)
+    with member.engine.unit() as unit:
+        unit.delete(collection, record)
+        if retry.active:
+            retry.record(unit, index, {"n": 1, "before": image} if keep_image else {"n": 1})
+        retry.commit(unit)
     return 1, image
 
 
@@ -490,10 +482,10 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
     deleted = 0
     while True:
         batch = latest_matches(collection, selection, execution)
-        unit = member.engine.unit()
-        for record in batch:
-            unit.delete(collection, record)
-        unit.commit()
+        with member.engine.unit() as unit:
+            for record in batch:
+                unit.delete(collection, record)
+            unit.commit()
         deleted += len(batch)
         if execution.done:
             return deleted

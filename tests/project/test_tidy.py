@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ PACKAGES = (
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 LINE_COLUMNS_MAX = 100
+PRAGMA = re.compile(r"  # (type: ignore|noqa).*")
 
 # What is banned, and the modules that own it.
 REAL_WORLD = {"psdb_base/real_world.py", "psdb_base/real_log.py", "psdb_base/real_disk.py"}
@@ -57,7 +59,6 @@ SORTED_TABLES = (
     ("psdb_query.filters.parse", "PATHLESS"),
     ("psdb_query.stages.table", "STAGES"),
     ("psdb_query.updates.table", "MODIFIERS"),
-    ("psdb_query.updates.table", "OPERATORS"),
     ("psdb_query.windows.table", "FUNCTIONS"),
     ("psdb_server.fields", "CHECKS"),
     ("psdb_server.parameters", "PARAMETERS"),
@@ -81,7 +82,8 @@ def test_files_and_lines_are_short() -> None:
             wrong.append(f"{name} has {len(lines)} lines")
         wrong += [
             f"{name}:{number} has {len(line)} columns"
-            for number, line in enumerate(lines, 1) if len(line) > LINE_COLUMNS_MAX
+            for number, line in enumerate(lines, 1)
+            if len(PRAGMA.sub("", line)) > LINE_COLUMNS_MAX
         ]
     assert not wrong, "\n".join(wrong)
 
