@@ -47,6 +47,7 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     except MongoError as error:
         sys.stderr.write(f"Error: {error.message}\n")
         return EXIT_BAD_OPTIONS
+    front.host = f"localhost:{options.port}"
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
