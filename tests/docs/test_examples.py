@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,15 +32,9 @@ needs_countries = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def db(server: Server) -> Iterator[Any]:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--uri", server.uri, "--db", "example"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    with MongoClient(server.uri) as client:
-        yield client.example
-        client.drop_database("example")
+def db(world: Server) -> Iterator[Any]:
+    with MongoClient(world.uri) as client:
+        yield client.world
 
 
 def test_every_record_is_there_with_its_types(db: Any) -> None:
