@@ -235,7 +235,35 @@ def _read_preference(generic: Generic, value: Any, _command: Command) -> None:
             "'primary', 'primaryPreferred', 'secondary', 'secondaryPreferred', and 'nearest' are "
             "supported."
         )
+    _check_staleness(preference, mode)
     generic.read_preference = preference
+
+
+STALENESS_SECONDS_LEAST: Final = 90
+
+
+def _check_staleness(preference: Document, mode: str) -> None:
+    """Check what stands beside the mode: tags and the largest staleness."""
+    tags = CHECKS["objects"](preference.get("tags", []), "$readPreference.tags")
+    if mode == "primary" and any(tags):
+        raise MongoError(
+            Code.BAD_VALUE, "Only empty tags are allowed with primary read preference"
+        )
+    staleness = preference.get("maxStalenessSeconds")
+    if staleness is None:
+        return
+    seconds = CHECKS["int"](staleness, "$readPreference.maxStalenessSeconds")
+    if seconds < 0:
+        raise MongoError(Code.BAD_VALUE, "maxStalenessSeconds must be a non-negative integer")
+    if seconds and mode == "primary":
+        raise MongoError(
+            Code.BAD_VALUE, "maxStalenessSeconds can not be set for the primary mode"
+        )
+    if 0 < seconds < STALENESS_SECONDS_LEAST:
+        raise MongoError(
+            Code.MAX_STALENESS_OUT_OF_RANGE,
+            f"maxStalenessSeconds value can not be less than {STALENESS_SECONDS_LEAST}",
+        )
 
 
 def _api_strict(generic: Generic, value: Any, _command: Command) -> None:

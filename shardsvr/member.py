@@ -27,7 +27,7 @@ from psdb_server.node import Node
 from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
-from shardsvr import ttl
+from shardsvr import compatibility, ttl
 from shardsvr.session_turns import SessionTurns
 from shardsvr.validation import Validators
 
@@ -64,6 +64,7 @@ class Member(Node):
         """Open the engine (recovering from its files) and begin background work."""
         self.engine = await Engine.open(self.world, self.dbpath, clock=self.clock)
         self.shard_name = self._stored_name()
+        await compatibility.ensure(self)
         await super().start()
         self.spawn(ttl.monitor(self))
 

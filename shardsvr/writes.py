@@ -72,7 +72,7 @@ def compile_selection(
     if collation is None:
         collection = member.engine.collection(request.db, name)
         collation = None if collection is None else collection.options.get("collation")
-    context = member.context(collation, let)
+    context = member.context(collation, let, api_strict=request.generic.api_strict)
     if variables:
         context = context.binding(*variables)
     env = member.env(let)

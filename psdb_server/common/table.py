@@ -24,7 +24,7 @@ _NOT_YET: Final = (
     "configureCollectionBalancing", "configureFailPoint", "configureQueryAnalyzer",
     "connPoolStats", "convertToCapped", "coordinateCommitTransaction", "createRole", "createUser",
     "dbHash", "dropAllRolesFromDatabase", "dropAllUsersFromDatabase", "dropConnections",
-    "dropRole", "dropUser", "enableSharding", "filemd5", "flushRouterConfig", "fsync",
+    "dropRole", "dropUser", "enableSharding", "filemd5", "flushRouterConfig",
     "fsyncUnlock", "getClusterParameter", "getDefaultRWConcern", "getShardMap",
     "getShardVersion", "grantPrivilegesToRole", "grantRolesToRole", "grantRolesToUser",
     "invalidateUserCache", "killAllSessions", "killAllSessionsByPattern", "lockInfo", "logRotate",

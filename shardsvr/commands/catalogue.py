@@ -18,7 +18,6 @@ from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.capped import capped_options, resized_options
 from shardsvr.collections import (
-    existing_collection,
     find_collection,
     full_collation,
     member_of,
@@ -349,51 +348,6 @@ async def list_databases(request: Request) -> Reply:
     }
 
 
-async def validate(request: Request) -> Reply:
-    """Check that a collection's indexes and records agree."""
-    collection = existing_collection(request)
-    for name in ("repair", "background"):
-        if request.args.get(name):
-            raise MongoError(
-                Code.NOT_IMPLEMENTED, f"validate with {name} is not supported by PSDB yet"
-            )
-    errors: list[str] = []
-    keys_per_index: Document = {}
-    details: Document = {}
-    expected = dict.fromkeys(collection.indexes, 0)
-    after: int | None = None
-    while batch := collection.scan(after, 256):
-        after = batch[-1].rid
-        for record in batch:
-            document = bson_codec.decode(record.raw)
-            for name, index in collection.indexes.items():
-                expected[name] += len(index.keys_of(document))
-        await request.op.checkpoint(len(batch))
-    for name, index in collection.indexes.items():
-        found = index.entry_count
-        keys_per_index[name] = Int64(found)
-        details[name] = {"valid": found == expected[name]}
-        if found != expected[name]:
-            errors.append(f"index {name} has {found} keys, {expected[name]} expected")
-    return {
-        "ns": collection.ns,
-        "uuid": collection.uuid,
-        "nInvalidDocuments": Int64(0),
-        "nNonCompliantDocuments": Int64(0),
-        "nrecords": Int64(collection.count),
-        "nIndexes": len(collection.indexes),
-        "keysPerIndex": keys_per_index,
-        "indexDetails": details,
-        "valid": not errors,
-        "repaired": False,
-        "warnings": [],
-        "errors": errors,
-        "extraIndexEntries": [],
-        "missingIndexEntries": [],
-        "corruptRecords": [],
-    }
-
-
 _CREATE_FIELDS: Final = (
     Field("capped", "safe bool"),
     Field("autoIndexId", "safe bool"),
@@ -469,17 +423,5 @@ COMMANDS = (
             Field("dropTarget", "safe bool"),
         ),
         admin_only=True, writes=True, write_concern=True, help="Rename a collection.",
-    ),
-    Command(
-        "validate", validate,
-        (
-            Field("full", "safe bool"),
-            Field("repair", "safe bool"),
-            Field("metadata", "safe bool"),
-            Field("checkBSONConformance", "safe bool"),
-            Field("background", "safe bool"),
-            Field("scandata", "safe bool"),
-        ),
-        help="Check that a collection's indexes and records agree.",
     ),
 )

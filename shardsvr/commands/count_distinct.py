@@ -117,6 +117,6 @@ COMMANDS = (
     ),
     Command(
         "distinct", distinct, (*_QUERY, Field("key", "string", required=True)),
-        read_concern=True, api_v1=True, secondary_ok=False, help="Distinct values of a field.",
+        read_concern=True, secondary_ok=False, help="Distinct values of a field.",
     ),
 )

@@ -19,8 +19,10 @@ from shardsvr.commands import (
     identity,
     indexes,
     insert,
+    maintenance,
     stats,
     update,
+    validate,
 )
 
 MEMBER_COMMANDS: Final[CommandTable] = make_table(
@@ -38,6 +40,8 @@ MEMBER_COMMANDS: Final[CommandTable] = make_table(
     identity.COMMANDS,
     indexes.COMMANDS,
     insert.COMMANDS,
+    maintenance.COMMANDS,
     stats.COMMANDS,
     update.COMMANDS,
+    validate.COMMANDS,
 )

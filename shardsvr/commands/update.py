@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
@@ -37,6 +37,8 @@ async def update(request: Request) -> Reply:
     name = name_of(request)
     statements = [STATEMENT.parse(item) for item in request.args["updates"]]
     check_batch_size(len(statements))
+    for statement in statements:
+        check_stages(statement["u"])
     retry = Retry(request)
     if retry.active and any(item.get("multi") for item in statements):
         raise MongoError(
@@ -65,6 +67,20 @@ async def update(request: Request) -> Reply:
     if errors:
         reply["writeErrors"] = errors
     return reply
+
+
+def check_stages(update: Any) -> None:
+    """Raise 40324 for an update pipeline with a stage that does not exist.
+
+    MongoDB looks at the names before it begins, so this fails the whole command.
+    """
+    if type(update) is not list:
+        return
+    from psdb_query.stages.table import find_stage
+
+    for stage in update:
+        if type(stage) is dict and len(stage) == 1:
+            find_stage(next(iter(stage)))
 
 
 async def run_statement(
