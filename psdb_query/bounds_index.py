@@ -286,6 +286,9 @@ def _choices(
 
 def _choice(found: list[_Predicate], field: IndexField, scope: Scope) -> _Choice:
     parts = [_bounds_of(predicate, scope) for predicate in found]
+    if field.mask and _has_position(field.path):
+        # A position names an element for the index, but its missing field for a filter as well.
+        parts = [part if part.present else UNBOUNDED for part in parts]
     if field.points_only:
         pairs = [(one, part) for one, part in zip(found, parts, strict=True) if part.is_points]
         if not pairs:
@@ -299,6 +302,10 @@ def _choice(found: list[_Predicate], field: IndexField, scope: Scope) -> _Choice
     )
     scopes = set(found[0].scopes).intersection(*(one.scopes for one in found[1:]))
     return _Choice(all_of(parts), answered, frozenset(scopes))
+
+
+def _has_position(path: str) -> bool:
+    return any(array_position(part) is not None for part in path.split("."))
 
 
 def _bounds_of(predicate: _Predicate, scope: Scope) -> FieldBounds:

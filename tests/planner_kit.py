@@ -8,7 +8,7 @@ from bson.datetime_ms import DatetimeMS
 
 from psdb_base import bson_codec, order
 from psdb_base.values import MISSING, Document
-from psdb_query.context import DEFAULT_CONTEXT, Env, make_env
+from psdb_query.context import DEFAULT_CONTEXT, CompileContext, Env, make_env
 from psdb_query.filters import compile_filter
 from psdb_query.projection import compile_projection
 from psdb_query.sorting import compile_sort
@@ -79,17 +79,19 @@ class Kit:
 
     def plan(
         self, query: Document, *, sort: Document | None = None,
-        projection: Document | None = None, env: Env = ENV, **options: Any,
+        projection: Document | None = None, env: Env = ENV,
+        context: CompileContext = DEFAULT_CONTEXT, **options: Any,
     ) -> Plan:
-        chosen = compile_filter(query, DEFAULT_CONTEXT)
+        chosen = compile_filter(query, context)
         return plan_query(
             self.collection,
             chosen,
             env,
-            sort=None if sort is None else compile_sort(sort, DEFAULT_CONTEXT),
+            sort=None if sort is None else compile_sort(sort, context),
+            collation=context.collation,
             projection=(
                 None if projection is None
-                else compile_projection(projection, DEFAULT_CONTEXT, chosen)
+                else compile_projection(projection, context, chosen)
             ),
             **options,
         )

@@ -71,8 +71,6 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     union = or_candidate(query, predicates)
     if union is not None:
         found.append(union)
-    if not any(candidate.access is None or candidate.access.is_useful for candidate in found):
-        found += skipping(query, predicates)
     return found
 
 

@@ -72,6 +72,8 @@ def stage_statistics(node: Node, stage: Stage) -> Document:
 
 
 def _inputs(node: Node, stage: Stage) -> list[Any]:
+    if not node.children:
+        return []
     if isinstance(node, (Count, Project, Subplan)):
         # These nodes have no stage of their own.
         return [stage_statistics(node.children[0], stage)]

@@ -119,9 +119,7 @@ def access_of(
 
 def same_collation(left: Collation | None, right: Collation | None) -> bool:
     """Tell whether two compiled collations order alike."""
-    if left is None or right is None:
-        return left is right
-    return left == right or getattr(left, "spec", left) == getattr(right, "spec", right)
+    return left is right or (left is not None and left == right)
 
 
 _TEXTS: Final = (

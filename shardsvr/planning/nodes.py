@@ -157,6 +157,33 @@ def _is_down(direction: Any) -> bool:
 
 
 @dataclass(frozen=True)
+class GeoNear(Node):
+    """Documents by their distance from a point, the nearest first."""
+
+    index: Index
+    filter: tree.Node | None
+    stage: str
+
+    def describe(self) -> Document:
+        """Show the index and what the documents have to match."""
+        return {
+            **_filter_field(self.filter),
+            "keyPattern": dict(self.index.key_pattern),
+            "indexName": self.index.name,
+            "indexVersion": self.index.spec.get("v", 2),
+        }
+
+    def open(self, query: Query) -> Stage:
+        """Make the stage."""
+        near = query.filter.near
+        assert near is not None
+        scan = stages.CollectionScan(query.collection, _selector(query))
+        return stages_combine.ByDistance(
+            scan, query.collection, near.distance, Selector(query.filter, query.env)
+        )
+
+
+@dataclass(frozen=True)
 class Fetch(Node):
     """Records of index entries.
 

@@ -12,9 +12,10 @@ from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
-from shardsvr.planning import access, explain, forced, keys_only, nodes
+from shardsvr.planning import access, explain, forced, keys_only, nodes, special
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
+from shardsvr.planning.indexes import same_collation
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
 from shardsvr.planning.trial import Outcome, choose
@@ -43,6 +44,11 @@ class Plan:
         self._plans = plans or []
         self._outcome = outcome
         self._warm = None if outcome is None else outcome.execution
+
+    @property
+    def sorted_by_index(self) -> bool:
+        """The order that was asked for comes from an index, without a sort."""
+        return self.query.sort is not None and not has_sort(self.winner)
 
     def open(self) -> Execution:
         """Begin to run the plan; the first run goes on from where a trial left it."""
@@ -83,6 +89,11 @@ class Plan:
 
 
 _BATCH: Final = 1024
+
+
+def has_sort(node: Node) -> bool:
+    """Tell whether a plan has a blocking sort."""
+    return isinstance(node, nodes.Sort) or any(map(has_sort, node.children))
 
 
 def count_use(node: Node) -> None:
@@ -166,7 +177,9 @@ def _id_key(query: Query) -> bytes | None:
     if query.hint is not None or query.min is not None or query.max is not None:
         return None
     collection = query.collection
-    if type(node.value) in _NOT_ONE or collection.collation is not query.collation:
+    if type(node.value) in _NOT_ONE:
+        return None
+    if not same_collation(collection.collation, query.collation):
         return None
     return collection.id_key(node.value)
 
@@ -176,7 +189,7 @@ _NOT_ONE: Final = (list, type(None))
 
 
 def _candidates(query: Query, predicates: Predicates) -> list[Candidate]:
-    given = forced.candidates(query, predicates)
+    given = special.candidates(query, predicates) or forced.candidates(query, predicates)
     if given is not None:
         return given
     if any(isinstance(node, tree.Always) and not node.value for node in predicates.conjuncts):
@@ -189,18 +202,15 @@ def _candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     for candidate in found:
         if candidate.access is not None and candidate.access.is_one:
             return [candidate]
-    if not any(candidate.access is None or candidate.access.is_useful for candidate in found):
-        # Only orders and skips: the plain scan competes.
-        found.append(scan_candidate(query, predicates))
+    if not found:
+        # The plain scan competes with skips only, as MongoDB has it.
+        found = [*access.skipping(query, predicates), scan_candidate(predicates)]
     return found
 
 
-def scan_candidate(query: Query, predicates: Predicates, *, reverse: bool = False) -> Candidate:
+def scan_candidate(predicates: Predicates) -> Candidate:
     """Return the plan that looks at every document."""
-    del query
-    return Candidate(
-        nodes.CollectionScan(access.residual_of(predicates, frozenset()), reverse=reverse)
-    )
+    return Candidate(nodes.CollectionScan(access.residual_of(predicates, frozenset())))
 
 
 def _finish(query: Query, candidate: Candidate) -> Node:

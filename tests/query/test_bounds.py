@@ -368,3 +368,11 @@ def test_bounds_of_an_index(
     found = of_index(query, *fields)
     assert texts(found) == expected
     assert found.answered == answered
+
+
+def test_a_position_in_the_path_may_be_a_missing_field() -> None:
+    behind = IndexField("a.0", 1)
+    assert texts(of_index({"a.0": None}, behind)) == [FULL]
+    assert texts(of_index({"a.0": {"$ne": 5}}, behind)) == [FULL]
+    assert texts(of_index({"a.0": 1}, behind)) == [POINT]
+    assert texts(of_index({"a.0": None}, IndexField("a.0"))) == [["[null, null]"]]

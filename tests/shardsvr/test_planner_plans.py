@@ -11,8 +11,10 @@ from planner_kit import ENV, Kit, run, stages_of
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_query.bounds_index import Predicates
-from psdb_query.context import DEFAULT_CONTEXT
+from psdb_query.collation import Collation
+from psdb_query.context import DEFAULT_CONTEXT, CompileContext
 from psdb_query.filters import compile_filter
+from psdb_store.index import Index
 from shardsvr.planning import plan_query
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.plan import _candidates, _finish
@@ -361,3 +363,58 @@ def test_sorting_more_than_fits_in_the_first_form() -> None:
     assert len(found) == 25_000
     top = run(kit.plan({}, sort={"x": 1}, limit=5))
     assert top == sorted(found, key=lambda document: document["x"])[:5]
+
+
+# Collations, distances, text.
+
+CASELESS = CompileContext(collation=Collation.parse({"locale": "en", "strength": 2}))
+OTHER = CompileContext(collation=Collation.parse({"locale": "fr", "strength": 1}))
+
+
+def test_an_index_orders_strings_by_its_own_collation() -> None:
+    documents = [{"s": text, "n": n} for n, text in enumerate(["a", "B", "A", "b", "c"])]
+    spec = {"key": {"s": 1}, "collation": {"locale": "en", "strength": 2}}
+    kit = Kit(documents, [spec])
+    assert stages_of(kit.winning({"s": "a"})) == COLLSCAN
+    assert stages_of(kit.winning({"s": "a"}, context=CASELESS)) == IXSCAN
+    assert stages_of(kit.winning({"s": "a"}, context=OTHER)) == COLLSCAN
+    assert stages_of(kit.winning({"s": 5})) == IXSCAN
+    assert stages_of(kit.winning({"s": {"$gt": 5}}, context=OTHER)) == IXSCAN
+    assert stages_of(kit.winning({"s": {"$in": [5, "a"]}}, context=OTHER)) == COLLSCAN
+    assert stages_of(kit.winning({}, sort={"s": 1})) == ["SORT", "COLLSCAN"]
+    assert stages_of(kit.winning({}, sort={"s": 1}, context=CASELESS)) == IXSCAN
+    assert sorted(kit.ids({"s": "a"}, context=CASELESS)) == [1, 3]
+    assert sorted(kit.ids({"s": {"$gte": "b"}}, context=CASELESS)) == [2, 4, 5]
+    assert kit.ids({"s": "a"}) == [1]
+    names = [document["s"] for document in kit.find({}, sort={"s": 1}, context=CASELESS)]
+    assert [name.lower() for name in names] == ["a", "a", "b", "b", "c"]
+    covered = kit.winning({"s": "a"}, context=CASELESS, projection={"s": 1, "_id": 0})
+    assert stages_of(covered) == ["PROJECTION_SIMPLE", *IXSCAN]
+
+
+def test_near_needs_an_index_and_sorts_by_distance() -> None:
+    kit = Kit([{"p": [n, 0], "n": n} for n in (5, 1, 3)] + [{"n": 9}])
+    query = {"p": {"$near": [0, 0], "$maxDistance": 4}}
+    with pytest.raises(MongoError) as caught:
+        kit.plan(query)
+    assert caught.value.code == 291
+    index = Index({"v": 2, "key": {"p": "2d"}, "name": "p_2d"}, "2d", lambda _doc: ([], None))
+    kit.collection.indexes["p_2d"] = index
+    assert [document["n"] for document in kit.find(query)] == [1, 3]
+    assert [document["n"] for document in kit.find({**query, "n": {"$gt": 1}})] == [3]
+    assert [document["n"] for document in kit.find(query, sort={"n": -1})] == [3, 1]
+    assert [document["n"] for document in kit.find(query, limit=1)] == [1]
+    assert stages_of(kit.winning(query)) == ["GEO_NEAR_2D"]
+    assert kit.explain(query)["executionStats"]["nReturned"] == 2
+
+
+def test_text_needs_an_index() -> None:
+    with pytest.raises(MongoError) as caught:
+        Kit([{"a": "x"}]).plan({"$text": {"$search": "x"}})
+    assert caught.value.code == 27
+
+
+def test_whether_an_index_sorts(kit: Kit) -> None:
+    assert kit.plan({}, sort={"b": 1}).sorted_by_index
+    assert not kit.plan({}, sort={"x": 1}).sorted_by_index
+    assert not kit.plan({}).sorted_by_index
