@@ -224,7 +224,7 @@ class Sorter:
     def order(self, docs: Sequence[Document], env: Env = _NO_ENV) -> list[int]:
         """Return the positions of the documents in sorted order."""
         positions = list(range(len(docs)))
-        if not self.parts or len(docs) < 2:
+        if not self.parts:
             return positions
         columns = self._plain_columns(docs)
         if columns is None:
@@ -394,36 +394,43 @@ def _plain_value(doc: Any, path: tuple[str, ...]) -> Any:
 
 @dataclass(slots=True)
 class _Pending:
-    """One path on its way: what it reached so far, and the names still ahead."""
+    """One path on its way: what it reached so far, the names still ahead, and the whole path."""
 
     value: Any
     rest: tuple[str, ...]
+    path: tuple[str, ...]
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        """The names that led here."""
+        return self.path[: len(self.path) - len(self.rest)]
 
 
 def _expand(doc: Document, paths: Sequence[tuple[str, ...]]) -> list[tuple[Any, ...]]:
     entries: list[tuple[Any, ...]] = []
-    _expand_into(entries, [_Pending(doc, path) for path in paths])
+    _expand_into(entries, [_Pending(doc, path, path) for path in paths])
     return entries
 
 
 def _expand_into(entries: list[tuple[Any, ...]], fields: list[_Pending]) -> None:
     array: list[Any] | None = None
+    led: tuple[str, ...] = ()
     through: list[int] = []
     for at, pending in enumerate(fields):
         _advance(pending)
         if type(pending.value) is list and not _is_final(pending):
             if array is None:
-                array = pending.value
-            elif array is not pending.value:
+                array, led = pending.value, pending.done
+            elif led != pending.done:
                 raise MongoError(Code.BAD_VALUE, "cannot sort with keys that are parallel arrays")
             through.append(at)
     if array is None:
         entries.append(tuple(_entry_value(p.value) for p in fields))
         return
     for element in array or [_EMPTY]:
-        branch = [_Pending(p.value, p.rest) for p in fields]
+        branch = [_Pending(p.value, p.rest, p.path) for p in fields]
         for at in through:
-            branch[at] = _enter(element, fields[at].rest)
+            branch[at] = _enter(element, fields[at])
         _expand_into(entries, branch)
 
 
@@ -436,13 +443,13 @@ def _is_final(pending: _Pending) -> bool:
     return pending.rest is _END
 
 
-def _enter(element: Any, rest: tuple[str, ...]) -> _Pending:
+def _enter(element: Any, field: _Pending) -> _Pending:
     """Go into one element of an array; nested arrays are values, not ways."""
-    if not rest:
-        return _Pending(UNDEFINED if element is _EMPTY else element, _END)
+    if not field.rest:
+        return _Pending(UNDEFINED if element is _EMPTY else element, _END, field.path)
     if type(element) is dict:
-        return _Pending(element, rest)
-    return _Pending(None, _END)
+        return _Pending(element, field.rest, field.path)
+    return _Pending(None, _END, field.path)
 
 
 def _advance(pending: _Pending) -> None:

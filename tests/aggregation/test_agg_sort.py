@@ -44,7 +44,7 @@ TYPES = v(
 )  # fmt: skip
 SORT = [
     order({"v": 1}, *TYPES),
-    order({"v": -1}, *[doc for doc in TYPES[::-1]]),
+    order({"v": -1}, *TYPES[::-1]),
     order(
         {"a": 1, "b": -1}, {"a": 1, "b": 2}, {"a": 1, "b": 1}, {"a": 2, "b": 9}, {"a": 2, "b": 0}
     ),
