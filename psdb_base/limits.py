@@ -30,6 +30,8 @@ PRE_HELLO_MESSAGE_BYTES_MAX: Final = 64 * 1024
 """Before its first hello a connection may send no larger message than this."""
 YIELD_DOCUMENTS: Final = 256
 """Long work gives the loop a turn after this many documents (drawn from the seed in simulation)."""
+YIELD_BYTES: Final = 1024 * 1024
+"""So does work that encodes documents, after this many bytes."""
 
 WIRE_VERSION_MIN: Final = 0
 WIRE_VERSION_MAX: Final = 25

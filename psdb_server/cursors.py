@@ -22,9 +22,10 @@ class Source(Protocol):
     """Where a cursor's documents come from."""
 
     async def fetch(self, op: Operation, count: int) -> list[bytes]:
-        """Return up to `count` raw documents (0: no limit), fewer only at the end.
+        """Return up to `count` raw documents (0: no limit).
 
-        The empty list means that there is no more, now or (tailable) for the moment.
+        Fewer come at the end, and when they are more bytes than a reply takes. The empty list
+        means that there is no more, now or (tailable) for the moment.
         """
         ...
 
@@ -52,6 +53,7 @@ class BatchSource:
     def __init__(self, batches: AsyncIterator[list[bytes]]) -> None:
         self._batches = batches
         self._rest: list[bytes] = []
+        self._rest_bytes = 0
         self._ended = False
 
     @property
@@ -60,18 +62,26 @@ class BatchSource:
         return self._ended and not self._rest
 
     async def fetch(self, op: Operation, count: int) -> list[bytes]:
-        """Return up to `count` documents."""
+        """Return up to `count` documents, fewer when they are many bytes."""
         rest = self._rest
-        while not self._ended and (not count or len(rest) <= count):
+        while (
+            not self._ended
+            and (not count or len(rest) <= count)
+            and self._rest_bytes <= REPLY_BATCH_BYTES_MAX
+        ):
             try:
-                rest.extend(await anext(self._batches))
+                batch = await anext(self._batches)
             except StopAsyncIteration:
                 self._ended = True
+            else:
+                rest.extend(batch)
+                self._rest_bytes += _size(batch)
             op.check()
         if not count or len(rest) <= count:
-            self._rest = []
+            self._rest, self._rest_bytes = [], 0
             return rest
         self._rest = rest[count:]
+        self._rest_bytes = _size(self._rest)
         return rest[:count]
 
     async def close(self) -> None:
@@ -84,11 +94,14 @@ class BatchSource:
 
 
 class Cursor:
-    """An open cursor."""
+    """An open cursor.
+
+    `seconds_left` is what its command's `maxTimeMS` leaves for all its getMores together.
+    """
 
     __slots__ = (
         "await_data", "command", "created_ms", "deadline_ms", "id", "in_use", "last_use", "lsid",
-        "no_timeout", "ns", "pending", "returned", "source", "tailable",
+        "no_timeout", "ns", "pending", "returned", "seconds_left", "source", "tailable",
     )
 
     def __init__(self, cursor_id: int, ns: str, source: Source, lsid: bytes | None) -> None:
@@ -106,6 +119,7 @@ class Cursor:
         self.created_ms = 0
         self.deadline_ms = 0
         self.returned = 0
+        self.seconds_left: float | None = None
 
     async def batch(self, op: Operation, count: int) -> list[bytes]:
         """Fetch the next batch: up to `count` documents (0: by size alone), at most 16 MiB."""

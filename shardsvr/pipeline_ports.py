@@ -10,7 +10,7 @@ from bson.objectid import ObjectId
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_base.limits import DOCUMENT_INTERNAL_BYTES_MAX, YIELD_BYTES, YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.filters import compile_filter
@@ -287,12 +287,40 @@ _SOURCES = {
 }
 
 
-def encode_batches(batches: AsyncIterator[Batch]) -> AsyncIterator[list[bytes]]:
-    """Encode a pipeline's batches for a cursor."""
-    return _encoded(batches)
+async def encode_batches(
+    ports: Ports, batches: AsyncIterator[Batch]
+) -> AsyncIterator[list[bytes]]:
+    """Encode a pipeline's batches for a cursor, never many bytes at once.
 
+    Documents made by a pipeline may share what they hold: they are small in memory and many
+    megabytes each when they are encoded.
 
-async def _encoded(batches: AsyncIterator[Batch]) -> AsyncIterator[list[bytes]]:
+    Raises:
+        MongoError: 10334 for a document that no reply may hold.
+
+    """
     encode = bson_codec.encode
     async for batch in batches:
-        yield [encode(document) for document in batch]
+        chunk: list[bytes] = []
+        size = 0
+        for document in batch:
+            raw = encode(document)
+            if len(raw) > DOCUMENT_INTERNAL_BYTES_MAX:
+                raise _too_large(len(raw), document)
+            chunk.append(raw)
+            size += len(raw)
+            if size > YIELD_BYTES:
+                yield chunk
+                await ports.checkpoint(YIELD_DOCUMENTS)
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+
+def _too_large(size: int, document: Document) -> MongoError:
+    first = next(iter(document), "")
+    return MongoError(
+        Code.BSON_OBJECT_TOO_LARGE,
+        f"BSONObj size: {size} (0x{size:X}) is invalid. Size must be between 0 and "
+        f"{DOCUMENT_INTERNAL_BYTES_MAX}(16MB) First element: {first}",
+    )

@@ -28,7 +28,7 @@ class PipelineSource(BatchSource):
     """A cursor's source over a running pipeline; yields count for the operation that fetches."""
 
     def __init__(self, ports: Ports, batches: AsyncIterator[Batch]) -> None:
-        super().__init__(encode_batches(batches))
+        super().__init__(encode_batches(ports, batches))
         self._ports = ports
 
     async def fetch(self, op: Operation, count: int) -> list[bytes]:
@@ -71,8 +71,11 @@ class Aggregation:
         self.collection = collection
         self.args = args
         self.env: Env = member.env(args.get("let"))
+        context = member.context(
+            collation, args.get("let"), api_strict=request.generic.api_strict
+        )
         self.pipeline: Pipeline = compile_pipeline(
-            spec, member.context(collation, args.get("let")), database=request.db, collection=name
+            spec, context, database=request.db, collection=name
         )
         self.ports = Ports(member, request.op, request.db, name)
 
@@ -146,6 +149,7 @@ async def first_batch(
     opened = request.node.cursors.register(ns, source, request.generic.lsid)
     opened.pending = cursor.pending
     opened.command = request.body
+    opened.seconds_left = request.op.remaining_seconds()
     return RawReply(cursor_elements(opened.id, ns, batch, b"firstBatch"))
 
 

@@ -51,7 +51,11 @@ async def _next_batch(request: Request, cursor: Cursor) -> list[bytes]:
     """Fetch a batch; an awaiting cursor at its end waits for something to come."""
     op, size = request.op, request.args.get("batchSize", 0)
     if not cursor.await_data:
-        return await cursor.batch(op, size)
+        if cursor.seconds_left is not None:
+            op.deadline = op.started + cursor.seconds_left
+        batch = await cursor.batch(op, size)
+        cursor.seconds_left = op.remaining_seconds()
+        return batch
     op.deadline = None  # the time limit of this getMore is how long to wait, not how long to work
     left = request.generic.max_time_ms or AWAIT_MS_DEFAULT
     end = op.elapsed_ms() + left

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import FIRST_BATCH_COUNT, YIELD_DOCUMENTS
+from psdb_base.limits import (
+    FIRST_BATCH_COUNT,
+    REPLY_BATCH_BYTES_MAX,
+    YIELD_BYTES,
+    YIELD_DOCUMENTS,
+)
 from psdb_base.values import MISSING, Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import compile_filter
@@ -57,24 +62,40 @@ class FindSource:
         self._projection = projection
         self._env = env
         self._show_record_id = show_record_id
+        self._held: list[Any] = []
         self.exhausted = False
 
     async def fetch(self, op: Operation, count: int) -> list[bytes]:
-        """Return up to `count` documents."""
+        """Return up to `count` documents, fewer when they are many bytes."""
         execution = self._execution
         wanted = count or YIELD_DOCUMENTS
         result: list[bytes] = []
-        while len(result) < wanted:
-            records = execution.next_batch(min(wanted - len(result), YIELD_DOCUMENTS))
+        size = 0
+        while len(result) < wanted and size <= REPLY_BATCH_BYTES_MAX:
+            room = min(wanted - len(result), YIELD_DOCUMENTS)
+            records = self._held[:room] or execution.next_batch(room)
+            self._held = self._held[room:]
             if self._projection is None and not self._show_record_id:
                 result.extend([record.raw for record in records])
             else:
-                result.extend([self._project(record) for record in records])
-            if execution.done:
+                size += self._project_some(records, result)
+            if execution.done and not self._held:
                 self.exhausted = True
                 break
             await op.checkpoint(YIELD_DOCUMENTS)
         return result
+
+    def _project_some(self, records: list[Any], result: list[bytes]) -> int:
+        """Project records until they are many bytes; hold the rest back; return the bytes."""
+        size = 0
+        for index, record in enumerate(records):
+            raw = self._project(record)
+            result.append(raw)
+            size += len(raw)
+            if size > YIELD_BYTES:
+                self._held = records[index + 1 :] + self._held
+                break
+        return size
 
     def _project(self, record: Any) -> bytes:
         document = record.document()
@@ -156,7 +177,9 @@ def compile_find(request: Request, collection: Collection | None) -> tuple[Any, 
     collation = args.get("collation")
     if collation is None and collection is not None:
         collation = collection.options.get("collation")
-    context: CompileContext = member.context(collation, let)
+    context: CompileContext = member.context(
+        collation, let, api_strict=request.generic.api_strict
+    )
     env = member.env(let)
     chosen = compile_filter(args.get("filter", {}), context)
     sorter = None
@@ -228,6 +251,7 @@ async def first_batch(request: Request, source: Any) -> RawReply:
     opened.tailable = args.get("tailable", False)
     opened.await_data = args.get("awaitData", False)
     opened.command = request.body
+    opened.seconds_left = request.op.remaining_seconds()
     return RawReply(cursor_elements(opened.id, request.op.ns, batch, b"firstBatch"))
 
 
