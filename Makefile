@@ -36,7 +36,7 @@ soak: install
 	$(BIN)/python tests/soak.py
 
 compat: install
-	$(BIN)/python tests/compat/run.py
+	PYTHONPATH=tests $(BIN)/python -m compat.run
 
 lock:
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --extra dev --strip-extras \
