@@ -17,11 +17,14 @@ from psdb_base.real_world import RealClock, real_world
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_server.node import Node
+from psdb_store.options import StoreOptions
 from psdb_wire.server import Server
 
 EXIT_CANNOT_LISTEN: Final = 48
 EXIT_CANNOT_OPEN: Final = 100
 EXIT_BAD_OPTIONS: Final = 2
+# Records make no cycles: the collector need not look at them again and again.
+_STORE: Final = StoreOptions(freeze_gc=True)
 _SERVICES: Final = {"router": "R", "shardsvr": "S", "configsvr": "S"}
 
 
@@ -61,7 +64,6 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
         world.log.write("F", "STORAGE", 28595, "Cannot start", {"error": str(error)})
         sys.stderr.write(f"psdb: {error}\n")
         return EXIT_CANNOT_OPEN
-    # No cycles are made by records: automatic full collections would only stop the loop.
     gc.collect()
     gc.freeze()
     server = Server(world, front.handle)
@@ -96,6 +98,7 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
         from psdb.cluster import LocalCluster
 
         cluster = LocalCluster(world, document, options.dbpath)
+        cluster.config.store_options = cluster.shard.store_options = _STORE
         return cluster.router, cluster.start, cluster.stop
     if options.command == "router":
         from router.server import Router
@@ -108,11 +111,13 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
         from configsvr.server import ConfigServer
 
         config_server = ConfigServer(world, document, options.dbpath)
+        config_server.store_options = _STORE
         return config_server, config_server.start, config_server.stop
     from shardsvr.commands.table import MEMBER_COMMANDS
     from shardsvr.member import Member
 
     member = Member(world, MEMBER_COMMANDS, document, options.dbpath)
+    member.store_options = _STORE
     return member, member.start, member.stop
 
 

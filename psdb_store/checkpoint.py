@@ -108,6 +108,7 @@ class Checkpointer:
             await self._remove([file.path for file in cut.discarded] + replaced)
             await self._engine.trim_log()
             if self._options.freeze_gc:
+                gc.collect(1)  # the young only: what was garbage must not be frozen with the rest
                 gc.freeze()
 
     def _freeze(self) -> _Cut:

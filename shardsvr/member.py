@@ -27,6 +27,7 @@ from psdb_server.node import Node
 from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
+from psdb_store.options import StoreOptions
 from shardsvr import compatibility, ttl
 from shardsvr.session_turns import SessionTurns
 from shardsvr.validation import Validators
@@ -40,6 +41,7 @@ class Member(Node):
 
     Attributes:
         engine: The storage engine of this member's dbpath.
+        store_options: Settings of the engine; change them before `start`.
         validators: Compiled validators of collections.
         shard_name: The shard this member belongs to, None outside a cluster.
 
@@ -52,6 +54,7 @@ class Member(Node):
     ) -> None:
         super().__init__(world, table, options)
         self.dbpath = dbpath
+        self.store_options = StoreOptions()
         self.validators = Validators()
         self.shard_name: str | None = None
         self.ttl_passes = 0
@@ -62,7 +65,9 @@ class Member(Node):
 
     async def start(self) -> None:
         """Open the engine (recovering from its files) and begin background work."""
-        self.engine = await Engine.open(self.world, self.dbpath, clock=self.clock)
+        self.engine = await Engine.open(
+            self.world, self.dbpath, clock=self.clock, options=self.store_options
+        )
         self.shard_name = self._stored_name()
         await compatibility.ensure(self)
         await super().start()
