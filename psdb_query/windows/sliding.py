@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from operator import itemgetter
 from typing import Any
 
@@ -435,52 +436,50 @@ class ElementsSliding(Sliding):
 
 
 class DeviationSliding(Sliding):
-    """`$stdDevPop` and `$stdDevSamp`: Welford's method, forwards and backwards."""
+    """`$stdDevPop` and `$stdDevSamp`: exact sums of the numbers and of their squares.
 
-    __slots__ = ("_count", "_mean", "_missing", "_special", "_squares")
+    They are fractions, so that what went in comes out again without a trace.
+    """
+
+    __slots__ = ("_count", "_missing", "_special", "_squares", "_total")
 
     def __init__(self, missing: int) -> None:
         self._missing = missing
         self._count = 0
         self._special = 0
-        self._mean = 0.0
-        self._squares = 0.0
+        self._total = Fraction(0)
+        self._squares = Fraction(0)
 
     def add(self, value: Any) -> None:
         """Add a number."""
-        if type(value) not in RANKS:
-            return
-        number = to_double(value)
-        if number - number != 0:
-            self._special += 1
-            return
-        self._count += 1
-        difference = number - self._mean
-        self._mean += difference / self._count
-        self._squares += difference * (number - self._mean)
+        self._change(value, 1)
 
     def remove(self, value: Any) -> None:
         """Take a number out."""
+        self._change(value, -1)
+
+    def _change(self, value: Any, sign: int) -> None:
         if type(value) not in RANKS:
             return
         number = to_double(value)
         if number - number != 0:
-            self._special -= 1
+            self._special += sign
             return
-        self._count -= 1
-        if not self._count:
-            self._mean = self._squares = 0.0
-            return
-        difference = number - self._mean
-        self._mean -= difference / self._count
-        self._squares = max(0.0, self._squares - difference * (number - self._mean))
+        exact = Fraction(number)
+        self._count += sign
+        self._total += sign * exact
+        self._squares += sign * exact * exact
 
     def result(self) -> Any:
         """Return the deviation; null if there are too few numbers or one is not finite."""
         count = self._count - self._missing
-        if self._special:
+        if self._special or count <= 0:
             return None
-        return None if count <= 0 else math.sqrt(self._squares / count)
+        variance = (self._squares - self._total * self._total / self._count) / count
+        try:
+            return math.sqrt(variance)
+        except OverflowError:
+            return math.inf
 
 
 class Recomputed(Sliding):
