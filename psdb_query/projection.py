@@ -31,6 +31,7 @@ class Projection:
         is_identity: Every document comes out as it went in.
         added: Dotted paths set by expressions.
         removed: Dotted paths taken out by an exclusion.
+        spec: The projection as it was written.
 
     """
 
@@ -43,11 +44,13 @@ class Projection:
         "needs_position",
         "paths",
         "removed",
+        "spec",
         "tree",
     )
 
     def __init__(self, parsed: tree.Parsed, ctx: CompileContext, filter_: Filter | None) -> None:
         self.tree = parsed.root
+        self.spec: Document = {}
         self.kind = parsed.kind
         self.needs_meta = parsed.meta
         leaves = list(_leaves(parsed.root, ""))
@@ -69,7 +72,9 @@ def compile_projection(
     mixed), 31249 and 31250 (paths that collide), 31276 (two positional operators), ….
     """
     parsed = parse_projection(spec, ctx, find=True, has_filter=filter_ is not None)
-    return Projection(parsed, ctx, filter_)
+    projection = Projection(parsed, ctx, filter_)
+    projection.spec = spec
+    return projection
 
 
 def compile_project(spec: Any, ctx: CompileContext, stage: str = "$project") -> Projection:

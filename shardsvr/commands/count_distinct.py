@@ -26,6 +26,7 @@ def query_plan(request: Request, collection: Collection) -> Any:
     return plan_query(
         collection, compile_filter(args.get("query", {}), context), member.env(),
         hint=args.get("hint"), collation=context.collation,
+        count=request.command.name == "count", distinct=args.get("key"),
     )
 
 

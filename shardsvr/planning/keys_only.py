@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from psdb_base.values import Document
 from psdb_query.bounds_index import Predicates
 from psdb_query.projection import Projection
 from shardsvr.planning import nodes
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import Access, access_of, fields_of, ready_indexes
 from shardsvr.planning.query import Query
-
-
-def spec_of(projection: Projection) -> Document:
-    """Return the projection as it was written, or what it amounts to."""
-    spec: Document | None = getattr(projection, "spec", None)
-    if spec is not None:
-        return spec
-    if projection.kind == "inclusion":
-        return dict.fromkeys(sorted(projection.paths or ()), True)
-    return dict.fromkeys(sorted(projection.removed), False)
 
 
 def is_simple(projection: Projection) -> bool:
@@ -46,7 +35,7 @@ def covered(query: Query, candidate: Candidate) -> nodes.Node | None:
     fetch = candidate.node
     if not isinstance(fetch, nodes.Fetch):
         return None
-    return nodes.Covered(fetch.child, spec_of(projection))
+    return nodes.Covered(fetch.child, projection.spec)
 
 
 def _keeps_values(access: Access) -> bool:

@@ -245,4 +245,4 @@ def _projected(query: Query, node: Node) -> Node:
         return node
     simple = keys_only.is_simple(projection)
     stage = "PROJECTION_SIMPLE" if simple else "PROJECTION_DEFAULT"
-    return nodes.Project(node, keys_only.spec_of(projection), stage)
+    return nodes.Project(node, projection.spec, stage)
