@@ -26,7 +26,7 @@ def check_tailable(args: Document, collection: Collection | None) -> bool:
     """Tell whether a find opens a tailable cursor, and raise when it may not.
 
     Raises:
-        MongoError: 2, 9 or 167 for options that do not go with `tailable`.
+        MongoError: 2 or 9 for options that do not go with `tailable`.
 
     """
     if not args.get("tailable"):
@@ -48,10 +48,6 @@ def check_tailable(args: Document, collection: Collection | None) -> bool:
     for name in ("max", "min"):
         if args.get(name):
             raise MongoError(Code.BAD_VALUE, f"cannot use tailable option with '{name}'")
-    if collection is not None and collection.is_view:
-        raise MongoError(
-            Code.OPTION_NOT_SUPPORTED_ON_VIEW, "Tailable cursors are not supported on views"
-        )
     if collection is not None and not collection.is_capped:
         raise MongoError(
             Code.BAD_VALUE,

@@ -175,15 +175,37 @@ async def _all_documents(request: Request, name: str, spec: list[Any], args: Doc
     return documents
 
 
+_NOT_ON_VIEWS: Final = (
+    "allowPartialResults", "awaitData", "max", "min", "noCursorTimeout", "returnKey",
+    "showRecordId", "tailable",
+)
+
+
+def _check_view_options(args: Document) -> None:
+    """Raise 168 for options of find that a pipeline does not have."""
+    for name in _NOT_ON_VIEWS:
+        if args.get(name):
+            raise MongoError(
+                Code.INVALID_PIPELINE_OPERATOR, f"Option {name} not supported in aggregation."
+            )
+    if "$natural" in args.get("sort", {}):
+        raise MongoError(
+            Code.INVALID_PIPELINE_OPERATOR, "Sort option $natural not supported in aggregation."
+        )
+    if args.get("singleBatch") and args.get("limit") != 1:
+        raise MongoError(
+            Code.INVALID_PIPELINE_OPERATOR, "Option singleBatch not supported in aggregation."
+        )
+
+
 async def find_on_view(request: Request, view: Collection) -> RawReply:
     """Run a find on a view as a pipeline."""
     from shardsvr.commands.find import check_options
     from shardsvr.commands.find import first_batch as find_first_batch
-    from shardsvr.tailing import check_tailable
 
     args = request.args
     check_options(args)
-    check_tailable(args, view)
+    _check_view_options(args)
     spec: list[Any] = []
     if args.get("filter"):
         spec.append({"$match": args["filter"]})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from psdb_base import bson_codec, order
-from psdb_base.errors import Code, MongoError
+from psdb_base.errors import MongoError
 from psdb_base.limits import (
     FIRST_BATCH_COUNT,
     REPLY_BATCH_BYTES_MAX,
@@ -49,18 +51,17 @@ FIELDS: Final = (
     Field("allowDiskUse", "safe bool"),
     Field("let", "object"),
 )
-_REFUSED: Final = ("returnKey",)
 
 
 class FindSource:
     """A cursor's source over a plan's execution."""
 
     def __init__(
-        self, execution: Any, projection: Projection | None, env: Env, *, show_record_id: bool
+        self, execution: Any, shape: Callable[[Document], Document] | None, *,
+        show_record_id: bool,
     ) -> None:
         self._execution = execution
-        self._projection = projection
-        self._env = env
+        self._shape = shape
         self._show_record_id = show_record_id
         self._held: list[Any] = []
         self.exhausted = False
@@ -75,7 +76,7 @@ class FindSource:
             room = min(wanted - len(result), YIELD_DOCUMENTS)
             records = self._held[:room] or execution.next_batch(room)
             self._held = self._held[room:]
-            if self._projection is None and not self._show_record_id:
+            if self._shape is None and not self._show_record_id:
                 result.extend([record.raw for record in records])
             else:
                 size += self._project_some(records, result)
@@ -99,8 +100,8 @@ class FindSource:
 
     def _project(self, record: Any) -> bytes:
         document = record.document()
-        if self._projection is not None:
-            document = self._projection.apply(document, self._env)
+        if self._shape is not None:
+            document = self._shape(document)
         if self._show_record_id:
             from bson.int64 import Int64
 
@@ -113,12 +114,7 @@ class FindSource:
 
 
 def check_options(args: Document) -> None:
-    """Refuse options that are wrong or not supported."""
-    for name in _REFUSED:
-        if args.get(name):
-            raise MongoError(
-                Code.NOT_IMPLEMENTED, f"The find option '{name}' is not supported by PSDB yet"
-            )
+    """Refuse options that do not go together."""
     for name in ("min", "max"):
         if args.get(name) and not args.get("hint"):
             raise MongoError(
@@ -202,6 +198,8 @@ def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection
     """Plan a find."""
     args = request.args
     context, env, chosen, sorter, projection = compile_find(request, collection)
+    if args.get("returnKey"):
+        projection = None  # it would be applied to documents, of which only the keys remain
     _sort, hint = split_natural(args.get("sort"), args.get("hint"))
     plan = plan_query(
         collection, chosen, env, sort=sorter, projection=projection, hint=hint,
@@ -214,10 +212,20 @@ def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection
 def open_find(request: Request, collection: Collection) -> FindSource:
     """Plan a find and open its source."""
     plan, projection, env = make_plan(request, collection)
+    shape: Callable[[Document], Document] | None = None
+    if request.args.get("returnKey"):
+        from shardsvr.return_key import key_reader
+
+        shape = key_reader(plan)
+    elif projection is not None:
+        shape = partial(_projected, projection, env)
     return FindSource(
-        plan.open(), projection, env,
-        show_record_id=request.args.get("showRecordId", False),
+        plan.open(), shape, show_record_id=request.args.get("showRecordId", False)
     )
+
+
+def _projected(projection: Projection, env: Env, document: Document) -> Document:
+    return projection.apply(document, env)
 
 
 def _open_tail(request: Request, collection: Collection) -> TailSource:

@@ -121,7 +121,7 @@ REFUSED_FINDS = {
     "with singleBatch": ("c", {"tailable": True, "singleBatch": True}, 9),
     "with a sort": ("c", {"tailable": True, "sort": {"a": 1}}, 2),
     "not capped": ("plain", {"tailable": True}, 2),
-    "a view": ("view", {"tailable": True}, 167),
+    "a view": ("view", {"tailable": True}, 168),
 }
 
 

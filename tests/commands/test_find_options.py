@@ -42,3 +42,59 @@ def test_empty_first_batch_of_a_look_up_by_id(db: Any) -> None:
     assert (cursor["firstBatch"], cursor["id"] != 0) == ([], True)
     more = db.command("getMore", cursor["id"], collection="c")["cursor"]
     assert (more["nextBatch"], more["id"]) == ([{"_id": 1}], 0)
+
+
+RETURN_KEYS = {
+    "by an index": ({"filter": {"a": {"$gte": 2}}}, [{"a": 2, "b.c": 5}, {"a": 3, "b.c": None}]),
+    "by _id": ({"filter": {"_id": 1}}, [{"_id": 1}]),
+    "by no index": ({"filter": {"d": 1}}, [{}, {}, {}]),
+    "projections leave keys alone": (
+        {"filter": {"a": 1}, "projection": {"_id": 1}}, [{"a": 1, "b.c": 4}],
+    ),
+    "sorted": ({"sort": {"a": -1}, "hint": "a_1_b.c_1", "limit": 1}, [{"a": 3, "b.c": None}]),
+    "with record ids": (
+        {"filter": {"a": 1}, "showRecordId": True}, [{"a": 1, "b.c": 4, "$recordId": 1}],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RETURN_KEYS)
+def test_return_key(db: Any, case: str) -> None:
+    db.c.create_index([("a", 1), ("b.c", 1)])
+    db.c.insert_many([
+        {"_id": 1, "a": 1, "b": {"c": 4}, "d": 1}, {"_id": 2, "a": 2, "b": {"c": 5}, "d": 1},
+        {"_id": 3, "a": 3, "d": 1},
+    ])
+    options, expected = RETURN_KEYS[case]
+    reply = db.command("find", "c", returnKey=True, **options)
+    assert reply["cursor"]["firstBatch"] == expected
+
+
+def test_return_key_that_the_document_does_not_tell(db: Any) -> None:
+    db.c.create_index("a")
+    db.c.insert_one({"a": [1, 2]})
+    with pytest.raises(OperationFailure) as caught:
+        db.command("find", "c", filter={"a": 1}, returnKey=True)
+    assert caught.value.code == 238
+
+
+VIEW_OPTIONS = {
+    "returnKey": {"returnKey": True},
+    "showRecordId": {"showRecordId": True},
+    "natural order": {"sort": {"$natural": 1}},
+    "single batch": {"singleBatch": True, "limit": 2},
+}
+
+
+@pytest.mark.parametrize("case", VIEW_OPTIONS)
+def test_options_that_views_do_not_take(db: Any, case: str) -> None:
+    db.create_collection("view", viewOn="c")
+    with pytest.raises(OperationFailure) as caught:
+        db.command("find", "view", **VIEW_OPTIONS[case])
+    assert caught.value.code == 168
+
+
+def test_find_one_on_a_view(db: Any) -> None:
+    db.create_collection("view", viewOn="c")
+    db.c.insert_many([{"_id": 1}, {"_id": 2}])
+    assert db.view.find_one(sort=[("_id", -1)]) == {"_id": 2}
