@@ -12,7 +12,7 @@ from psdb_query.bounds_index import IndexBounds, Predicates
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_store.index import Index
 from psdb_store.index_keys import component
-from shardsvr.planning import access, nodes
+from shardsvr.planning import access, keys_only, nodes
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import (
     Access,
@@ -52,6 +52,10 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
             Code.NO_QUERY_EXECUTION_PLANS,
             "error processing query: planner returned error :: caused by :: No query solutions",
         )
+    if query.count or query.distinct is not None:
+        direct = keys_only.of_access(query, found)
+        if direct is not None:
+            return [direct]
     plans = access.from_access(query, found, predicates)
     if plans:
         return plans

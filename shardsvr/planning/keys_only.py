@@ -48,18 +48,23 @@ def _keeps_values(access: Access) -> bool:
 def candidate(query: Query, predicates: Predicates) -> Candidate | None:
     """Return the plan that counts entries, or meets each value of a field once."""
     for index in ready_indexes(query.collection):
-        if query.distinct is not None and query.distinct not in index.key_pattern:
-            continue
-        access = access_of(query, index, predicates)
-        if access is None or not access.exact or not access.same_collation:
-            continue
-        if query.count:
-            if access.is_useful:
-                scan = nodes.CountScan(index, access.bounds, access.ranges)
-                return Candidate(scan, access=access)
-        elif (found := _distinct(query, access)) is not None:
-            return Candidate(found, access=access)
+        if query.distinct is None or query.distinct in index.key_pattern:
+            access = access_of(query, index, predicates)
+            if access is not None and (access.is_useful or not query.count):
+                found = of_access(query, access)
+                if found is not None:
+                    return found
     return None
+
+
+def of_access(query: Query, access: Access) -> Candidate | None:
+    """Return the count or the distinct values by one index, if it answers the whole filter."""
+    if not access.exact or not access.same_collation:
+        return None
+    if query.count:
+        return Candidate(nodes.CountScan(access.index, access.bounds, access.ranges), access=access)
+    found = _distinct(query, access) if query.distinct in access.index.key_pattern else None
+    return None if found is None else Candidate(found, access=access)
 
 
 def _distinct(query: Query, access: Access) -> nodes.Node | None:

@@ -381,7 +381,8 @@ class Limit(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the stage."""
-        return stages_combine.Limit(self.child.open(query), self.count)
+        needed = query.needed or self.count
+        return stages_combine.Limit(self.child.open(query), self.count, needed)
 
 
 @dataclass(frozen=True)

@@ -315,19 +315,33 @@ class Skip(Stage):
 
 
 class Limit(Stage):
-    """No more than so many rows."""
+    """No more than so many rows.
 
-    __slots__ = ("_child", "_left")
+    The child is asked for just as many at first, and for more only as long as few come of it:
+    nothing is looked at that is not needed.
 
-    def __init__(self, child: Stage, count: int) -> None:
+    Args:
+        child: Gives the rows.
+        count: How many to let through.
+        needed: How many the child has to find for that (a skip below takes some away).
+
+    """
+
+    __slots__ = ("_child", "_left", "_step")
+
+    def __init__(self, child: Stage, count: int, needed: int) -> None:
         super().__init__(child)
         self._child = child
         self._left = count
+        self._step = needed
         self.done = count <= 0
 
     def pull(self, want: int) -> list[Any]:
         """Pull the child for no more than is wanted."""
-        rows = self._child.pull(want)[: self._left]
+        step = min(want, self._step)
+        rows = self._child.pull(step)[: self._left]
+        if len(rows) * 2 <= step:
+            self._step *= 2
         self._left -= len(rows)
         self.done = self._child.done or self._left <= 0
         self.works += max(len(rows), 1)

@@ -118,6 +118,10 @@ STAGES: list[tuple[Document, dict[str, Any], list[str]]] = [
     ({"a": 1}, {"hint": {"$natural": 1}}, COLLSCAN),
     ({"_id": 5}, {"hint": {"$natural": -1}}, COLLSCAN),
     ({"_id": 5}, {"hint": "_id_"}, IXSCAN),
+    ({"a": 5}, {"hint": {"a": 1, "b": 1}, "count": True}, ["COUNT", "COUNT_SCAN"]),
+    ({}, {"hint": {"p": 1}, "count": True}, ["COUNT", "COUNT_SCAN"]),
+    ({"x": 1}, {"hint": {"a": 1, "b": 1}, "count": True}, ["COUNT", *IXSCAN]),
+    ({}, {"hint": {"a": 1, "b": 1}, "distinct": "a"}, ["DISTINCT_SCAN"]),
     ({"p": None}, {"hint": {"p": 1}}, IXSCAN),
     ({}, {"hint": {"a": 1, "b": 1}, "sort": {"b": 1}}, ["SORT", *IXSCAN]),
     ({}, {"hint": {"b": -1}, "min": {"b": 10}, "max": {"b": 5}}, IXSCAN),
@@ -155,6 +159,11 @@ def test_what_is_looked_at(kit: Kit) -> None:
     assert examined({"a": 5}, projection={"a": 1, "b": 1, "_id": 0}) == (100, 100, 0)
     assert examined({"a": 5}, count=True) == (100, 100, 0)
     assert examined({}, distinct="a") == (10, 10, 0)
+    assert examined({"a": 5}, limit=3) == (3, 3, 3)
+    assert examined({"a": 5}, limit=3, skip=20) == (3, 23, 23)
+    assert examined({}, sort={"b": -1}, limit=1) == (1, 1, 1)
+    assert examined({"a": 5, "x": None}, limit=1) == (1, 1, 1)
+    assert examined({}, limit=7) == (7, 0, 7)
     assert examined({"a": {"$in": [1, 2]}}, sort={"b": 1}, limit=5)[2] <= 8
 
 
