@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
@@ -23,7 +23,7 @@ from psdb_base.world import World
 from psdb_server import exhaust, replies
 from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
 from psdb_server.cursors import Cursors
-from psdb_server.generic import GENERIC_FIELDS, parse_generic
+from psdb_server.generic import GENERIC_FIELDS, Generic, parse_generic
 from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.operations import Operation, Operations
@@ -41,7 +41,35 @@ from psdb_wire.frames import (
 from psdb_wire.server import Server
 
 _BEFORE_HELLO: Final = frozenset({"hello", "isMaster", "saslStart", "saslContinue"})
+_REPEATED: Final = frozenset({"count", "distinct", "find", "ping"})
+KNOWN_BODIES_MAX: Final = 512
+KNOWN_BODY_BYTES_MAX: Final = 512
 REAPER_SECONDS: Final = 30.0
+
+
+class Parsed(NamedTuple):
+    """A command's checked parts: all of a request that does not change when it is sent again."""
+
+    command: Command
+    name: str
+    db: str
+    target: Any
+    args: Document
+    generic: Generic
+    sequences: dict[str, list[bytes]]
+
+
+class KnownBody(dict[str, Any]):
+    """The body of a read that clients repeat byte by byte (health checks, polling queries).
+
+    It is shared by all requests that send it, as are its parsed parts: handlers change neither.
+    """
+
+    __slots__ = ("parsed",)
+
+    def __init__(self, body: Document) -> None:
+        super().__init__(body)
+        self.parsed: Parsed | None = None
 
 
 class Node:
@@ -76,6 +104,8 @@ class Node:
         self.server: Server | None = None
         self.host = "localhost:27017"
         self.stopping = False
+        self._times: tuple[Timestamp | None, Timestamp | None, bytes] = (None, None, b"")
+        self._known: dict[bytes, KnownBody] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- life -------------------------------------------------------------------------------
@@ -131,13 +161,28 @@ class Node:
         """Answer one message; never raises but for cancellation."""
         if message.opcode == OP_QUERY:
             return await self._handle_query(connection, message)
+        known = self._known.get(message.body)
+        if known is not None and not message.sequences:
+            return await self.answer(connection, message, known)
         try:
-            body = bson_codec.decode(message.body)
+            body = self._decode(message)
         except MongoError as error:
             return self.error_message(error, message)
         if message.flags & EXHAUST_ALLOWED and next(iter(body), "") == "getMore":
             return self._exhaust(connection, exhaust.single(message), body)
         return await self.answer(connection, message, body)
+
+    def _decode(self, message: Message) -> Document:
+        """Decode a body; keep those of small reads, which clients send again and again."""
+        body = bson_codec.decode(message.body)
+        if next(iter(body), "") not in _REPEATED or len(message.body) > KNOWN_BODY_BYTES_MAX:
+            return body
+        if message.sequences or message.flags:
+            return body
+        if len(self._known) >= KNOWN_BODIES_MAX:
+            self._known.clear()
+        self._known[message.body] = known = KnownBody(body)
+        return known
 
     def _exhaust(self, connection: Connection, message: Message, body: Document) -> Stream:
         """Answer a getMore until its cursor is at its end."""
@@ -239,7 +284,13 @@ class Node:
 
     def reply_times(self) -> bytes:
         """Return `$clusterTime` and `operationTime` for a reply; a role extends this."""
-        return replies.time_elements(self.clock.now, self.operation_time())
+        now, operation_time = self.clock.now, self.operation_time()
+        # While nothing is written the two stay the same objects, and so do the bytes.
+        last_now, last_time, elements = self._times
+        if now is not last_now or operation_time is not last_time:
+            elements = replies.time_elements(now, operation_time)
+            self._times = now, operation_time, elements
+        return elements
 
     def operation_time(self) -> Timestamp | None:
         """Time of the last operation this node's reply rests on."""
@@ -249,6 +300,8 @@ class Node:
         self, connection: Connection, message: Message, body: Document
     ) -> Request:
         """Make a request of a message: find the row, check the fields."""
+        if type(body) is KnownBody and body.parsed is not None:
+            return self._begin(connection, message, body, body.parsed)
         name = next(iter(body), "")
         command = self.find_command(name)
         if name != command.name:
@@ -283,16 +336,26 @@ class Node:
                 f"BSON field '{command.name}.{command.name}' is the wrong type 'null', expected "
                 f"type '{command.target}'",
             )
-        if generic.lsid is not None:
-            self.sessions.touch(generic.lsid)
-        # From here on nothing may raise: whoever gets the request ends its operation.
+        parsed = Parsed(command, name, db, target, args, generic, sequences)
+        if type(body) is KnownBody:
+            body.parsed = parsed
+        return self._begin(connection, message, body, parsed)
+
+    def _begin(
+        self, connection: Connection, message: Message, body: Document, parsed: Parsed
+    ) -> Request:
+        """Begin the operation of a checked command; whoever gets the request ends it."""
+        command, name, db, target, args, generic, sequences = parsed
+        lsid = generic.lsid
+        if lsid is not None:
+            self.sessions.touch(lsid)
+        # From here on nothing may raise.
         op = self.operations.begin(connection, command.name, db)
         op.command = body
         op.ns = f"{db}.{target}" if type(target) is str else db
+        op.lsid = lsid
         if generic.max_time_ms:
             op.limit(generic.max_time_ms)
-        if generic.lsid is not None:
-            op.lsid = generic.lsid
         return Request(
             self, command, name, db, target, args, generic, body, sequences, message,
             connection, op,
