@@ -70,11 +70,11 @@ def split_pipeline(pipeline: Pipeline) -> SplitPipeline:
     """Split a compiled (and optimised) pipeline for a sharded collection."""
     stages = list(pipeline.stages)
     for at, stage in enumerate(stages):
-        if not STAGES[stage.name].on_shard or _is_implied_sort(stage):
-            return _parts(pipeline, stages[:at], stages[at:], None)
         if isinstance(stage, (GroupStage, SampleStage)):
             shard, merge = stage.halves()
             return _parts(pipeline, [*stages[:at], shard], [merge, *stages[at + 1 :]], None)
+        if not STAGES[stage.name].on_shard or _is_implied_sort(stage):
+            return _parts(pipeline, stages[:at], stages[at:], None)
         if isinstance(stage, SortStage):
             cut = [] if stage.limit is None else [LimitStage(stage.limit)]
             rest = [*cut, *stages[at + 1 :]]

@@ -88,6 +88,9 @@ class World:
     async def merge(self, target: Any, batch: Any, env: Any) -> None:
         self.written.append((target, list(target.statements(batch, env))))
 
+    def geo_key(self, database: str, collection: str, key: str | None) -> str:
+        return key or "loc"
+
     def spill(self) -> MemorySpill:
         return MemorySpill(self)
 

@@ -29,7 +29,7 @@ class StageDefinition:
 
     Args:
         module: Module of this package that parses it; None when PSDB does not have it.
-        on_shard: May run in the part of a split pipeline that each shard runs.
+        on_shard: May run, or run by half, in the part of a pipeline that each shard runs.
         keeps_order: The documents that come out are in the order in which they came.
         first_only: Only as the first stage (else 40602).
         last_only: Only as the last stage (else 40601).
@@ -84,15 +84,15 @@ def _absent(missing: tuple[int, str] | None = None) -> StageDefinition:
     return StageDefinition(None, api_v1=False, missing=missing)
 
 
-def _grouping(module: str) -> StageDefinition:
+def _grouping(module: str, *, on_shard: bool = True) -> StageDefinition:
     """Return the row of a stage that makes groups."""
-    return StageDefinition(module, on_shard=False, keeps_order=False)
+    return StageDefinition(module, on_shard=on_shard, keeps_order=False)
 
 
 STAGES: Final[dict[str, StageDefinition]] = {
     "$addFields": StageDefinition("shape", in_update=True),
     "$bucket": _grouping("bucket"),
-    "$bucketAuto": _grouping("bucket_auto"),
+    "$bucketAuto": _grouping("bucket_auto", on_shard=False),
     "$changeStream": StageDefinition(
         None, first_only=True, in_facet=False, in_sub_pipeline=False, in_view=False,
         in_transaction=False,
