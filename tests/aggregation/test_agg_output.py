@@ -326,19 +326,33 @@ SCORE = {"$meta": "textScore"}
         ([{"$match": {"t": {"$ne": "b"}}}, {"$set": {"s": SCORE}}], [(1, 0.5), (3, 1.0)]),
         ([{"$sort": {"t": -1}}, {"$set": {"s": SCORE}}], [(3, 1.0), (2, 1.5), (1, 0.5)]),
         ([{"$skip": 1}, {"$set": {"s": SCORE}}], [(2, 1.5), (3, 1.0)]),
-        ([{"$match": {"$expr": {"$gte": [SCORE, 1]}}}, {"$set": {"s": SCORE}}], [(2, 1.5), (3, 1.0)]),
+        (
+            [{"$match": {"$expr": {"$gte": [SCORE, 1]}}}, {"$set": {"s": SCORE}}],
+            [(2, 1.5), (3, 1.0)],
+        ),
         ([{"$group": {"_id": "$_id", "s": {"$max": SCORE}}}], [(1, 0.5), (2, 1.5), (3, 1.0)]),
         ([{"$group": {"_id": 9, "s": {"$sum": SCORE}}}], [(9, 3.0)]),
-        ([{"$setWindowFields": {"sortBy": {"_id": -1}, "output": {"s": {"$max": SCORE}}}}],
-         [(3, 1.5), (2, 1.5), (1, 1.5)]),
-        ([{"$setWindowFields": {"sortBy": {"_id": -1}, "output": {"n": {"$count": {}}}}},
-          {"$set": {"s": SCORE}}], [(3, 1.0), (2, 1.5), (1, 0.5)]),
-        ([{"$lookup": {"from": "x", "pipeline": [], "as": "j"}}, {"$set": {"s": SCORE}}],
-         [(1, 0.5), (2, 1.5), (3, 1.0)]),
-        ([{"$sample": {"size": 3}}, {"$set": {"s": SCORE}}, {"$sort": {"_id": 1}}],
-         [(1, 0.5), (2, 1.5), (3, 1.0)]),
+        (
+            [{"$setWindowFields": {"sortBy": {"_id": -1}, "output": {"s": {"$max": SCORE}}}}],
+            [(3, 1.5), (2, 1.5), (1, 1.5)],
+        ),
+        (
+            [
+                {"$setWindowFields": {"sortBy": {"_id": -1}, "output": {"n": {"$count": {}}}}},
+                {"$set": {"s": SCORE}},
+            ],
+            [(3, 1.0), (2, 1.5), (1, 0.5)],
+        ),
+        (
+            [{"$lookup": {"from": "x", "pipeline": [], "as": "j"}}, {"$set": {"s": SCORE}}],
+            [(1, 0.5), (2, 1.5), (3, 1.0)],
+        ),
+        (
+            [{"$sample": {"size": 3}}, {"$set": {"s": SCORE}}, {"$sort": {"_id": 1}}],
+            [(1, 0.5), (2, 1.5), (3, 1.0)],
+        ),
     ],
-)  # fmt: skip
+)
 def test_metadata_follow_their_documents(pipeline: list[Doc], expected: list[Any]) -> None:
     assert [(doc["_id"], doc["s"]) for doc in with_meta(pipeline)] == expected
     spilled = with_meta(pipeline, memory_bytes=1)
@@ -408,28 +422,51 @@ def test_paths_needed_of_the_source(stages: list[Doc], paths: set[str] | None) -
 @pytest.mark.parametrize(
     ("given", "optimised"),
     [
-        ([{"$match": {"a": 1}}, {"$match": {"b": 2}}], [{"$match": {"$and": [{"a": 1}, {"b": 2}]}}]),
+        (
+            [{"$match": {"a": 1}}, {"$match": {"b": 2}}],
+            [{"$match": {"$and": [{"a": 1}, {"b": 2}]}}],
+        ),
         ([{"$match": {}}], []),
         ([{"$sort": {"a": 1}}, {"$match": {"b": 2}}], [{"$match": {"b": 2}}, {"$sort": {"a": 1}}]),
-        ([{"$sort": {"a": 1}}, {"$limit": 5}], [{"$sort": {"sortKey": {"a": 1}, "limit": Int64(5)}}]),
+        (
+            [{"$sort": {"a": 1}}, {"$limit": 5}],
+            [{"$sort": {"sortKey": {"a": 1}, "limit": Int64(5)}}],
+        ),
         ([{"$limit": 5}, {"$limit": 3}], [{"$limit": Int64(3)}]),
         ([{"$skip": 5}, {"$skip": 3}], [{"$skip": Int64(8)}]),
         ([{"$skip": 5}, {"$limit": 3}], [{"$limit": Int64(8)}, {"$skip": Int64(5)}]),
-        ([{"$project": {"x": "$a"}}, {"$match": {"x": 1}}],
-         [{"$match": {"a": 1}}, {"$project": {"x": "$a"}}]),
-        ([{"$set": {"x": 1}}, {"$match": {"x": 1, "y": 2}}],
-         [{"$match": {"y": 2}}, {"$set": {"x": 1}}, {"$match": {"x": 1}}]),
-        ([{"$group": {"_id": "$a", "n": {"$sum": 1}}}, {"$match": {"_id": 3, "n": {"$gt": 1}}}],
-         [{"$match": {"a": 3}}, {"$group": {"_id": "$a", "n": {"$sum": 1}}}, {"$match": {"n": {"$gt": 1}}}]),
-        ([{"$group": {"_id": "$a"}}, {"$match": {"_id": {"$exists": True}}}],
-         [{"$group": {"_id": "$a"}}, {"$match": {"_id": {"$exists": True}}}]),
+        (
+            [{"$project": {"x": "$a"}}, {"$match": {"x": 1}}],
+            [{"$match": {"a": 1}}, {"$project": {"x": "$a"}}],
+        ),
+        (
+            [{"$set": {"x": 1}}, {"$match": {"x": 1, "y": 2}}],
+            [{"$match": {"y": 2}}, {"$set": {"x": 1}}, {"$match": {"x": 1}}],
+        ),
+        (
+            [{"$group": {"_id": "$a", "n": {"$sum": 1}}}, {"$match": {"_id": 3, "n": {"$gt": 1}}}],
+            [
+                {"$match": {"a": 3}},
+                {"$group": {"_id": "$a", "n": {"$sum": 1}}},
+                {"$match": {"n": {"$gt": 1}}},
+            ],
+        ),
+        (
+            [{"$group": {"_id": "$a"}}, {"$match": {"_id": {"$exists": True}}}],
+            [{"$group": {"_id": "$a"}}, {"$match": {"_id": {"$exists": True}}}],
+        ),
         ([{"$set": {"x": 1}}, {"$set": {"y": 2}}], [{"$set": {"x": 1, "y": 2}}]),
         ([{"$set": {"x": 1}}, {"$set": {"y": "$x"}}], [{"$set": {"x": 1}}, {"$set": {"y": "$x"}}]),
-        ([{"$sample": {"size": 3}}, {"$match": {"a": 1}}], [{"$sample": {"size": Int64(3)}}, {"$match": {"a": 1}}]),
-        ([{"$unwind": "$a"}, {"$match": {"$sampleRate": 0.5}}],
-         [{"$unwind": {"path": "$a"}}, {"$match": {"$sampleRate": 0.5}}]),
+        (
+            [{"$sample": {"size": 3}}, {"$match": {"a": 1}}],
+            [{"$sample": {"size": Int64(3)}}, {"$match": {"a": 1}}],
+        ),
+        (
+            [{"$unwind": "$a"}, {"$match": {"$sampleRate": 0.5}}],
+            [{"$unwind": {"path": "$a"}}, {"$match": {"$sampleRate": 0.5}}],
+        ),
     ],
-)  # fmt: skip
+)
 def test_explained_stages(given: list[Doc], optimised: list[Doc]) -> None:
     ctx = CompileContext(random=lambda: 0.5)
     assert compile_pipeline(given, ctx, database="db").serialize() == optimised
