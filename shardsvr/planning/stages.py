@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.context import Env
@@ -56,6 +57,19 @@ class Stage:
         return int(getattr(self, name)) + sum(child.total(name) for child in self.children)
 
 
+def check_collection(collection: Collection) -> None:
+    """Raise 175 when the collection was dropped since the plan was made."""
+    if collection.dropped:
+        raise MongoError(Code.QUERY_PLAN_KILLED, f"collection dropped: {collection.ns}")
+
+
+def check_index(collection: Collection, index: Index) -> None:
+    """Raise 175 when the index was dropped since the plan was made: nobody keeps it up now."""
+    check_collection(collection)
+    if collection.indexes.get(index.name) is not index:
+        raise MongoError(Code.QUERY_PLAN_KILLED, f"index '{index.name}' dropped")
+
+
 class Nothing(Stage):
     """No rows at all."""
 
@@ -83,6 +97,7 @@ class CollectionScan(Stage):
 
     def pull(self, want: int) -> list[Record]:
         """Look at the next `want` documents."""
+        check_collection(self._collection)
         records = self._collection.scan(self._after, want, self._reverse)
         if not records:
             self.done = True
@@ -173,7 +188,7 @@ class IndexScan(Stage):
         "_at",
         "_bound",
         "_chunk",
-        "_ids",
+        "_collection",
         "_index",
         "_ranges",
         "_reverse",
@@ -186,7 +201,7 @@ class IndexScan(Stage):
         self, collection: Collection, index: Index, ranges: KeyRanges, *, reverse: bool = False
     ) -> None:
         super().__init__()
-        self._ids = collection.ids
+        self._collection = collection
         self._index = index
         self._ranges = ranges
         self._reverse = reverse
@@ -201,6 +216,7 @@ class IndexScan(Stage):
 
     def pull(self, want: int) -> list[tuple[bytes, int]]:
         """Look at about `want` keys."""
+        check_index(self._collection, self._index)
         found: list[tuple[bytes, int]] = []
         while want > 0 and not self.done:
             pairs = self._next(want)
@@ -258,7 +274,7 @@ class IndexScan(Stage):
     def _scan(self, low: bytes, high: bytes, limit: int) -> list[tuple[bytes, int]]:
         index = self._index
         if isinstance(index, IdIndex) and not index.is_built and high[:-1] == low:
-            rid = self._ids.get(low)
+            rid = self._collection.ids.get(low)
             return [] if rid is None or self._after is not None else [(low, rid)]
         return index.scan(
             low, high, high_inclusive=False, after=self._after, reverse=self._reverse, limit=limit

@@ -11,7 +11,7 @@ from psdb_query.bounds_ranges import BEHIND, KeyRanges
 from psdb_store.collection import Collection
 from psdb_store.index import Index
 from psdb_store.record import Record
-from shardsvr.planning.stages import IndexScan, Stage
+from shardsvr.planning.stages import IndexScan, Stage, check_index
 
 _NULLS: Final = (order.key(None), order.descending(order.key(None)))
 
@@ -64,6 +64,7 @@ class DistinctKeys(Stage):
 
     def pull(self, want: int) -> list[Record]:
         """Seek to the next values."""
+        check_index(self._collection, self._index)
         found: list[Record] = []
         for _ in range(want):
             if self.done:

@@ -427,3 +427,24 @@ def test_whether_an_index_sorts(kit: Kit) -> None:
     assert kit.plan({}, sort={"b": 1}).sorted_by_index
     assert not kit.plan({}, sort={"x": 1}).sorted_by_index
     assert not kit.plan({}).sorted_by_index
+
+
+@pytest.mark.parametrize("options", [{}, {"count": True}, {"distinct": "a"}])
+def test_a_dropped_index_ends_the_plan(options: dict[str, Any]) -> None:
+    kit = Kit([{"a": i} for i in range(100)], [{"key": {"a": 1}}])
+    execution = kit.plan({"a": {"$gte": 0}}, **options).open()
+    assert len(execution.next_batch(5)) == 5
+    del kit.collection.indexes["a_1"]
+    with pytest.raises(MongoError) as caught:
+        execution.next_batch(5)
+    assert caught.value.code == 175
+
+
+def test_a_dropped_collection_ends_the_plan() -> None:
+    kit = Kit([{"a": i} for i in range(100)])
+    execution = kit.plan({}).open()
+    execution.next_batch(5)
+    kit.collection.dropped = True
+    with pytest.raises(MongoError) as caught:
+        execution.next_batch(5)
+    assert caught.value.code == 175
