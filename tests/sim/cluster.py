@@ -12,19 +12,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sim.client import SimClient
+from sim.loop import Owner, PowerCut, PowerLost, SimLoop, SimulationError
+from sim.network import Fabric
+from sim.world import SimMachine
+
 from configsvr.server import ConfigServer
 from psdb_base.errors import MongoError
 from psdb_base.world import World
 from psdb_server.node import Node
+from psdb_store.options import StoreOptions
 from psdb_wire.server import Server
 from router.server import Router
 from router.shards import connect_over_network
 from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
-from sim.client import SimClient
-from sim.loop import Owner, PowerCut, PowerLost, SimLoop, SimulationError
-from sim.network import Fabric
-from sim.world import SimMachine
 
 CONFIG_ADDRESS = ("config", 27019)
 ROUTER_ADDRESS = ("router", 27017)
@@ -46,7 +48,9 @@ class SimNode:
         make: Makes the server in a world.
         owner: The present life; None while it is off.
         node: The server of the present life.
+        store_options: Settings of a member's store in its coming lives.
         cuts: How often the power went.
+        note: Told of each start and end of a life.
 
     """
 
@@ -55,8 +59,9 @@ class SimNode:
     make: Callable[[World], Node]
     owner: Owner | None = None
     node: Node | None = None
+    store_options: StoreOptions = field(default_factory=StoreOptions)
     cuts: int = 0
-    _on_cut: list[Callable[[], None]] = field(default_factory=list)
+    note: Callable[[str], None] = lambda _: None
 
     @property
     def name(self) -> str:
@@ -89,6 +94,8 @@ class SimNode:
         """Do what `psdb.serve` does."""
         world = self.machine.world()
         node = self.make(world)
+        if isinstance(node, Member):
+            node.store_options = self.store_options
         await node.start()
         server = Server(world, node.handle)
         node.server = server
@@ -96,6 +103,7 @@ class SimNode:
         node.host = f"{self.name}:{port}"
         if not owner.dead:
             self.node = node
+            self.note(f"{self.name} serves")
 
     async def stop(self) -> None:
         """Shut the server down in order, then switch the machine off."""
@@ -116,6 +124,7 @@ class SimNode:
             self._end_life(keeps_cache=keeps_cache)
 
     def _end_life(self, *, keeps_cache: bool) -> None:
+        self.note(f"{self.name} goes off, {'its cache is kept' if keeps_cache else 'power lost'}")
         machine, owner, old = self.machine, self.owner, self.machine.disk
         assert owner is not None
         machine.disk = old.kill() if keeps_cache else old.crash(machine.random)

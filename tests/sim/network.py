@@ -161,9 +161,9 @@ class SimTransport(asyncio.Transport):
             self.peer.out.wake()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self._finished, "a write after write_eof"
         if self._closing or self.lost or self.owner.dead or not data:
             return
+        assert not self._finished, "a write after write_eof"
         self.out.push(data)
         if len(self.out.data) > self._high and not self._full:
             self._full = True

@@ -13,15 +13,11 @@ import contextlib
 import importlib
 import random
 from array import array
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from store_kit import check_consistent, check_lines
-
-from psdb_base.errors import Code, MongoError
-from psdb_base.values import Document
-from psdb_store.options import StoreOptions
 from sim.client import ConnectionLost, SimClient
 from sim.cluster import SimCluster, SimNode
 from sim.loop import START_SECONDS, PowerLost, SimLoop, run
@@ -42,21 +38,27 @@ from sim.workload import (
     Worker,
     expect,
 )
+from store_kit import check_consistent, check_lines
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_store.options import StoreOptions
 
 SETTLE_SECONDS_MAX = 60.0
-OPERATIONS_MAX = 1500
+OPERATIONS_MAX = 1200
+CUTS_ENOUGH = 4
 COUNTERS = 2
 
 KNOBS: dict[str, Callable[[random.Random], Any]] = {
     "psdb_server.operations.YIELD_DOCUMENTS": lambda rng: rng.choice([1, 3, 256]),
-    "psdb_store.engine.StoreOptions": lambda rng: _store_options(rng),
     "shardsvr.writes.UNIT_DOCUMENTS": lambda rng: rng.choice([1, 4, 256]),
 }
 """What a run draws anew: module attributes, by their dotted name."""
 
 
-def _store_options(rng: random.Random) -> Callable[[], StoreOptions]:
-    options = StoreOptions(
+def draw_store_options(rng: random.Random) -> StoreOptions:
+    """Draw a store's settings, often such that everything happens often."""
+    return StoreOptions(
         segment_bytes=rng.choice([2000, 20_000, 10**7]),
         oplog_bytes=rng.choice([0, 30_000, 10**8]),
         checkpoint_log_bytes=rng.choice([5000, 50_000, 10**7]),
@@ -66,7 +68,6 @@ def _store_options(rng: random.Random) -> Callable[[], StoreOptions]:
         uncommitted_bytes=rng.choice([3000, 10**7]),
         block_bytes=rng.choice([3000, 50_000, 10**6]),
     )
-    return lambda: options
 
 
 @contextlib.contextmanager
@@ -95,6 +96,7 @@ class Plan:
     pause_seconds: float = 0.5
     disk_seconds: float = 0.0005
     timeout_seconds: float = 3.0
+    think_seconds: float = 0.02
     conditions: Conditions = field(default_factory=Conditions)
     faults: dict[str, float] = field(default_factory=dict)
 
@@ -117,6 +119,7 @@ class Plan:
             pause_seconds=rng.choice([0.3, 1.0, 2.0]),
             disk_seconds=rng.choice([0.0002, 0.002, 0.02]),
             timeout_seconds=rng.choice([0.3, 3.0, 10.0]),
+            think_seconds=rng.choice([0.01, 0.1, 0.5]),
             conditions=conditions,
             faults=weights,
         )
@@ -145,6 +148,10 @@ class Scenario:
         seed: Decides everything.
         expected: Checksums of an earlier run with this seed.
         spoil: Called with each machine before its first start: plants a fault.
+        keep_log: Keep all log lines, not only the last.
+
+    Attributes:
+        happened: What was done to the cluster, with its time.
 
     """
 
@@ -154,6 +161,7 @@ class Scenario:
         *,
         expected: array[int] | None = None,
         spoil: Callable[[SimNode], None] | None = None,
+        keep_log: bool = False,
     ) -> None:
         self.rng = random.Random(f"scenario {seed}")
         self.plan = Plan.draw(seed, self.rng)
@@ -166,10 +174,16 @@ class Scenario:
             node.machine.disk.delay_seconds = self.plan.disk_seconds
             node.machine.clock.skew_ms = self.rng.choice([0, 0, -5000, 3_600_000])
             node.machine.clock.drift = self.rng.choice([0.0, 0.0, 0.001])
+            node.store_options = draw_store_options(self.rng)
+            node.note = self.note
+            if keep_log:
+                node.machine.log.lines = deque()
             if spoil is not None:
                 spoil(node)
         self.clients = 0
+        self.happened: list[tuple[float, str]] = []
         self.session = Session(random.Random(self.rng.getrandbits(32)), self.connect)
+        self.session.think_seconds = self.plan.think_seconds
         self.counts = dict.fromkeys(FAULTS, 0)
         self._background: list[asyncio.Task[None]] = []
 
@@ -194,6 +208,10 @@ class Scenario:
             sum(node.cuts for node in self.cluster.nodes), self.counts,
         )  # fmt: skip
 
+    def note(self, text: str) -> None:
+        """Remember what was done to the cluster."""
+        self.happened.append((self.loop.time(), f"*** {text}"))
+
     # -- phases --------------------------------------------------------------------------------
 
     async def main(self) -> None:
@@ -204,9 +222,13 @@ class Scenario:
         workers = self.workers()
         tasks = [self.guarded(worker.run()) for worker in workers]
         chaos = self.guarded(self.chaos())
+        self._background += [self.guarded(self.supervise(node)) for node in self.cluster.nodes]
         end = self.loop.time() + self.plan.seconds
-        while self.loop.time() < end and self.session.operations < OPERATIONS_MAX:
+        while self.loop.time() < end:
             await asyncio.sleep(0.05)
+            cuts = sum(node.cuts for node in self.cluster.nodes)
+            if self.session.operations >= OPERATIONS_MAX and cuts >= CUTS_ENOUGH:
+                break
         self.session.stopping = True
         await chaos
         await self.heal()
@@ -296,6 +318,7 @@ class Scenario:
             name = first or rng.choices(names, weights)[0]
             first = ""
             self.counts[name] += 1
+            self.note(name)
             await FAULTS[name](self)
 
     def victims(self) -> list[SimNode]:
@@ -321,28 +344,19 @@ class Scenario:
                 node.cut_power(keeps_cache=keeps_cache)
             else:
                 node.cut_power_at(self.rng.randint(1, 40), keeps_cache=keeps_cache)
-            self._background.append(self.guarded(self.restart(node)))
 
-    async def restart(self, node: SimNode) -> None:
-        """Bring a machine back once it lost its power; it may lose it again meanwhile."""
-        patience = 2.0
-        while node.is_on and patience > 0:
+    async def supervise(self, node: SimNode) -> None:
+        """Bring a machine back whenever it lost its power; it may lose it again meanwhile."""
+        while not self.session.stopping:
             await asyncio.sleep(0.05)
-            patience -= 0.05
-        if node.is_on:
-            node.machine.disk.before = None  # it did nothing to its disk
-            return
-        await asyncio.sleep(self.rng.random() ** 3 * 3)
-        for _ in range(self.rng.choice([0, 0, 0, 1, 3])):
             if node.is_on:
-                return
-            starting = self.loop.create_task(node.start())
-            node.cut_power_at(self.rng.randint(1, 25))
+                continue
+            await asyncio.sleep(self.rng.random() ** 3 * 3)
             with contextlib.suppress(PowerLost):
+                starting = self.loop.create_task(node.start())
+                if self.rng.random() < 0.2:
+                    node.cut_power_at(self.rng.randint(1, 25))
                 await starting
-        if not node.is_on:
-            with contextlib.suppress(PowerLost):
-                await node.start()
 
     async def restart_orderly(self) -> None:
         """Shut a server down and start it again."""
@@ -391,6 +405,7 @@ class Scenario:
 
     async def check(self, workers: list[Worker]) -> None:
         """Compare what the cluster holds with what the workers know."""
+        self.note("check")
         client = self.connect()
         state: State = {}
         for name in ("docs", "counters", "versions", "unique"):

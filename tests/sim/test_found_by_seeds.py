@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bson.int64 import Int64
-
-from psdb_base.values import Document
 from sim.client import RETRYABLE_LABEL
 from sim.cluster import SimCluster
 from sim.loop import SimLoop, run
 from sim.network import Fabric
+
+from psdb_base.values import Document
 
 Script = Callable[[SimCluster], Coroutine[Any, Any, None]]
 

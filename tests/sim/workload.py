@@ -11,13 +11,16 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from psdb_base.errors import Code, MongoError
-from psdb_base.values import Document
 from sim.client import ConnectionLost, SimClient
 from sim.loop import SimulationError
 
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+
 DB = "sim"
 PAUSE_SECONDS = 0.1
+OPERATIONS_FAST = 800
+"""After so many operations of a run its clients take their time, so that faults come as well."""
 TRANSIENT = {
     int(Code.HOST_UNREACHABLE), int(Code.NETWORK_TIMEOUT), int(Code.SHUTDOWN_IN_PROGRESS),
     int(Code.INTERRUPTED_AT_SHUTDOWN),
@@ -55,6 +58,7 @@ class Session:
         stopping: Begin nothing new.
         operations: Requests answered so far.
         unknown: Requests that got no answer.
+        think_seconds: Longest pause between two requests.
 
     """
 
@@ -62,6 +66,7 @@ class Session:
         self.rng = rng
         self.connect = connect
         self.stopping = False
+        self.think_seconds = 0.02
         self.operations = 0
         self.unknown = 0
         self.retries = 0
@@ -98,8 +103,10 @@ class Worker:
         """Work until the session stops."""
         while not self.session.stopping:
             await self.step()
-            if self.rng.random() < 0.3:
-                await asyncio.sleep(self.rng.random() * 0.02)
+            if self.session.operations > OPERATIONS_FAST:
+                await asyncio.sleep(self.rng.random() * 0.5)
+            elif self.rng.random() < 0.3:
+                await asyncio.sleep(self.rng.random() * self.session.think_seconds)
         self.session.retries += self.client.retries
         await self.client.close()
 

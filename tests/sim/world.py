@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
+from sim.loop import OWNER, WORLD_OUTSIDE, SimLoop, SimulationError
+from sim.network import Fabric
 from simdisk import SimDisk
 
 from psdb_base.world import Random, World
-from sim.loop import OWNER, WORLD_OUTSIDE, SimLoop, SimulationError
-from sim.network import Fabric
 
 EPOCH_MS = 1_700_000_000_000
 LINES_KEPT = 1024
