@@ -14,12 +14,12 @@ from psdb_query.context import CompileContext, make_env
 from psdb_query.filters import compile_filter
 from psdb_server import replies
 from psdb_server.command import Command, Reply, Request
+from psdb_server.common.fsync import FSYNC_FIELDS, refuse_lock
 from psdb_server.common.session_commands import end_sessions as end_here
 from psdb_server.common.session_commands import kill_sessions as kill_here
 from psdb_server.fields import CHECKS, Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_wire.frames import Message, build_op_msg
-from shardsvr.commands.maintenance import FSYNC_FIELDS, refuse_lock
 
 if TYPE_CHECKING:
     from router.server import Router

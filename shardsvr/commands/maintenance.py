@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-from psdb_base.errors import Code, MongoError
 from psdb_server.command import Command, Reply, Request
-from psdb_server.fields import Field
+from psdb_server.common.fsync import FSYNC_FIELDS, refuse_lock
 from shardsvr.collections import member_of
-
-FSYNC_FIELDS = (
-    Field("lock", "safe bool"),
-    Field("async", "safe bool"),
-    Field("fsyncLockAcquisitionTimeoutMillis", "int"),
-)
-
-
-def refuse_lock(request: Request) -> None:
-    """Raise 238 for an fsync that is to keep writes out."""
-    if request.args.get("lock"):
-        raise MongoError(
-            Code.NOT_IMPLEMENTED, "fsync with lock is not supported by PSDB yet"
-        )
 
 
 async def fsync(request: Request) -> Reply:
