@@ -202,7 +202,7 @@ def plan_source(
     )
     if leading.sort is None:
         return plan, leading.after_match
-    if getattr(plan, "sorted_by_index", False):
+    if plan.sorted_by_index:
         return plan, leading.after_match if leading.limit else leading.after_sort
     plain = plan_query(collection, chosen, env, hint=hint, collation=context.collation)
     return plain, leading.after_match
