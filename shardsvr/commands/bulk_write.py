@@ -32,12 +32,13 @@ _NAMESPACE: Final = FieldSet(
     ),
 )
 _INSERT: Final = FieldSet(
-    "insert", (Field("insert", "int"), Field("document", "object", required=True))
+    "bulkWrite.ops",
+    (Field("insert", "int", required=True), Field("document", "object", required=True)),
 )
 _UPDATE: Final = FieldSet(
-    "update",
+    "bulkWrite.ops",
     (
-        Field("update", "int"),
+        Field("update", "int", required=True),
         Field("filter", "object", required=True),
         Field("updateMods", "object|array", required=True),
         Field("multi", "safe bool"),
@@ -51,9 +52,9 @@ _UPDATE: Final = FieldSet(
     ),
 )
 _DELETE: Final = FieldSet(
-    "delete",
+    "bulkWrite.ops",
     (
-        Field("delete", "int"),
+        Field("delete", "int", required=True),
         Field("filter", "object", required=True),
         Field("multi", "safe bool"),
         Field("hint", "string|object"),
@@ -96,7 +97,7 @@ class _Bulk:
 async def bulk_write(request: Request) -> Reply:
     """Run the operations in order; per-operation results come as a cursor."""
     args = request.args
-    operations = args["ops"]
+    operations = [_parsed(operation) for operation in args["ops"]]
     check_batch_size(len(operations))
     namespaces = [
         split_namespace(_NAMESPACE.parse(row)["ns"]) for row in args["nsInfo"]
@@ -113,9 +114,17 @@ async def bulk_write(request: Request) -> Reply:
             Code.INVALID_OPTIONS, "Cannot use (or request) retryable writes with multi=true"
         )
     for row in operations:
-        bulk.on(next(iter(row.values()), -1) if row else -1)
+        bulk.on(next(iter(row.values())))
     await _run_all(bulk, operations)
     return await _reply(bulk)
+
+
+def _parsed(operation: Document) -> Document:
+    """Check an operation's fields; a malformed one fails the whole command."""
+    kind = next(iter(operation), "")
+    if kind not in _OPERATIONS:
+        raise MongoError(40415, f"BSON field 'bulkWrite.ops.{kind}' is an unknown field.")
+    return _OPERATIONS[kind].parse(operation)
 
 
 async def _run_all(bulk: _Bulk, operations: list[Document]) -> None:
@@ -148,14 +157,9 @@ def _inserts_end(operations: list[Document], start: int) -> int:
 
 async def _run(bulk: _Bulk, index: int, operation: Document) -> Document:
     """Run one update or delete and return its row of results."""
-    kind = next(iter(operation), "")
-    runner = _RUNNERS.get(kind)
+    kind = next(iter(operation))
     try:
-        if runner is None:
-            raise MongoError(
-                Code.FAILED_TO_PARSE, f"Invalid bulkWrite operation at index {index}: '{kind}'"
-            )
-        outcome = await runner(bulk, index, operation)
+        outcome = await _RUNNERS[kind](bulk, index, operation)
     except MongoError as error:
         return _failed(bulk, index, error, updates=kind == "update")
     return {"ok": 1.0, "idx": index, **outcome}
@@ -176,43 +180,31 @@ async def _insert(bulk: _Bulk, first: int, operations: list[Document]) -> list[D
     """Run inserts into one collection; return the rows of those that ran."""
     request, name = bulk.on(operations[0]["insert"])
     args = bulk.request.args
-    parsed: list[bytes] = []
-    refused: MongoError | None = None
-    for operation in operations:
-        try:
-            parsed.append(bson_codec.encode(_INSERT.parse(operation)["document"]))
-        except MongoError as error:
-            refused = error
-            break
     run = InsertRun(
         request, name, bulk.retry, ordered=args.get("ordered", True),
         validate=not args.get("bypassDocumentValidation", False), first=first,
     )
-    await run.run(parsed)
+    await run.run([bson_codec.encode(operation["document"]) for operation in operations])
     request.node.operations.count("insert", run.count)
     bulk.counts["nInserted"] += run.count
     errors = dict(run.errors)
-    rows = [
+    return [
         _failed(bulk, first + at, errors[at]) if at in errors
         else {"ok": 1.0, "idx": first + at, "n": 1}
         for at in range(run.done)
     ]
-    if refused is not None and run.done == len(parsed) and not (run.ordered and errors):
-        rows.append(_failed(bulk, first + len(parsed), refused))
-    return rows
 
 
 async def _update(bulk: _Bulk, index: int, operation: Document) -> Document:
-    parsed = _UPDATE.parse(operation)
     request, name = bulk.on(operation["update"])
     request.node.operations.count("update")
-    statement = {"q": parsed["filter"], "u": parsed["updateMods"]} | {
-        name: parsed[name]
+    statement = {"q": operation["filter"], "u": operation["updateMods"]} | {
+        name: operation[name]
         for name in ("multi", "upsert", "arrayFilters", "hint", "collation", "sort")
-        if name in parsed
+        if name in operation
     }
-    if "constants" in parsed:
-        statement["c"] = parsed["constants"]
+    if "constants" in operation:
+        statement["c"] = operation["constants"]
     result = await update_command.run_statement(request, name, statement, bulk.retry, index)
     counts = bulk.counts
     counts["nMatched"] += result.matched
@@ -226,17 +218,17 @@ async def _update(bulk: _Bulk, index: int, operation: Document) -> Document:
 
 
 async def _delete(bulk: _Bulk, index: int, operation: Document) -> Document:
-    parsed = _DELETE.parse(operation)
     request, name = bulk.on(operation["delete"])
     request.node.operations.count("delete")
-    statement: Document = {"q": parsed["filter"], "limit": 0 if parsed.get("multi") else 1}
-    statement |= {key: parsed[key] for key in ("hint", "collation") if key in parsed}
+    statement: Document = {"q": operation["filter"], "limit": 0 if operation.get("multi") else 1}
+    statement |= {key: operation[key] for key in ("hint", "collation") if key in operation}
     deleted = await delete_command.run_statement(request, name, statement, bulk.retry, index)
     bulk.counts["nDeleted"] += deleted
     return {"n": deleted}
 
 
 _RUNNERS: Final[dict[str, Any]] = {"delete": _delete, "update": _update}
+_OPERATIONS: Final = {"delete": _DELETE, "insert": _INSERT, "update": _UPDATE}
 
 
 async def _reply(bulk: _Bulk) -> RawReply:

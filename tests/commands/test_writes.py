@@ -170,3 +170,31 @@ def test_search_indexes_are_refused_as_without_a_search_server(
         coll.database.command(command)
     assert caught.value.code == 31082
     assert "Atlas" in str(caught.value)
+
+
+MALFORMED: list[tuple[dict[str, Any], int]] = [
+    ({}, 40415),
+    ({"upsert": 0, "document": {}}, 40415),
+    ({"insert": 0}, 40414),
+    ({"insert": None, "document": {}}, 40414),
+    ({"insert": "c", "document": {}}, 14),
+    ({"insert": 1, "document": {}}, 2),
+    ({"insert": -1, "document": {}}, 2),
+    ({"insert": 0, "document": {}, "more": 1}, 40415),
+    ({"update": 0, "filter": {}}, 40414),
+    ({"update": 0, "filter": {}, "updateMods": 5}, 14),
+    ({"delete": 0, "filter": {}, "limit": 1}, 40415),
+]
+
+
+@pytest.mark.parametrize(("operation", "code"), MALFORMED)
+def test_one_malformed_operation_fails_the_whole_bulk_write(
+    coll: Coll, operation: dict[str, Any], code: int
+) -> None:
+    operations = [{"insert": 0, "document": {"_id": 30}}, operation]
+    with pytest.raises(OperationFailure) as caught:
+        coll.database.client.admin.command(
+            {"bulkWrite": 1, "ops": operations, "nsInfo": [{"ns": "writes.c"}]}
+        )
+    assert caught.value.code == code
+    assert coll.count_documents({"_id": 30}) == 0
