@@ -10,9 +10,11 @@ from store_workload import recover, workload
 
 POINTS = int(os.environ.get("PSDB_CRASH_POINTS", "500"))
 POINTS_PER_RUN = 25
+FIRST = int(os.environ.get("PSDB_CRASH_FIRST", "0"))
+"""Seed of the first run."""
 
 
-@pytest.mark.parametrize("seed", range(POINTS // POINTS_PER_RUN))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + POINTS // POINTS_PER_RUN))
 def test_power_cuts(seed: int) -> None:
     points, states = workload(seed, SimDisk(seed), POINTS_PER_RUN)
     assert points
