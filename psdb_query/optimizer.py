@@ -64,10 +64,10 @@ def optimize(stages: list[Stage], context: StageContext) -> list[Stage]:
 
 
 def _narrowed(stages: list[Stage]) -> list[Stage]:
-    """Tell each `$unwind` what the stages behind it look at, if that is not everything."""
+    """Tell each `$unwind` and `$lookup` what the stages behind look at, if not everything."""
     result = list(stages)
     for at, stage in enumerate(stages):
-        if isinstance(stage, UnwindStage):
+        if isinstance(stage, (LookupStage, UnwindStage)):
             paths = needed_paths(stages[at + 1 :])
             if paths is not None:
                 roots = sorted({path.partition(".")[0] for path in paths})

@@ -183,6 +183,25 @@ class ColumnState(State):
         self._column.merge(0, partial)
 
 
+COLUMNS: Final = "\0columns"
+"""Name in an environment under which columns of one batch are shared.
+
+Whoever evaluates several operands over one batch puts a pair there: that batch, and an empty
+dict that is filled with its columns by path. A part of the batch has columns of its own.
+"""
+
+
+def _shared_column(batch: list[Document], path: str, env: Env) -> list[Any]:
+    shared = env.get(COLUMNS)
+    if shared is None or shared[0] is not batch:
+        return column_of(batch, path)
+    found = shared[1].get(path)
+    if found is None:
+        found = shared[1][path] = column_of(batch, path)
+    column: list[Any] = found
+    return column
+
+
 def values_of(expr: Expr) -> Values:
     """Return the fastest way to evaluate an expression over a batch."""
     if expr.is_constant:
@@ -190,7 +209,7 @@ def values_of(expr: Expr) -> Values:
         return lambda batch, _env: [value] * len(batch)
     path = expr.path
     if path is not None and "." not in path:
-        return lambda batch, _env: column_of(batch, path)
+        return lambda batch, env: _shared_column(batch, path, env)
     evaluate = expr.evaluate
     return lambda batch, env: [evaluate(doc, env) for doc in batch]
 

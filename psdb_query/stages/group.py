@@ -14,6 +14,7 @@ from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_query.accumulators.core import (
+    COLUMNS,
     Accumulator,
     Column,
     Values,
@@ -236,6 +237,8 @@ class _Groups:
             slots = list(map(self.slots.__getitem__, key.keys(parts)))
             if len(self.slots) > len(self.ids):
                 self._open([key.id_at(parts, at) for at in self._newcomers(slots)])
+        if len(self.columns) > 1:
+            env = {**env, COLUMNS: (batch, {})}
         for column in self.columns:
             column.take(slots, batch, env)
 

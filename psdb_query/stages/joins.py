@@ -47,17 +47,19 @@ def foreign_keys(
 class HashTable:
     """Documents by join key, in the order in which they were added."""
 
-    __slots__ = ("_collation", "_parts", "_positions", "documents")
+    __slots__ = ("_collation", "_found", "_parts", "_positions", "documents")
 
     def __init__(self, path: str, collation: Collation | None) -> None:
         self._parts = paths.split(path)
         self._collation = collation
         self._positions: dict[Any, list[int]] = {}
+        self._found: dict[Any, Batch] = {}
         self.documents: Batch = []
 
     def add(self, batch: Batch) -> None:
         """Add documents."""
         positions = self._positions
+        self._found = {}
         for at, doc in enumerate(batch, len(self.documents)):
             for key in foreign_keys(doc, self._parts, self._collation):
                 found = positions.get(key)
@@ -67,11 +69,20 @@ class HashTable:
                     found.append(at)
         self.documents += batch
 
+    def find_one(self, key: Any) -> Batch:
+        """Return the documents with a key: always the same list, not to be changed."""
+        found = self._found.get(key)
+        if found is None:
+            documents = self.documents
+            found = [documents[at] for at in self._positions.get(key, ())]
+            self._found[key] = found
+        return found
+
     def find(self, keys: list[Any]) -> Batch:
         """Return the documents with one of the keys, each once, in order."""
-        documents = self.documents
         if len(keys) == 1:
-            return [documents[at] for at in self._positions.get(keys[0], ())]
+            return self.find_one(keys[0])
+        documents = self.documents
         chosen: dict[int, None] = {}
         for key in keys:
             chosen.update(dict.fromkeys(self._positions.get(key, ())))

@@ -38,6 +38,7 @@ class LookupStage(Stage):
         let: Variables of the pipeline, over the local document.
         pipeline: What foreign documents go through, or None.
         unwind: The `$unwind` of the result that follows, done here one by one.
+        needed: The only top-level fields that the stages behind look at; None for all.
 
     """
 
@@ -53,8 +54,10 @@ class LookupStage(Stage):
         pipeline: Pipeline | None,
         context: StageContext,
         unwind: UnwindStage | None = None,
+        needed: tuple[str, ...] | None = None,
     ) -> None:
         self.spec = spec
+        self.needed = needed
         self.database = database
         self.collection = collection
         self.equality = equality
@@ -76,6 +79,13 @@ class LookupStage(Stage):
             self.context, unwind,
         )  # fmt: skip
 
+    def with_needed(self, needed: tuple[str, ...]) -> LookupStage:
+        """Return the stage that leaves out what nobody looks at."""
+        return LookupStage(
+            self.spec, self.database, self.collection, self.equality, self.let, self.pipeline,
+            self.context, self.unwind, needed,
+        )  # fmt: skip
+
     @property
     def foreign(self) -> tuple[tuple[str, str], ...]:
         """The collection, and those its pipeline reads."""
@@ -93,11 +103,20 @@ class LookupStage(Stage):
         async for batch in self._blocks(source, join):
             await run.ports.checkpoint(len(batch))
             matches = await join.matches(batch, list(envs(batch, run.env)))
+            batch = self._narrowed(batch)
             if self.unwind is None:
                 yield self._arrays(batch, matches)
             else:
                 for part in self._unwound(batch, matches, self.unwind):
                     yield part
+
+    def _narrowed(self, batch: Batch) -> Batch:
+        """Leave out what nobody looks at behind."""
+        needed = self.needed
+        if needed is None:
+            return batch
+        result: Batch = [{name: doc[name] for name in needed if name in doc} for doc in batch]
+        return MetaBatch(result, batch.meta) if type(batch) is MetaBatch else result
 
     async def _blocks(self, source: AsyncIterator[Batch], join: Join) -> AsyncIterator[Batch]:
         """Give larger batches to a join that has to scan for each."""
@@ -143,6 +162,9 @@ class LookupStage(Stage):
 
     def _unwind_one(self, doc: Document, found: Batch, unwind: UnwindStage) -> Batch:
         parts = self._as_parts
+        if found and len(parts) == 1 and unwind.index is None:
+            name = parts[0]
+            return [{**doc, name: one} for one in found]
         if found:
             return [unwind.with_index(set_at(doc, parts, one), at) for at, one in enumerate(found)]
         if not unwind.preserve:

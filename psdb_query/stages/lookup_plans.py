@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base import order, paths
 from psdb_base.values import MISSING, Document
-from psdb_query.accumulators.keys import key_of
+from psdb_query.accumulators.keys import key_of, keys_of
 from psdb_query.context import Env
 from psdb_query.expressions.core import Expr, compile_expression
 from psdb_query.sizes import sizes_of
+from psdb_query.sorting import column_of
 from psdb_query.stages.joins import HashTable, local_values
 from psdb_query.stages.model import Run, empty, rechunk
 from psdb_query.stages.pipeline import Pipeline
@@ -130,6 +131,10 @@ class EqualityJoin(Join):
 
     async def matches(self, batch: Batch, envs: list[Env]) -> list[Batch]:  # noqa: ARG002
         """Join a batch by whatever serves."""
+        if self._table is not None and len(self._parts) == 1:
+            column = column_of(batch, self._parts[0], None)
+            if list not in set(map(type, column)):
+                return list(map(self._table.find_one, keys_of(column, self._collation)))
         values = [local_values(doc, self._parts) for doc in batch]
         wanted = [[key_of(value, self._collation) for value in own] for own in values]
         if self._mode == "index":
