@@ -4,7 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install run test lint bench soak compat lock clean
+.PHONY: help install run test lint bench soak compat docs lock clean
+
+help:
+	@echo "make run      start PSDB on mongodb://127.0.0.1:27017 (installs into .venv first)"
+	@echo "make test     run the tests"
+	@echo "make lint     check the code (ruff, mypy)"
+	@echo "make bench    measure against a null server, write bench/results.json"
+	@echo "make soak     run the long tests"
+	@echo "make compat   run the drivers' own test suites"
+	@echo "make docs     write the generated pages"
+	@echo "make lock     pin the dependencies anew"
+	@echo "make clean    remove what make has made; the data in psdb-data stay"
 
 install: $(STAMP)
 
@@ -15,7 +26,7 @@ $(STAMP): pyproject.toml requirements.lock
 	  || { echo "PSDB needs Python 3.11 or newer"; exit 1; }; \
 	test -x $(BIN)/python || $$PY -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
 run: install
@@ -37,6 +48,9 @@ soak: install
 
 compat: install
 	PYTHONPATH=tests $(BIN)/python -m compat.run
+
+docs: install
+	$(BIN)/python docs/generate.py
 
 lock:
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --extra dev --strip-extras \
