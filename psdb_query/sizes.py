@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from bson.decimal128 import Decimal128
 
+from psdb_base.errors import Code, MongoError
+
 _FIXED: Final = {bool: 3, float: 10, int: 7, type(None): 3, Decimal128: 18}
 _SAMPLE: Final = 3
 
@@ -34,3 +36,47 @@ def sizes_of(values: list[Any]) -> int:
         return sum(map(size_of, values))
     first, middle, last = values[0], values[count // 2], values[-1]
     return (size_of(first) + size_of(middle) + size_of(last)) * count // 3
+
+
+ARRAY_ELEMENTS_MAX: Final = 4_000_000
+"""No array of more elements fits a document of 16 MiB: each takes at least four bytes."""
+NODES_MAX: Final = 16_000_000
+"""No value of more parts fits a document."""
+
+
+def check_array_length(elements: int, operator: str) -> None:
+    """Raise 146 for an array that could never be stored nor returned."""
+    if elements > ARRAY_ELEMENTS_MAX:
+        raise MongoError(
+            Code.EXCEEDED_MEMORY_LIMIT,
+            f"{operator} would use too much memory: an array of {elements} elements",
+        )
+
+
+def check_expanded(value: Any, operator: str) -> None:
+    """Raise 146 for a value that is small only because its parts are shared.
+
+    A loop of forty steps that puts its value twice into the next is forty objects in memory and
+    2^40 when written out. Each distinct part is counted once and its size kept, so that the
+    check itself is as cheap as the value is in memory.
+    """
+    sizes: dict[int, int] = {}
+    pending = [value]
+    while pending:
+        part = pending[-1]
+        if id(part) in sizes or type(part) not in (dict, list):
+            pending.pop()
+            continue
+        inner = list(part.values()) if type(part) is dict else part
+        missing = [
+            one for one in inner if type(one) in (dict, list) and id(one) not in sizes
+        ]
+        if missing:
+            pending += missing
+            continue
+        pending.pop()
+        sizes[id(part)] = size = 1 + sum(sizes.get(id(one), 1) for one in inner)
+        if size > NODES_MAX:
+            raise MongoError(
+                Code.EXCEEDED_MEMORY_LIMIT, f"{operator} would make a value too large to write"
+            )

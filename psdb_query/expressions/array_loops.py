@@ -21,6 +21,7 @@ from psdb_query.expressions.core import (
     truthy,
 )
 from psdb_query.numeric import as_int32
+from psdb_query.sizes import check_expanded
 
 _Each = Callable[[Any, Env, Any], Any]
 """`(document, private copy of the environment, element) -> value` of a loop's body."""
@@ -174,6 +175,10 @@ _REDUCE: Final = Named(
 )
 
 
+_SHARING_STEPS: Final = 16
+"""Fewer steps cannot make a small value too large by doubling it."""
+
+
 def _compile_reduce(spec: Any, ctx: CompileContext) -> Expr:
     operands = _REDUCE.check(spec)
     source = compile_expression(operands["input"], ctx)
@@ -195,6 +200,8 @@ def _compile_reduce(spec: Any, ctx: CompileContext) -> Expr:
             scope["this"] = element
             scope["value"] = value
             value = step(doc, scope)
+        if len(array) > _SHARING_STEPS and type(value) in (dict, list):
+            check_expanded(value, "$reduce")
         return value
 
     return derive(evaluate, (source, initial, _without(body, "this", "value")))

@@ -18,6 +18,7 @@ from psdb_query.expressions.core import (
     unary,
 )
 from psdb_query.numeric import as_int32, is_number
+from psdb_query.sizes import check_array_length
 
 _RANGE_VALUE_BYTES: Final = 16
 _RANGE_BYTES_MAX: Final = 100 * 1024 * 1024
@@ -72,6 +73,7 @@ def _compile_concat(spec: Any, ctx: CompileContext) -> Expr:
                 raise MongoError(
                     28664, f"$concatArrays only supports arrays, not {type_name(array)}"
                 )
+            check_array_length(len(result) + len(array), "$concatArrays")
             result += array
         return result
 
