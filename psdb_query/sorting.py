@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter, ne
+from operator import itemgetter
 from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
@@ -346,7 +346,7 @@ def comparable(
         return None
     if kinds == {str} and collation is None:
         return values
-    if kinds <= _EXACT_NUMBERS and (float not in kinds or not _has_nan(values)):
+    if kinds <= _EXACT_NUMBERS and (float not in kinds or not may_hold_nan(values)):
         return values
     if plain_only:
         return None
@@ -355,8 +355,10 @@ def comparable(
     return [order.key(None if value is MISSING else value, collation) for value in values]
 
 
-def _has_nan(values: list[Any]) -> bool:
-    return any(map(ne, values, values))
+def may_hold_nan(values: list[Any]) -> bool:
+    """Tell whether a NaN may be among numbers; one in the sum betrays it."""
+    total = sum(values)
+    return bool(total != total)
 
 
 # Index entries.

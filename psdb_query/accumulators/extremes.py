@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from operator import ne
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -23,6 +22,7 @@ from psdb_query.accumulators.core import (
 from psdb_query.accumulators.counted import compile_counted
 from psdb_query.context import Collation, CompileContext, Env
 from psdb_query.expressions.core import is_nullish
+from psdb_query.sorting import may_hold_nan
 
 _NUMBERS: Final = {int, Int64, float}
 
@@ -33,7 +33,7 @@ def _plain_kind(values: list[Any], collation: Collation | None) -> str:
     if kinds == {str}:
         return "text" if collation is None else ""
     if kinds <= _NUMBERS:
-        return "" if float in kinds and any(map(ne, values, values)) else "number"
+        return "" if float in kinds and may_hold_nan(values) else "number"
     return ""
 
 
