@@ -112,8 +112,11 @@ class SimClient:
 
     async def send_only(self, db: str, body: Document) -> None:
         """Send an unacknowledged write (`w: 0`)."""
-        async with self._limit():
-            wire = await self._connected()
+        try:
+            async with self._limit():
+                wire = await self._connected()
+        except OSError as error:  # TimeoutError is one
+            raise ConnectionLost(str(error)) from error
         self._request_id += 1
         raw = encode({**body, "writeConcern": {"w": 0}, "$db": db})
         wire.transport.write(build_op_msg(self._request_id, 0, raw, flags=MORE_TO_COME))

@@ -9,11 +9,11 @@ must be answered. Then the books are compared; then once more, after another res
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import importlib
 import random
 from array import array
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,7 @@ from sim.workload import (
     Worker,
     expect,
 )
+from sim.workload_more import Bulk, Multiplier, Namer
 from store_kit import check_consistent, check_lines
 
 from psdb_base.errors import Code, MongoError
@@ -48,6 +49,7 @@ SETTLE_SECONDS_MAX = 60.0
 OPERATIONS_MAX = 1200
 CUTS_ENOUGH = 4
 COUNTERS = 2
+COLLECTIONS = ("bulk", "counters", "docs", "many", "unique", "versions")
 
 KNOBS: dict[str, Callable[[random.Random], Any]] = {
     "psdb_server.operations.YIELD_DOCUMENTS": lambda rng: rng.choice([1, 3, 256]),
@@ -177,7 +179,7 @@ class Scenario:
             node.store_options = draw_store_options(self.rng)
             node.note = self.note
             if keep_log:
-                node.machine.log.lines = deque()
+                node.machine.log.lines = collections.deque()
             if spoil is not None:
                 spoil(node)
         self.clients = 0
@@ -289,6 +291,9 @@ class Scenario:
             Reader(session, "reader", COUNTERS),
             Indexer(session, "indexer"),
             Creator(session, "creator"),
+            Multiplier(session, "multi"),
+            Namer(session, "named"),
+            Bulk(session, "bulk"),
         ]
         spread = rng.choice([1, 3, 20])
         workers += [Racer(session, f"racer{number}", owners, spread) for number in range(2)]
@@ -408,9 +413,10 @@ class Scenario:
         self.note("check")
         client = self.connect()
         state: State = {}
-        for name in ("docs", "counters", "versions", "unique"):
+        for name in COLLECTIONS:
             state[name] = await self.read(client, DB, name)
             await self.validate(client, name, len(state[name]))
+        await self.check_groups(client, state)
         state["config.databases"] = await self.read(client, "config", "databases")
         for worker in workers:
             worker.client = client
@@ -419,6 +425,15 @@ class Scenario:
         for node in (self.cluster.shard, self.cluster.config):
             check_consistent(node.member.engine)
             check_lines(node.machine.disk)
+
+    async def check_groups(self, client: SimClient, state: State) -> None:
+        """Have the shard count by group what was read document by document."""
+        group: Document = {"$group": {"_id": "$w", "n": {"$sum": 1}}}
+        body: Document = {"aggregate": "docs", "pipeline": [group], "cursor": {}}
+        reply = await client.command(DB, body)
+        counted = {row["_id"]: row["n"] for row in reply["cursor"]["firstBatch"]}
+        found = collections.Counter(document["w"] for document in state["docs"].values())
+        expect(counted == found, f"{found} by reading, {counted} by group")
 
     async def read(self, client: SimClient, db: str, name: str) -> dict[Any, Document]:
         """Read a whole collection; no `_id` may come twice."""

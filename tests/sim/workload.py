@@ -28,6 +28,10 @@ TRANSIENT = {
 """Errors after which nobody knows whether the write was carried out."""
 
 
+CURSOR_GONE = {int(Code.CURSOR_NOT_FOUND), int(Code.QUERY_PLAN_KILLED)}
+"""Errors by which a cursor ends when its server was restarted or its index dropped."""
+
+
 class Violation(SimulationError):
     """The cluster broke a promise."""
 
@@ -144,8 +148,11 @@ class Inserter(Worker):
         self.maybe_deleted: dict[str, bool] = {}
 
     async def step(self) -> None:
-        if self.acknowledged and self.rng.random() < 0.15:
+        roll = self.rng.random()
+        if self.acknowledged and roll < 0.15:
             await self.delete()
+        elif roll < 0.2:
+            await self.insert_unacknowledged()
         else:
             await self.insert()
 
@@ -180,6 +187,16 @@ class Inserter(Worker):
         expect("writeErrors" not in reply, f"{self.name}: {reply}")
         self.acknowledged |= by_id
         self.session.documents |= {key: (document, False) for key, document in by_id.items()}
+
+    async def insert_unacknowledged(self) -> None:
+        """Send an insert that nobody answers; it may be carried out or not."""
+        document = document_of(self.name, self.number)
+        self.number += 1
+        self.unknown[document["_id"]] = document
+        try:
+            await self.client.send_only(DB, {"insert": "docs", "documents": [document]})
+        except ConnectionLost:
+            self.session.unknown += 1
 
     async def delete(self) -> None:
         key = self.rng.choice(list(self.acknowledged))
@@ -391,10 +408,33 @@ class Reader(Worker):
         self.seen: dict[str, list[str]] = {}
 
     async def step(self) -> None:
-        if self.session.documents and self.rng.random() < 0.6:
+        roll = self.rng.random()
+        if self.session.documents and roll < 0.6:
             await self.read_acknowledged()
-        else:
+        elif roll < 0.95:
             await self.read_counter()
+        else:
+            await self.scan()
+
+    async def scan(self) -> None:
+        """Read all documents in batches while others write."""
+        before = [key for key, (_, going) in self.session.documents.items() if not going]
+        find: Document = {"find": "docs", "batchSize": self.rng.choice([20, 100])}
+        if self.rng.random() < 0.3:
+            find["sort"] = {"n": 1}
+        try:
+            rows = await self.client.find_all(DB, find)
+        except ConnectionLost:
+            return
+        except MongoError as error:
+            known = error.code in TRANSIENT or error.code in CURSOR_GONE
+            expect(known, f"scanning: {error!r}")
+            return
+        there = {row["_id"]: True for row in rows}
+        expect(len(there) == len(rows), "a scan shows a document twice")
+        for key in before:
+            kept = key in self.session.documents and not self.session.documents[key][1]
+            expect(key in there or not kept, f"a scan does not show {key}")
 
     async def read_acknowledged(self) -> None:
         key = self.rng.choice(list(self.session.documents))
