@@ -20,7 +20,7 @@ from psdb_query.stages.joins import HashTable
 from psdb_query.stages.lookup import parse_from
 from psdb_query.stages.match import make_match
 from psdb_query.stages.meta import MetaBatch, envs
-from psdb_query.stages.model import Modified, Run, Stage, StageContext, written
+from psdb_query.stages.model import Modified, Run, Stage, StageContext, close, written
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.unwind import set_at
 
@@ -162,12 +162,16 @@ class _Graph:
     async def _build(self) -> HashTable:
         table = HashTable(self.stage.connect_to, self.collation)
         size = 0
-        async for batch in self.foreign.run(self.stage.pipeline, self.run.env):
-            await self.run.ports.checkpoint(len(batch))
-            table.add(batch)
-            size += sizes_of(batch)
-            if size > self.run.memory_bytes:
-                raise MongoError(40099, _MEMORY)
+        source = self.foreign.run(self.stage.pipeline, self.run.env)
+        try:
+            async for batch in source:
+                await self.run.ports.checkpoint(len(batch))
+                table.add(batch)
+                size += sizes_of(batch)
+                if size > self.run.memory_bytes:
+                    raise MongoError(40099, _MEMORY)
+        finally:
+            await close(source)
         return table
 
 

@@ -25,7 +25,7 @@ from psdb_query.expressions.core import Expr, compile_expression
 from psdb_query.sizes import sizes_of
 from psdb_query.sorting import column_of
 from psdb_query.stages.joins import HashTable, local_values
-from psdb_query.stages.model import Run, empty, rechunk
+from psdb_query.stages.model import Run, close, empty, rechunk
 from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.ports import Batch, ForeignSource
 
@@ -102,11 +102,14 @@ async def take(source: AsyncIterator[Batch], limit_bytes: int | None = None) -> 
     """Take all documents; None if they outgrow the limit."""
     found: Batch = []
     size = 0
-    async for batch in source:
-        found += batch
-        size += sizes_of(batch)
-        if limit_bytes is not None and size > limit_bytes:
-            return None
+    try:
+        async for batch in source:
+            found += batch
+            size += sizes_of(batch)
+            if limit_bytes is not None and size > limit_bytes:
+                return None
+    finally:
+        await close(source)
     return found
 
 
@@ -192,12 +195,15 @@ class EqualityJoin(Join):
         source = run_foreign(self._stage, self._run, self._everything, self._run.env)
         table = HashTable(self._path, self._collation)
         size = 0
-        async for batch in source:
-            await self._run.ports.checkpoint(len(batch))
-            table.add(batch)
-            size += sizes_of(batch)
-            if size > self._run.memory_bytes:
-                return None
+        try:
+            async for batch in source:
+                await self._run.ports.checkpoint(len(batch))
+                table.add(batch)
+                size += sizes_of(batch)
+                if size > self._run.memory_bytes:
+                    return None
+        finally:
+            await close(source)
         return table
 
     async def _by_scan(self, wanted: list[list[Any]]) -> list[Batch]:
@@ -205,11 +211,14 @@ class EqualityJoin(Join):
         needed = {key: None for keys in wanted for key in keys}
         kept = HashTable(self._path, self._collation)
         source = run_foreign(self._stage, self._run, self._everything, self._run.env)
-        async for batch in source:
-            await self._run.ports.checkpoint(len(batch))
-            table = HashTable(self._path, self._collation)
-            table.add(batch)
-            kept.add(table.find(list(needed)))
+        try:
+            async for batch in source:
+                await self._run.ports.checkpoint(len(batch))
+                table = HashTable(self._path, self._collation)
+                table.add(batch)
+                kept.add(table.find(list(needed)))
+        finally:
+            await close(source)
         return [kept.find(keys) for keys in wanted]
 
 

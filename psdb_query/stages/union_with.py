@@ -8,7 +8,16 @@ from typing import Any, Final
 from psdb_base.values import Document
 from psdb_query.describe import type_name
 from psdb_query.stages.lookup import check_own_source, failed
-from psdb_query.stages.model import EVERYTHING, REPLACED, Modified, Run, Stage, StageContext, empty
+from psdb_query.stages.model import (
+    EVERYTHING,
+    REPLACED,
+    Modified,
+    Run,
+    Stage,
+    StageContext,
+    close,
+    empty,
+)
 from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.specs import check_object
@@ -40,8 +49,11 @@ class UnionWithStage(Stage):
             other = run.ports.foreign(self.database, self.collection).run(self.pipeline, run.env)
         else:
             other = self.pipeline.run(empty(), run)
-        async for batch in other:
-            yield batch
+        try:
+            async for batch in other:
+                yield batch
+        finally:
+            await close(other)
 
     def modified(self) -> Modified:
         """Add documents that are what they are."""
