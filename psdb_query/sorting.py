@@ -12,7 +12,6 @@ holds one kind of plain values. All sorting is stable.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -480,10 +479,3 @@ def _by_position(array: list[Any], name: str) -> bool:
 
 def _entry_value(value: Any) -> Any:
     return None if value is MISSING else value
-
-
-def merge_sorted(
-    runs: Sequence[Iterable[tuple[bytes, Document]]],
-) -> Iterable[tuple[bytes, Document]]:
-    """Merge runs of (key, document), each in order; equal keys come by the order of the runs."""
-    return heapq.merge(*runs, key=itemgetter(0))

@@ -19,7 +19,7 @@ from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import MISSING, Document
 from psdb_query.accumulators.table import ACCUMULATORS
 from psdb_query.context import CompileContext, Env
-from psdb_query.expressions.core import Expr, compile_expression, constant
+from psdb_query.expressions.core import Expr, compile_expression
 from psdb_query.sorting import column_of
 
 Values: TypeAlias = Callable[[list[Document], Env], list[Any]]
@@ -276,9 +276,6 @@ def compile_named_accumulator(name: str, argument: Any, ctx: CompileContext) -> 
     module = importlib.import_module(f"psdb_query.accumulators.{module_name}")
     compiled: Accumulator = module.ACCUMULATORS[name](argument, ctx)
     return compiled
-
-
-NOTHING_READ: Final = constant(None)
 
 
 def null_if_missing(value: Any) -> Any:

@@ -183,18 +183,3 @@ async def rechunk(documents: Batch, size: int = BATCH_DOCUMENTS) -> AsyncIterato
         return
     for at in range(0, len(documents), size):
         yield documents[at : at + size]
-
-
-async def collect(source: AsyncIterator[Batch]) -> Batch:
-    """Take all that a source gives into one list (a `MetaBatch` if any batch is one)."""
-    result: Batch = []
-    async for batch in source:
-        if type(batch) is MetaBatch:
-            if type(result) is not MetaBatch:
-                result = MetaBatch(result)
-            result.append_batch(batch)
-        elif type(result) is MetaBatch:
-            result.append_batch(MetaBatch(batch))
-        else:
-            result += batch
-    return result
