@@ -212,16 +212,14 @@ def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection
 def open_find(request: Request, collection: Collection) -> FindSource:
     """Plan a find and open its source."""
     plan, projection, env = make_plan(request, collection)
-    shape: Callable[[Document], Document] | None = None
+    show_record_id = request.args.get("showRecordId", False)
     if request.args.get("returnKey"):
         from shardsvr.return_key import key_reader
 
-        shape = key_reader(plan)
-    elif projection is not None:
-        shape = partial(_projected, projection, env)
-    return FindSource(
-        plan.open(), shape, show_record_id=request.args.get("showRecordId", False)
-    )
+        # As in MongoDB, no record's number stands beside a key.
+        return FindSource(plan.open(), key_reader(plan), show_record_id=False)
+    shape = None if projection is None else partial(_projected, projection, env)
+    return FindSource(plan.open(), shape, show_record_id=show_record_id)
 
 
 def _projected(projection: Projection, env: Env, document: Document) -> Document:

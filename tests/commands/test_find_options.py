@@ -52,8 +52,8 @@ RETURN_KEYS = {
         {"filter": {"a": 1}, "projection": {"_id": 1}}, [{"a": 1, "b.c": 4}],
     ),
     "sorted": ({"sort": {"a": -1}, "hint": "a_1_b.c_1", "limit": 1}, [{"a": 3, "b.c": None}]),
-    "with record ids": (
-        {"filter": {"a": 1}, "showRecordId": True}, [{"a": 1, "b.c": 4, "$recordId": 1}],
+    "record ids are left out": (
+        {"filter": {"a": 1}, "showRecordId": True}, [{"a": 1, "b.c": 4}],
     ),
 }
 

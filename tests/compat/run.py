@@ -135,6 +135,9 @@ def main() -> int:
     except suite.SuiteUnavailableError as error:
         print(f"PyMongo's source distribution cannot be fetched: {error}")
         return 1
+    unknown = sorted(set(options.files) - set(files))
+    if unknown:
+        parser.error(f"the suite has no {', '.join(unknown)}")
     runs = run_all(options.files or files, resume=options.resume)
     verdict = known.judge(runs)
     show_verdict(verdict)

@@ -66,7 +66,8 @@ def fetch() -> Path:
     downloads = CACHE / "downloads"
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-        "--no-deps", "--no-binary", "pymongo", "--dest", str(downloads), f"pymongo=={VERSION}",
+        "--retries", "2", "--timeout", "20", "--no-deps", "--no-binary", "pymongo",
+        "--dest", str(downloads), f"pymongo=={VERSION}",
     ]
     try:
         done = subprocess.run(command, capture_output=True, timeout=FETCH_SECONDS_MAX)

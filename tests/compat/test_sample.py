@@ -42,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FileRun]:
     return {run.file: run for run in done}
 
 
-@pytest.mark.timeout(SECONDS_MAX + 90)
+@pytest.mark.timeout(SECONDS_MAX + suite.FETCH_SECONDS_MAX + 60)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_sample(runs: dict[str, FileRun], name: str) -> None:
     run = runs[name]
