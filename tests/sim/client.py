@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 from typing import Any, cast
 
 from bson.binary import Binary
@@ -27,6 +28,14 @@ RETRYABLE_LABEL = "RetryableWriteError"
 
 class ConnectionLost(Exception):
     """No answer: the request may have been carried out or not."""
+
+
+def statement_errors(reply: Document) -> list[int]:
+    """Return the codes of the statements that failed: `writeErrors`, or those of a bulkWrite."""
+    rows = [*reply.get("writeErrors", [])]
+    if "nErrors" in reply:
+        rows += [row for row in reply["cursor"]["firstBatch"] if not row["ok"]]
+    return [row["code"] for row in rows]
 
 
 class _Wire(asyncio.Protocol):
@@ -65,6 +74,7 @@ class SimClient:
 
     Attributes:
         retries: How often a retryable write was sent again.
+        retry_codes: Errors after which an application would try again, label or not.
 
     """
 
@@ -81,6 +91,7 @@ class SimClient:
         self._random = random.Random(f"client {seed}")
         self.lsid: Document = {"id": Binary(self._random.randbytes(16), 4)}
         self.retries = 0
+        self.retry_codes: Collection[int] = ()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -134,11 +145,13 @@ class SimClient:
         body = {**body, "lsid": self.lsid, "txnNumber": Int64(self._txn_number)}
         while True:
             try:
-                return await self.command(db, body, sequences)
+                reply = await self.command(db, body, sequences)
+                if not any(code in self.retry_codes for code in statement_errors(reply)):
+                    return reply
             except ConnectionLost:
                 pass
             except MongoError as error:
-                if RETRYABLE_LABEL not in error.labels:
+                if RETRYABLE_LABEL not in error.labels and error.code not in self.retry_codes:
                     raise
             self.retries += 1
             await asyncio.sleep(pause_seconds * self._random.random() ** 4)

@@ -32,6 +32,8 @@ CONFIG_ADDRESS = ("config", 27019)
 ROUTER_ADDRESS = ("router", 27017)
 SHARD_ADDRESS = ("shard0", 27018)
 START_SECONDS_MAX = 60.0
+DISK_FAILURE_LINES = frozenset({7100003, 7100004})
+"""What a server logs as errors when its disk fails."""
 
 
 class CannotStart(SimulationError):
@@ -82,6 +84,7 @@ class SimNode:
         assert self.owner is None, f"{self.name} is on"
         loop = self.machine.loop
         owner = self.owner = loop.owner(self.name)
+        self.machine.log.expected = frozenset()
         try:
             async with asyncio.timeout(START_SECONDS_MAX):
                 await loop.run_for(owner, self._serve(owner))
@@ -107,10 +110,16 @@ class SimNode:
 
     async def stop(self) -> None:
         """Shut the server down in order, then switch the machine off."""
-        assert self.owner is not None
-        assert self.node is not None
-        await self.machine.loop.run_for(self.owner, self.node.stop())
-        self._end_life(keeps_cache=True)
+        owner, node = self.owner, self.node
+        assert owner is not None
+        assert node is not None
+        try:
+            await self.machine.loop.run_for(owner, node.stop())
+        except MongoError:
+            if not self.machine.log.expected:  # its disk was not made to fail
+                raise
+        if self.owner is owner:
+            self._end_life(keeps_cache=True)
 
     def cut_power(self, *, keeps_cache: bool = False) -> None:
         """Take the power away now.
@@ -149,6 +158,12 @@ class SimNode:
                 raise PowerCut(f"{self.name} at {operation} {path}")
 
         disk.before = before
+
+    def fail_disk_at(self, nth: int, number: int) -> None:
+        """Let the nth operation on the disk from now, and all later ones of this life, fail."""
+        disk = self.machine.disk
+        disk.fail_at(nth - 1, number)
+        self.machine.log.expected = DISK_FAILURE_LINES
 
     def hang_disk(self, thread: str, seconds: float) -> None:
         """Let a thread of the disk do nothing for a while; what is submitted to it waits."""

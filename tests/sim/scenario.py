@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import errno
 import importlib
 import random
 from array import array
@@ -24,6 +25,7 @@ from sim.loop import START_SECONDS, PowerLost, SimLoop, run
 from sim.network import Conditions, Fabric
 from sim.workload import (
     DB,
+    DISK_FAILED,
     TRANSIENT,
     Counter,
     Creator,
@@ -369,7 +371,8 @@ class Scenario:
         if node.is_on and node.node is not None:
             with contextlib.suppress(PowerLost):
                 await node.stop()
-                await node.start()
+                if not node.is_on:
+                    await node.start()
 
     async def checkpoint(self) -> None:
         """Have a member save everything now."""
@@ -393,6 +396,22 @@ class Scenario:
             self.fabric.heal(one, other)
 
         self._background.append(self.guarded(mend()))
+
+    async def fail_disk(self) -> None:
+        """Let a machine's disk fail for good at a coming operation; later the power goes."""
+        node = self.rng.choice([self.cluster.shard, self.cluster.config])
+        if not node.is_on or node.node is None:
+            return
+        number = self.rng.choice([errno.EIO, errno.ENOSPC])
+        node.fail_disk_at(self.rng.randint(1, 20), number)
+        owner, seconds = node.owner, self.rng.random() * 2
+
+        async def replace() -> None:
+            await asyncio.sleep(seconds)
+            if node.owner is owner:
+                node.cut_power()
+
+        self._background.append(self.guarded(replace()))
 
     async def hang_disk(self) -> None:
         """Let a thread of some machine's disk do nothing for a while."""
@@ -465,8 +484,12 @@ class Scenario:
 
 
 async def _checkpoint(node: SimNode) -> None:
-    with contextlib.suppress(PowerLost):
+    try:
         await node.run(node.member.engine.checkpoint())
+    except PowerLost:
+        pass
+    except MongoError as error:
+        expect(error.code in DISK_FAILED, f"a checkpoint failed: {error!r}")
 
 
 FAULTS: dict[str, Callable[[Scenario], Coroutine[Any, Any, None]]] = {
@@ -474,6 +497,7 @@ FAULTS: dict[str, Callable[[Scenario], Coroutine[Any, Any, None]]] = {
     "cut_network": Scenario.cut_network,
     "cut_power": Scenario.cut_power,
     "drop_connections": Scenario.drop_connections,
+    "fail_disk": Scenario.fail_disk,
     "hang_disk": Scenario.hang_disk,
     "restart_orderly": Scenario.restart_orderly,
     "set_clock": Scenario.set_clock,

@@ -11,17 +11,20 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from sim.client import ConnectionLost, SimClient
+from sim.client import ConnectionLost, SimClient, statement_errors
 from sim.loop import SimulationError
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_store.failures import OUT_OF_DISK_SPACE
 
 DB = "sim"
 PAUSE_SECONDS = 0.1
 OPERATIONS_FAST = 800
 """After so many operations of a run its clients take their time, so that faults come as well."""
-TRANSIENT = {
+DISK_FAILED = {int(Code.LOG_WRITE_FAILED), OUT_OF_DISK_SPACE}
+"""Errors of a server whose disk failed, until it is started again."""
+TRANSIENT = DISK_FAILED | {
     int(Code.HOST_UNREACHABLE), int(Code.NETWORK_TIMEOUT), int(Code.SHUTDOWN_IN_PROGRESS),
     int(Code.INTERRUPTED_AT_SHUTDOWN),
 }
@@ -87,8 +90,9 @@ class Session:
             if error.code not in TRANSIENT:
                 raise Violation(f"unexpected error {error.code}: {error.message}") from error
         else:
-            self.operations += 1
-            return reply
+            if not any(code in DISK_FAILED for code in statement_errors(reply)):
+                self.operations += 1
+                return reply
         self.unknown += 1
         await asyncio.sleep(self.rng.random() * PAUSE_SECONDS)
         return None
@@ -102,6 +106,7 @@ class Worker:
         self.name = name
         self.rng = random.Random(f"{name} {session.rng.getrandbits(32)}")
         self.client = session.connect()
+        self.client.retry_codes = DISK_FAILED
 
     async def run(self) -> None:
         """Work until the session stops."""

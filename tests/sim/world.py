@@ -48,16 +48,16 @@ class SimLog:
     Args:
         loop: Told of an unexpected error.
         name: The machine's.
+
+    Attributes:
         expected: Ids of lines of severity `E` or `F` that the injected faults explain.
 
     """
 
-    def __init__(
-        self, loop: SimLoop, name: str, expected: frozenset[int] = frozenset()
-    ) -> None:
+    def __init__(self, loop: SimLoop, name: str) -> None:
         self._loop = loop
         self._name = name
-        self._expected = expected
+        self.expected: frozenset[int] = frozenset()
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._warnings: deque[str] = deque(maxlen=LINES_KEPT)
 
@@ -68,7 +68,7 @@ class SimLog:
         self.lines.append(line)
         if severity == "W":
             self._warnings.append(line)
-        if severity in {"E", "F"} and id_ not in self._expected and not _is_dead():
+        if severity in {"E", "F"} and id_ not in self.expected and not _is_dead():
             self._loop.fail(UnexpectedLogLine(line))
 
     def recent(self) -> list[str]:
