@@ -14,6 +14,9 @@ def main(argv: list[str] | None = None) -> int:
     if sys.flags.optimize:
         sys.stderr.write("psdb relies on its assertions; do not run it with python -O\n")
         return 2
+    if sys.platform == "win32":
+        sys.stderr.write("psdb runs on Linux and macOS; Windows is not supported yet\n")
+        return 2
     from psdb import options as command_line
 
     arguments = sys.argv[1:] if argv is None else argv

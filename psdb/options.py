@@ -79,6 +79,15 @@ def _port(text: str) -> int:
     return port
 
 
+def _address(text: str) -> str:
+    """Check `host:port` or `set/host:port,…`."""
+    for part in text.rpartition("/")[2].split(","):
+        host, _, port = part.rpartition(":")
+        if not host or not port.isdigit():
+            raise argparse.ArgumentTypeError(f"bad address '{text}', expected HOST:PORT")
+    return text
+
+
 def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
     """Add the flags that every server command takes."""
     parser.add_argument("--port", type=_port, default=DEFAULT_PORTS[command],
@@ -119,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     router = commands.add_parser("router", allow_abbrev=False, help="start a router (mongos)")
     _server_flags(router, "router")
-    router.add_argument("--configdb", required=True, metavar="HOST:PORT",
+    router.add_argument("--configdb", required=True, type=_address, metavar="HOST:PORT",
                         help="the config server")
 
     for name, text in (("shardsvr", "start a shard (mongod --shardsvr)"),

@@ -12,6 +12,8 @@ from psdb_wire.frames import FrameReader, build_op_msg, parse
 
 def ping(address: str, timeout_seconds: float) -> int:
     """Ask a server to answer; return 0 when it does, 1 when not."""
+    if ":" not in address:
+        address = f"{address}:27017"
     host, _, port = address.rpartition(":")
     try:
         reply = _ask(host.strip("[]") or "127.0.0.1", int(port), timeout_seconds)

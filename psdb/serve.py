@@ -22,6 +22,7 @@ from psdb_wire.server import Server
 
 EXIT_CANNOT_LISTEN: Final = 48
 EXIT_CANNOT_OPEN: Final = 100
+EXIT_FAILED: Final = 1
 EXIT_BAD_OPTIONS: Final = 2
 # Records make no cycles: the collector need not look at them again and again.
 _STORE: Final = StoreOptions(freeze_gc=True)
@@ -44,9 +45,13 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _serve(options: argparse.Namespace, document: Document) -> int:
-    world = _world(options)
     try:
+        log = _log(options)
+        world = real_world(log=log)
         front, start, stop = _make(world, options, document)
+    except OSError as error:
+        sys.stderr.write(f"Error: cannot write the log {options.logpath}: {error.strerror}\n")
+        return EXIT_FAILED
     except MongoError as error:
         sys.stderr.write(f"Error: {error.message}\n")
         return EXIT_BAD_OPTIONS
@@ -55,6 +60,7 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, log.rotate)
     world.log.write("I", "CONTROL", 23285, "PSDB starting", {
         "role": options.command, "dbPath": getattr(options, "dbpath", None),
     })
@@ -63,6 +69,10 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     except MongoError as error:
         world.log.write("F", "STORAGE", 28595, "Cannot start", {"error": str(error)})
         sys.stderr.write(f"psdb: {error}\n")
+        return EXIT_CANNOT_OPEN
+    except OSError as error:
+        world.log.write("F", "STORAGE", 28595, "Cannot start", {"error": str(error)})
+        sys.stderr.write(f"psdb: cannot open the dbpath {options.dbpath}: {error}\n")
         return EXIT_CANNOT_OPEN
     gc.collect()
     gc.freeze()
@@ -84,12 +94,12 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     return 0
 
 
-def _world(options: argparse.Namespace) -> World:
+def _log(options: argparse.Namespace) -> RealLog:
     log = RealLog(RealClock(), sys.stdout, service=_SERVICES.get(options.command, "-"))
     log.set_verbosity("", options.verbose)
     if options.logpath:
         log.open_file(options.logpath)
-    return real_world(log=log)
+    return log
 
 
 def _make(world: World, options: argparse.Namespace, document: Document) -> tuple[Node, Any, Any]:

@@ -2,7 +2,7 @@
 
 Every command that writes answers only when the log's end, as it stood when the command was
 executed, is committed: success, no-op, error and the answer to a retry alike, so that no
-answer rests on what may be undone (DESIGN "Executing").
+answer rests on what may be undone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
-from shardsvr import compatibility, ttl
+from shardsvr import compatibility, spill, ttl
 from shardsvr.session_turns import SessionTurns
 from shardsvr.validation import Validators
 
@@ -68,6 +68,7 @@ class Member(Node):
         self.engine = await Engine.open(
             self.world, self.dbpath, clock=self.clock, options=self.store_options
         )
+        spill.sweep(self)
         self.shard_name = self._stored_name()
         await compatibility.ensure(self)
         await super().start()

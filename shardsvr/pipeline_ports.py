@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Final
 
 from bson.int64 import Int64
 from bson.objectid import ObjectId
@@ -15,7 +15,7 @@ from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.filters import compile_filter
 from psdb_query.stages.model import Run
-from psdb_query.stages.pipeline import Pipeline, compile_pipeline
+from psdb_query.stages.pipeline import Pipeline, compile_pipeline, needed_paths
 from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
 from psdb_store.collection import Collection
@@ -150,12 +150,21 @@ def _serves(index: Any, path: str) -> bool:
     )
 
 
-async def scan(ports: Ports, execution: Any) -> AsyncIterator[Batch]:
-    """Give the documents of an execution as batches."""
+_EMPTY: Final[Document] = {}
+
+
+async def scan(ports: Ports, execution: Any, *, needs_fields: bool) -> AsyncIterator[Batch]:
+    """Give the documents of an execution as batches.
+
+    Without `needs_fields` (a pipeline that only counts) empty ones stand for them, so that
+    nothing is decoded.
+    """
     while True:
         records = execution.next_batch(YIELD_DOCUMENTS)
-        if records:
+        if records and needs_fields:
             yield [record.document() for record in records]
+        elif records:
+            yield [_EMPTY] * len(records)
         if execution.done:
             return
         await ports.checkpoint(YIELD_DOCUMENTS)
@@ -180,7 +189,9 @@ def run_over(
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)
     plan, skip_stages = plan_source(collection, pipeline, env, hint)
-    return pipeline.run(scan(ports, plan.open()), run, skip_stages=skip_stages)
+    needed = needed_paths(pipeline.stages[skip_stages:])
+    source = scan(ports, plan.open(), needs_fields=needed is None or bool(needed))
+    return pipeline.run(source, run, skip_stages=skip_stages)
 
 
 def plan_source(

@@ -7,6 +7,8 @@ the session's record and nothing is executed (drivers' "Retryable Writes" specif
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Request
@@ -34,8 +36,8 @@ class Retry:
             raise MongoError(
                 Code.TRANSACTION_TOO_OLD,
                 f"Retryable write with txnNumber {self.txn_number} is prohibited on session "
-                f"because a newer retryable write with txnNumber {record.txn_number} has already "
-                "started on this session.",
+                f"{UUID(bytes=self.lsid)} because a newer retryable write with txnNumber "
+                f"{record.txn_number} has already started on this session.",
             )
         if self.txn_number == record.txn_number:
             self._history = record.statements

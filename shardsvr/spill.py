@@ -36,3 +36,11 @@ class SpillFile:
         """Remove the file."""
         self._file.close()
         self._disk.remove(self._path)
+
+
+def sweep(member: Member) -> None:
+    """Remove what an earlier run left behind."""
+    disk = member.world.disk
+    folder = f"{member.dbpath}/spill"
+    for name in disk.list(folder):
+        disk.remove(f"{folder}/{name}")

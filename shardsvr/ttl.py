@@ -1,8 +1,8 @@
 """The TTL monitor: deletes documents whose date in a TTL index has passed.
 
 Runs every `ttlMonitorSleepSecs` (60) while `ttlMonitorEnabled`. The deletes are ordinary write
-units, so that the log holds them as effects and nobody else evaluates the clock (DESIGN "Effects
-only"). A pass deletes in small units and gives the loop a turn between them.
+units, so that the log holds their effects, and nobody else evaluates the clock. A pass deletes in
+small units and gives the loop a turn between them.
 """
 
 from __future__ import annotations

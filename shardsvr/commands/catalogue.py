@@ -25,7 +25,8 @@ from shardsvr.collections import (
 )
 
 _LATER: Final = ("timeseries", "clusteredIndex", "encryptedFields",
-                 "changeStreamPreAndPostImages", "expireAfterSeconds")
+                 "changeStreamPreAndPostImages", "expireAfterSeconds",
+          "indexOptionDefaults", "storageEngine")
 _VALIDATION_LEVELS: Final = ("moderate", "off", "strict")
 _VALIDATION_ACTIONS: Final = ("error", "errorAndLog", "warn")
 
