@@ -9,7 +9,7 @@ from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_wire.channel import Channel, LocalChannel
 from psdb_wire.connection import Connection
-from psdb_wire.frames import MORE_TO_COME, Message
+from psdb_wire.frames import MORE_TO_COME, Message, append_fields
 from psdb_wire.pool import ConnectionPool
 
 _FLAGS_AT: Final = 16
@@ -40,6 +40,7 @@ class RemoteShard:
         """Send the client's bytes; a write without reply is sent as one with, and awaited."""
         raw = message.raw
         if message.flags & MORE_TO_COME:
+            raw = append_fields(raw, b"")  # without the checksum, which covers the flags
             flags = raw[_FLAGS_AT] & ~MORE_TO_COME
             await self._channel.request(raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :])
             return None

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 from bson.int64 import Int64
 from sim.client import RETRYABLE_LABEL
 from sim.cluster import SimCluster
-from sim.loop import SimLoop, run
-from sim.network import Fabric
+from sim.script import play
 
 from psdb_base.values import Document
-
-Script = Callable[[SimCluster], Coroutine[Any, Any, None]]
-
-
-def play(script: Script) -> None:
-    """Run a script on a cluster whose shard is registered."""
-    loop = SimLoop(1)
-    cluster = SimCluster(loop, Fabric(loop, 1), 1)
-
-    async def main() -> None:
-        await cluster.start()
-        await cluster.add_shard()
-        await script(cluster)
-
-    run(loop, main())
 
 
 def test_seed_3_an_unreachable_shard_is_worth_a_retry() -> None:
