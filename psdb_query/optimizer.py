@@ -64,10 +64,14 @@ def optimize(stages: list[Stage], context: StageContext) -> list[Stage]:
 
 
 def _narrowed(stages: list[Stage]) -> list[Stage]:
-    """Tell each `$unwind` and `$lookup` what the stages behind look at, if not everything."""
+    """Tell each `$unwind` and `$lookup` what the stages behind look at, if not everything.
+
+    Fields come out in another order then, so only where a `$group` ends what is passed on.
+    """
     result = list(stages)
     for at, stage in enumerate(stages):
-        if isinstance(stage, (LookupStage, UnwindStage)):
+        end = next((one for one in stages[at + 1 :] if one.closed), None)
+        if isinstance(stage, (LookupStage, UnwindStage)) and isinstance(end, GroupStage):
             paths = needed_paths(stages[at + 1 :])
             if paths is not None:
                 roots = sorted({path.partition(".")[0] for path in paths})

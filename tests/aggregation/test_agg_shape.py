@@ -550,7 +550,22 @@ REDACT = [
     case(D, [{"_id": 1}], [{"$redact": {"$cond": [True, "keep it", 1]}}], Fails(17053)),
     case(D, [{"_id": 1}], [{"$project": {"a": "$$KEEP"}}], Fails(17276)),
 ]
-CASES: list[Case] = MATCH + PROJECT + ADD + UNSET + REPLACE + UNWIND + REDACT
+ORDER = [
+    # Found by a law: leaving out fields must not change the order of those that are kept.
+    case(
+        W,
+        [{"_id": 1, "b": [1], "a": 2}],
+        [{"$unwind": "$b"}, {"$project": {"a": 1, "b": 1}}],
+        [{"_id": 1, "b": 1, "a": 2}],
+    ),
+    case(
+        "lookup-order",
+        [{"_id": 1, "b": 1, "a": 2}],
+        [{"$lookup": {"from": "o", "pipeline": [], "as": "j"}}, {"$project": {"a": 1, "b": 1}}],
+        [{"_id": 1, "b": 1, "a": 2}],
+    ),
+]
+CASES: list[Case] = ORDER + MATCH + PROJECT + ADD + UNSET + REPLACE + UNWIND + REDACT
 
 
 @pytest.mark.parametrize("one", params(CASES))
