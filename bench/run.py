@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -65,6 +66,7 @@ class Side:
         self.client: MongoClient[Any] = MongoClient("127.0.0.1", port)
         self.db = self.client.bench
         self.next_id = 0
+        self.next_point = 0
 
     def ping(self) -> None:
         self.client.admin.command("ping")
@@ -74,7 +76,8 @@ class Side:
         self.db.inserts.insert_one({"_id": self.next_id, "name": "Ada", "n": self.next_id})
 
     def find_one(self) -> None:
-        self.db.points.find_one({"_id": 500})
+        self.next_point = (self.next_point + 1) % 1000
+        self.db.points.find_one({"_id": self.next_point})
 
     def insert_many(self) -> None:
         first = self.next_id
@@ -114,6 +117,18 @@ def measure_scan(psdb: Side) -> dict[str, float]:
         assert found == SCAN_DOCUMENTS // 100
     best = statistics.median(seconds)
     return {"psdb_ms": best * 1000, "documents_per_second": SCAN_DOCUMENTS / best}
+
+
+def measure_disk(folder: Path) -> dict[str, float]:
+    """Time what an insert_one waits for on this disk: append 400 bytes and fdatasync."""
+    microseconds = []
+    with (folder / "disk").open("ab", buffering=0) as file:
+        for _ in range(500):
+            begin = time.perf_counter()
+            file.write(b"x" * 400)
+            os.fdatasync(file.fileno())
+            microseconds.append((time.perf_counter() - begin) * 1e6)
+    return {"fdatasync_us": statistics.median(microseconds)}
 
 
 def measure_start(folder: Path) -> dict[str, float]:
@@ -165,6 +180,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=ROOT) as name:
         folder = Path(name)
         results["start"] = measure_start(folder)
+        results["disk"] = measure_disk(folder)
         process, null_port = start_null()
         try:
             with Server.up(folder / "data") as server:
