@@ -14,7 +14,7 @@ from typing import Any, Final
 from bson.datetime_ms import DatetimeMS
 from BTrees.OOBTree import OOTreeSet
 
-from psdb_base import order
+from psdb_base import order, paths
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_query.describe import text_of
@@ -314,12 +314,19 @@ class IdIndex(Index):
         return self._tree
 
 
-def duplicate_key_error(ns: str, index: Index, doc: Document) -> MongoError:
-    """Make MongoDB's 11000 for a document that another one stands in the way of."""
-    value: Document = {}
-    for name in index.key_pattern:
-        found = _first_value(doc, name)
-        value[name] = None if found is MISSING else found
+def duplicate_key_error(
+    ns: str, index: Index, doc: Document, key: bytes | None = None
+) -> MongoError:
+    """Make MongoDB's 11000 for a document that another one stands in the way of.
+
+    Args:
+        ns: Namespace of the collection.
+        index: The unique index.
+        doc: The document that was to be written.
+        key: Which of its keys is taken; None when it has but one.
+
+    """
+    value = _key_value(index, doc, key)
     extra: dict[str, Any] = {"keyPattern": dict(index.key_pattern), "keyValue": value}
     collated = ""
     if index.collation is not None:
@@ -331,6 +338,23 @@ def duplicate_key_error(ns: str, index: Index, doc: Document) -> MongoError:
         f"dup key: {text_of(value)}",
         extra=extra,
     )
+
+
+def _key_value(index: Index, doc: Document, key: bytes | None) -> Document:
+    """Return the values that make a key: of an array the element that is in it."""
+    value: Document = {}
+    at = 0
+    for name, direction in index.key_pattern.items():
+        found = _first_value(doc, name)
+        if key is not None and direction in (1, -1):
+            for one in paths.values_along(doc, paths.split(name)):
+                part = order.key(None if one is MISSING else one, index.collation)
+                part = order.descending(part) if direction == -1 else part
+                if key.startswith(part, at):
+                    found, at = one, at + len(part)
+                    break
+        value[name] = None if found is MISSING else found
+    return value
 
 
 def _first_value(doc: Any, path: str) -> Any:

@@ -259,8 +259,10 @@ def plan_keys(
             planned.append((index, *_lenient_keys(index, doc, rid)))
             continue
         keys, paths = index.keys_and_paths(doc)
-        if (index.unique or index.prepare_unique) and index.conflict(keys, rid) is not None:
-            raise duplicate_key_error(c.ns, index, doc)
+        if index.unique or index.prepare_unique:
+            taken = index.conflict(keys, rid)
+            if taken is not None:
+                raise duplicate_key_error(c.ns, index, doc, taken)
         planned.append((index, keys, paths))
     return planned
 
@@ -282,8 +284,9 @@ def plan_change(
         before, now = frozenset(old_keys), frozenset(keys)
         added = [one for one in keys if one not in before]
         if index.ready and (index.unique or index.prepare_unique):
-            if index.conflict(added, rid) is not None:
-                raise duplicate_key_error(c.ns, index, doc)
+            taken = index.conflict(added, rid)
+            if taken is not None:
+                raise duplicate_key_error(c.ns, index, doc, taken)
         planned.append((index, [one for one in old_keys if one not in now], added, paths))
     return planned
 
