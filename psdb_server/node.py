@@ -161,13 +161,16 @@ class Node:
         """Answer one message; never raises but for cancellation."""
         if message.opcode == OP_QUERY:
             return await self._handle_query(connection, message)
-        known = self._known.get(message.body)
-        if known is not None and not message.sequences:
-            return await self.answer(connection, message, known)
-        try:
-            body = self._decode(message)
-        except MongoError as error:
-            return self.error_message(error, message)
+        body = message.decoded
+        if body is None:
+            known = self._known.get(message.body)
+            if known is not None and not message.sequences:
+                message.decoded = known
+                return await self.answer(connection, message, known)
+            try:
+                message.decoded = body = self._decode(message)
+            except MongoError as error:
+                return self.error_message(error, message)
         if message.flags & EXHAUST_ALLOWED and next(iter(body), "") == "getMore":
             return self._exhaust(connection, exhaust.single(message), body)
         return await self.answer(connection, message, body)
@@ -320,6 +323,7 @@ class Node:
                 connection.hello_done = True
         sequences: dict[str, list[bytes]] = {}
         if message.sequences:
+            body = dict(body)  # others on the message's way keep theirs
             sequences = self._sequences(command, body, message)
         generic = parse_generic(command, body)
         if command.admin_only and db != "admin":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from psdb_base.codes import Code
 from psdb_base.errors import MongoError
@@ -77,6 +77,8 @@ class Message:
     compressor: str | None = None
     collection: str = ""
     number_to_return: int = 0
+    decoded: dict[str, Any] | None = None
+    """The decoded body, once somebody on the message's way through this process had to know it."""
 
 
 def _protocol_error(message: str) -> MongoError:
