@@ -7,7 +7,7 @@ the session's record and nothing is executed (drivers' "Retryable Writes" specif
 
 from __future__ import annotations
 
-from uuid import UUID
+from bson.binary import Binary
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -36,7 +36,7 @@ class Retry:
             raise MongoError(
                 Code.TRANSACTION_TOO_OLD,
                 f"Retryable write with txnNumber {self.txn_number} is prohibited on session "
-                f"{UUID(bytes=self.lsid)} because a newer retryable write with txnNumber "
+                f"{Binary(self.lsid, 4).as_uuid()} because a newer retryable write with txnNumber "
                 f"{record.txn_number} has already started on this session.",
             )
         if self.txn_number == record.txn_number:
