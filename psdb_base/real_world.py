@@ -29,6 +29,10 @@ T = TypeVar("T")
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 LISTEN_BACKLOG: Final = 1024
+QUICK_SECONDS: Final = 0.001
+"""Work that takes longer than this belongs on a thread."""
+QUICK_RUN: Final = 8
+"""So many quick pieces of work in a row make a disk quick."""
 _OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -125,14 +129,28 @@ class _Worker:
         ] = SimpleQueue()
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._woken = False
+        self.unfinished = 0
+        self.quick_run = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        self.unfinished += 1
         self._queue.put((work, future, loop))
         return future
+
+    def here(self, work: Callable[[], T]) -> T:
+        """Run work on the caller's thread; nothing may be unfinished."""
+        assert not self.unfinished, "work would overtake what is queued"
+        begin = time.monotonic()
+        result = work()
+        self._took(time.monotonic() - begin)
+        return result
+
+    def _took(self, seconds: float) -> None:
+        self.quick_run = self.quick_run + 1 if seconds < QUICK_SECONDS else 0
 
     def stop(self, timeout_seconds: float) -> None:
         self._queue.put(None)
@@ -143,10 +161,12 @@ class _Worker:
             work, future, loop = item
             result: Any = None
             failure: BaseException | None = None
+            begin = time.monotonic()
             try:
                 result = work()
             except BaseException as error:  # noqa: BLE001 -- raised where the work is awaited
                 failure = error
+            self._took(time.monotonic() - begin)
             self._done.append((future, result, failure))
             if not self._woken:
                 self._woken = True
@@ -163,6 +183,7 @@ class _Worker:
         done = self._done
         while done:
             future, result, failure = done.popleft()
+            self.unfinished -= 1
             if future.done():
                 continue  # cancelled meanwhile; the work was done all the same
             if failure is None:
@@ -260,6 +281,15 @@ class RealDisk:
         if worker is None:
             worker = self._workers[thread] = _Worker(f"disk-{thread}")
         return worker.submit(work)
+
+    def is_quick(self, thread: str) -> bool:
+        """Tell whether a thread is idle and its last pieces of work took under a millisecond."""
+        worker = self._workers.get(thread)
+        return worker is not None and not worker.unfinished and worker.quick_run >= QUICK_RUN
+
+    def here(self, thread: str, work: Callable[[], T]) -> T:
+        """Run a thread's work on the caller's thread."""
+        return self._workers[thread].here(work)
 
     def close(self, timeout_seconds: float = 5.0) -> None:
         """Let each thread finish its work and end; one that hangs is left behind."""

@@ -146,6 +146,17 @@ class Disk(Protocol):
         """Run `work` on the named thread (one a log), in the order of submission."""
         ...
 
+    def is_quick(self, thread: str) -> bool:
+        """Tell whether the named thread is idle and its disk has been answering at once.
+
+        Then the caller may run a short piece of the thread's work itself, through `here`.
+        """
+        ...
+
+    def here(self, thread: str, work: Callable[[], T]) -> T:
+        """Run `work` of the named thread on the caller's; only while `is_quick`."""
+        ...
+
 
 class Listener(Protocol):
     """A listening address."""

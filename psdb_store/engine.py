@@ -426,13 +426,22 @@ class Engine:
 
     # -- commit ----------------------------------------------------------------------------------
 
-    async def committed(self, index: int) -> None:
+    async def committed(self, index: int, *, lone: bool = False) -> None:
         """Return when the log is committed up to `index`.
+
+        Args:
+            index: Log index.
+            lone: Nobody else is writing, so there is nothing to wait for and write together:
+                a member that is `alone` may then sync on the loop's own thread (decision 0006).
 
         Raises the final error when the log failed first, 189 when the entry was undone.
         """
         if index <= self.commit_index:
             return
+        if lone and self.options.alone and self.failure is None:
+            self.journal.flush_here()
+            if index <= self.commit_index:
+                return
         if self.failure is not None:
             raise self.failure
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

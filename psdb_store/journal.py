@@ -130,8 +130,27 @@ class Journal:
             lines, self._pending = self._pending, []
             self._write(lines, self._pending_first, self.end)
 
+    def flush_here(self) -> None:
+        """Write what is pending on the loop's own thread, if that cannot take long."""
+        if self._pending and self._writing is None and self._disk.is_quick(THREAD):
+            lines, self._pending = self._pending, []
+            end = self.end
+            work = self._prepare(lines, self._pending_first)
+            try:
+                self._file = self._disk.here(THREAD, work)
+            except OSError as error:
+                self._fail(error)
+            else:
+                self._reached(end)
+
     def _write(self, lines: list[bytes], first: int, end: Position) -> None:
         """Send one batch to the thread; `lines` may be empty for a local line alone."""
+        work = self._prepare(lines, first)
+        self._writing = asyncio.ensure_future(self._disk.submit(THREAD, work))
+        self._writing.add_done_callback(lambda future: self._written(future, end))
+
+    def _prepare(self, lines: list[bytes], first: int) -> Callable[[], DiskFile]:
+        """Return the work that writes one batch, in a new segment when the last is full."""
         segment = self.segments[-1]
         fresh: Segment | None = None
         full = segment.size >= self._options.segment_bytes
@@ -167,8 +186,7 @@ class Journal:
 
         if fresh is not None:
             self.segments.append(fresh)
-        self._writing = asyncio.ensure_future(disk.submit(THREAD, work))
-        self._writing.add_done_callback(lambda future: self._written(future, end))
+        return work
 
     def _next_segment(self, segment: Segment) -> Segment:
         name = segment_name(self.durable.index + 1)
@@ -183,6 +201,10 @@ class Journal:
             self._fail(error or asyncio.CancelledError())
             return
         self._file = future.result()
+        self._reached(end)
+
+    def _reached(self, end: Position) -> None:
+        """Everything up to `end` is on disk."""
         self.durable = end
         if self._pending:
             self._flush()

@@ -28,6 +28,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
+from psdb_wire.connection import Connection
 from shardsvr import compatibility, spill, ttl
 from shardsvr.session_turns import SessionTurns
 from shardsvr.validation import Validators
@@ -57,6 +58,7 @@ class Member(Node):
         self.store_options = StoreOptions()
         self.validators = Validators()
         self.shard_name: str | None = None
+        self._writer: Connection | None = None
         self.ttl_passes = 0
         self.ttl_deleted = 0
         self._changes: list[asyncio.Task[Any]] = []
@@ -107,20 +109,22 @@ class Member(Node):
         concern = request.generic.read_concern
         if concern:
             await self._wait_for_read_time(request)
+        lone = request.connection is self._writer
         if not command.writes:
             reply = await super().execute(request)
             if concern and concern.get("level") in _COMMITTED_LEVELS:
                 await self.engine.committed(self.engine.log_end)
             return reply
+        self._writer = request.connection
         try:
             if request.generic.txn_number is None:
                 reply = await super().execute(request)
             else:
                 reply = await self._execute_in_turn(request)
         except MongoError:
-            await self.engine.committed(self.engine.log_end)
+            await self.engine.committed(self.engine.log_end, lone=lone)
             raise
-        await self.engine.committed(self.engine.log_end)
+        await self.engine.committed(self.engine.log_end, lone=lone)
         return with_write_concern(reply, request.generic.write_concern)
 
     async def _execute_in_turn(self, request: Request) -> Any:

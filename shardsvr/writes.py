@@ -135,7 +135,7 @@ class InsertRun:
             await member.engine.room()
             collection = await collection_for_write(member, request.db, self.name)
             self.done, stopped = self._unit(collection, raws, self.done)
-            if stopped:
+            if stopped or self.done == len(raws):
                 return
             await request.op.checkpoint(UNIT_DOCUMENTS)
 

@@ -334,6 +334,14 @@ class SimDisk:
             self._later(loop, thread)
         return future
 
+    def is_quick(self, thread: str) -> bool:
+        """Every second time, so that both ways of writing are simulated."""
+        idle = not (self.dead or self.hung.get(thread) or self._jobs.get(thread))
+        return idle and self._random.random() < 0.5
+
+    def here(self, thread: str, work: Callable[[], T]) -> T:
+        return work()
+
     def release(self, thread: str) -> None:
         """Let a thread that was hung by `hung[thread] = True` go on."""
         self.hung[thread] = False

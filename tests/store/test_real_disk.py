@@ -8,14 +8,16 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from store_kit import ListLog, by_id, check_consistent, put
 
+from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
-from psdb_base.real_world import RealDisk, real_world
+from psdb_base.real_world import QUICK_RUN, QUICK_SECONDS, RealDisk, real_world
 from psdb_base.world import World
 from psdb_store.engine import Engine, StoreOptions
 
@@ -116,5 +118,54 @@ def test_a_process_that_ends_without_a_word_loses_nothing(tmp_path: Path) -> Non
         assert c is not None
         assert [record.document()["_id"] for record in c.scan(None, 1000)] == list(range(150))
         await engine.close()
+
+    real_run(body)
+
+
+def test_a_lone_writer_syncs_without_a_turn_of_the_loop(tmp_path: Path) -> None:
+    """Once the disk has shown that it is quick; others' writes go to the thread as ever."""
+
+    async def body(world: World) -> None:
+        engine = await Engine.open(world, str(tmp_path / "db"), options=OPTIONS)
+        c = await engine.create_collection("shop", "orders", {})
+        disk, synced = world.disk, []
+        disk.is_quick = lambda thread: thread == "journal"
+        here = disk.here
+        disk.here = lambda thread, work: (synced.append(thread), here(thread, work))[1]
+        for n in range(3):
+            await engine.journal.settle()
+            with engine.unit() as unit:
+                unit.insert(c, encode({"_id": n}))
+                index = unit.commit()
+            waiting = engine.committed(index, lone=True)
+            with pytest.raises(StopIteration):
+                waiting.send(None)  # done at the first step: nothing was waited for
+            assert engine.journal.durable.index == engine.commit_index == index
+        assert synced == ["journal"] * 3
+        await put(engine, c, {"_id": 3})
+        assert len(synced) == 3
+        await engine.close()
+        reopened = await Engine.open(world, str(tmp_path / "db"), options=OPTIONS)
+        again = reopened.collection("shop", "orders")
+        assert again is not None
+        assert again.count == 4
+        await reopened.close()
+
+    real_run(body)
+
+
+def test_a_disk_is_quick_after_a_run_of_quick_work(tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        disk = world.disk
+        assert not disk.is_quick("t")
+        for _ in range(QUICK_RUN):
+            assert not disk.is_quick("t")
+            await disk.submit("t", lambda: None)
+        assert disk.is_quick("t")
+        assert disk.here("t", lambda: 7) == 7
+        slow = disk.submit("t", lambda: time.sleep(2 * QUICK_SECONDS))
+        assert not disk.is_quick("t")  # it has work
+        await slow
+        assert not disk.is_quick("t")  # it was slow
 
     real_run(body)
