@@ -82,6 +82,7 @@ class Command:
         secondary_ok: May run on a secondary without the client asking for it.
         retryable: Takes a transaction number outside a transaction.
         strict: Unknown fields are refused (MongoDB's IDL commands); a few are lenient there.
+        test_only: There only with `enableTestCommands`.
         quiet: Not shown in the slow-query log.
         help: One line for `listCommands`.
 
@@ -99,6 +100,7 @@ class Command:
     secondary_ok: bool = True
     retryable: bool = False
     strict: bool = True
+    test_only: bool = False
     quiet: bool = False
     help: str = ""
     field_set: FieldSet = field(init=False, repr=False, compare=False)

@@ -20,9 +20,10 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_server import exhaust, replies
+from psdb_server import exhaust, fail_command, replies
 from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
 from psdb_server.cursors import Cursors
+from psdb_server.fail_points import FailPoints
 from psdb_server.generic import GENERIC_FIELDS, Generic, parse_generic
 from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
@@ -96,6 +97,7 @@ class Node:
         self.operations = Operations(world.clock)
         self.cursors = Cursors(world.clock, world.random)
         self.sessions = LogicalSessions(world.clock)
+        self.fail_points = FailPoints(world.random)
         self.process_id = world.random.object_id()
         self.topology_counter = 0
         self.topology_changed = asyncio.Event()
@@ -161,19 +163,25 @@ class Node:
         """Answer one message; never raises but for cancellation."""
         if message.opcode == OP_QUERY:
             return await self._handle_query(connection, message)
+        answer = self._answer_or_fail if self.fail_points.active else self.answer
         body = message.decoded
         if body is None:
             known = self._known.get(message.body)
             if known is not None and not message.sequences:
                 message.decoded = known
-                return await self.answer(connection, message, known)
+                return await answer(connection, message, known)
             try:
                 message.decoded = body = self._decode(message)
             except MongoError as error:
                 return self.error_message(error, message)
         if message.flags & EXHAUST_ALLOWED and next(iter(body), "") == "getMore":
             return self._exhaust(connection, exhaust.single(message), body)
-        return await self.answer(connection, message, body)
+        return await answer(connection, message, body)
+
+    async def _answer_or_fail(
+        self, connection: Connection, message: Message, body: Document
+    ) -> bytes | Stream | None:
+        return await fail_command.answer(self, connection, message, body)
 
     def _decode(self, message: Message) -> Document:
         """Decode a body; keep those of small reads, which clients send again and again."""
@@ -191,7 +199,10 @@ class Node:
         """Answer a getMore until its cursor is at its end."""
 
         async def next_batch() -> bytes:
-            reply = await self.answer(connection, message, body)
+            answer = self._answer_or_fail if self.fail_points.active else self.answer
+            reply = await answer(connection, message, body)
+            if reply is None:
+                return b""  # a fail point closed the connection
             assert type(reply) is bytes
             return reply
 
@@ -368,7 +379,9 @@ class Node:
     def find_command(self, name: str) -> Command:
         """Return the row of a command; 59 for an unknown one."""
         command = self.table.get(name) or self.table.get(ALIASES.get(name, ""))
-        if command is None:
+        if command is None or (
+            command.test_only and not self.parameters["enableTestCommands"]
+        ):
             raise MongoError(Code.COMMAND_NOT_FOUND, f"no such command: '{name}'")
         if command.run is None:
             raise MongoError(
@@ -417,12 +430,16 @@ class Node:
             body = {key: value for key, value in body.items() if key != "$db"} | {"$db": "admin"}
             for key in ("topologyVersion", "maxAwaitTimeMS"):
                 body.pop(key, None)
+            if self.fail_points.active:
+                await fail_command.before(self, connection, body)
             request = self.parse(connection, message, body)
             try:
                 document = await self.execute(request)
             finally:
                 self.operations.end(request.op)
             document = {**document, "ok": 1.0}
+        except fail_command.ConnectionEnded:
+            return b""
         except Exception as error:  # noqa: BLE001 -- as in `handle`
             document = replies.error_document(error)
         return build_op_reply(0, message.request_id, bson_codec.encode(document))

@@ -131,6 +131,7 @@ class LocalConnection(Connection):
     """A client in this process: no socket, no handshake."""
 
     is_local = True
+    internal = True
 
     def __init__(self, connection_id: int) -> None:
         super().__init__(connection_id)

@@ -28,6 +28,7 @@ class Connection:
         id: Number of the connection, from 1, never used twice by a process.
         peer: Address and port of the client; ("", 0) within the process.
         is_local: Whether the client is in this process.
+        internal: Whether it is another node of the cluster, by its hello.
         client: The `client` document of its hello.
         compressors: Names negotiated by its hello; compressed messages are refused before.
         state: Whatever the command layer keeps per connection.
@@ -36,6 +37,7 @@ class Connection:
     """
 
     is_local = False
+    internal = False
 
     def __init__(self, connection_id: int, peer: tuple[str, int] = ("", 0)) -> None:
         self.id = connection_id

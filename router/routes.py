@@ -55,7 +55,7 @@ def reply_body(raw: bytes) -> Document:
 
 
 async def get_more(
-    router: Router, connection: Connection, message: Message, body: Document, _db: str
+    router: Router, connection: Connection, message: Message, body: Document, db: str
 ) -> Any:
     """Send a getMore to the shard whose cursor it is."""
     cursor_id = body["getMore"]
@@ -64,6 +64,12 @@ async def get_more(
         if type(cursor_id) not in (Int64, int):
             return NotImplemented
         raise MongoError(Code.CURSOR_NOT_FOUND, f"cursor id {cursor_id} not found")
+    if router.fail_points.active:
+        try:
+            router.fail_points.on_get_more(connection, f"{db}.{body.get('collection')}")
+        except MongoError:
+            await router.close_cursor(cursor_id, body)
+            raise
     reply = await owner.forward(connection, message)
     if reply is not None:
         cursor = replies.read_cursor(reply[21:])

@@ -19,13 +19,14 @@ from shardsvr.collections import member_of
 class Retry:
     """The session of one write command; inactive when the command carries no txnNumber."""
 
-    __slots__ = ("_history", "_numbers", "lsid", "txn_number")
+    __slots__ = ("_history", "_numbers", "_request", "lsid", "txn_number")
 
     def __init__(self, request: Request) -> None:
         generic = request.generic
         self.lsid = generic.lsid
         self.txn_number = generic.txn_number
         self._numbers = generic.stmt_ids
+        self._request = request
         self._history: dict[int, Document] = {}
         if self.txn_number is None or self.lsid is None:
             return
@@ -72,5 +73,9 @@ class Retry:
     def commit(self, unit: WriteUnit) -> int:
         """Append the unit's entry, with the session when there is one."""
         if self.txn_number is not None:
+            points = self._request.node.fail_points
+            if points.active:
+                shown = f"{Binary(self.lsid or b'', 4).hex()}:{self.txn_number}"
+                points.on_transactional_write(self._request.connection, shown)
             return unit.commit(lsid=self.lsid, txn_number=self.txn_number)
         return unit.commit()

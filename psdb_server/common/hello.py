@@ -31,6 +31,8 @@ APP_NAME_BYTES_MAX: Final = 128
 async def hello(request: Request) -> Reply:
     """Describe this server to a driver."""
     node, connection = request.node, request.connection
+    if "internalClient" in request.args:
+        connection.internal = True
     if "client" in request.args:
         _take_metadata(request)
     if "compression" in request.args:

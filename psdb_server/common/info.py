@@ -83,8 +83,9 @@ async def connection_status(request: Request) -> Reply:
 async def list_commands(request: Request) -> Reply:
     """List the commands this role answers."""
     commands: Document = {}
+    tests = request.node.parameters["enableTestCommands"]
     for name, row in request.node.table.items():
-        if row.run is not None:
+        if row.run is not None and (tests or not row.test_only):
             commands[name] = {
                 "help": row.help,
                 "requiresAuth": name not in ("hello", "isMaster", "ismaster"),

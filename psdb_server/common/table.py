@@ -7,6 +7,7 @@ from typing import Final
 from psdb_server.command import Command
 from psdb_server.common import (
     authentication,
+    fail_point_commands,
     hello,
     info,
     operation_commands,
@@ -21,7 +22,7 @@ _NOT_YET: Final = (
     "balancerCollectionStatus", "balancerStart", "balancerStatus", "balancerStop",
     "checkMetadataConsistency", "cleanupOrphaned", "cleanupReshardCollection", "clearJumboFlag",
     "cloneCollectionAsCapped", "commitReshardCollection", "commitTransaction", "compact",
-    "configureCollectionBalancing", "configureFailPoint", "configureQueryAnalyzer",
+    "configureCollectionBalancing", "configureQueryAnalyzer",
     "connPoolStats", "convertToCapped", "coordinateCommitTransaction", "createRole", "createUser",
     "dbHash", "dropAllRolesFromDatabase", "dropAllUsersFromDatabase", "dropConnections",
     "dropRole", "dropUser", "enableSharding", "filemd5", "flushRouterConfig",
@@ -51,6 +52,7 @@ NOT_YET: Final = tuple(
 
 COMMON: Final = (
     *authentication.COMMANDS,
+    *fail_point_commands.COMMANDS,
     *hello.COMMANDS,
     *info.COMMANDS,
     *operation_commands.COMMANDS,

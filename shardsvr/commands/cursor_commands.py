@@ -35,6 +35,8 @@ async def get_more(request: Request) -> Reply:
             "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
         )
     try:
+        if node.fail_points.active:
+            node.fail_points.on_get_more(request.connection, request.op.ns)
         batch = await _next_batch(request, cursor)
     except BaseException:
         node.cursors.checkin(cursor)

@@ -60,6 +60,7 @@ SORTED_TABLES = (
     ("psdb_query.stages.table", "STAGES"),
     ("psdb_query.updates.table", "MODIFIERS"),
     ("psdb_query.windows.table", "FUNCTIONS"),
+    ("psdb_server.fail_points", "NAMES"),
     ("psdb_server.fields", "CHECKS"),
     ("psdb_server.parameters", "PARAMETERS"),
     ("router.routes", "ROUTES"),
