@@ -47,14 +47,14 @@ class FailPoint:
         self.entered = 0
         self.changed = asyncio.Event()
 
-    def fire(self, random: Random) -> bool:
+    def fire(self, source: Random) -> bool:
         """Count one evaluation; tell whether the fault happens."""
         if self.mode == "off":
             return False
         if self.mode == "skip" and self.count > 0:
             self.count -= 1
             return False
-        if self.mode == "activationProbability" and random.random() >= self.probability:
+        if self.mode == "activationProbability" and source.random() >= self.probability:
             return False
         if self.mode == "times":
             if self.count <= 0:
