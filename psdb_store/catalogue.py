@@ -12,6 +12,7 @@ A catalogue change is an effect `c` of an entry of kind `catalogue`; its `o` is 
 | `{collMod: name, index, spec}` | an index's whole new specification |
 | `{createIndexes: name, spec}` | a finished index |
 | `{dropIndexes: name, index}` | an index is gone |
+| `{membership: {…}}` | the replica set's configuration (an entry of kind `config`) |
 | `{forgetSessions: [lsid, …]}` | retryable-write records of idle sessions are dropped |
 
 Applying is the same on the leader when the entry is committed, on other members, and in recovery;
@@ -41,6 +42,7 @@ class Catalogue:
         by_name: Per database its collections by name.
         by_uuid: Collections by the sixteen bytes of their uuid.
         discarded: Data files of dropped collections, removed after the next checkpoint.
+        membership: The replica set's configuration, None for a group of one.
 
     """
 
@@ -49,6 +51,7 @@ class Catalogue:
         self.by_name: dict[str, dict[str, Collection]] = {}
         self.by_uuid: dict[bytes, Collection] = {}
         self.discarded: list[DataFile] = []
+        self.membership: Document | None = None
 
     def get(self, db: str, name: str) -> Collection | None:
         """Return a collection or view by name."""
@@ -128,6 +131,9 @@ class Catalogue:
         for lsid in change["forgetSessions"]:
             self._sessions.put(bytes(lsid), None)
 
+    def _membership(self, _ns: str, _uuid: bytes, change: Document, _wall_ms: int) -> None:
+        self.membership = change["membership"]
+
     def _drop_database(self, _ns: str, _uuid: bytes, _change: Document, _wall_ms: int) -> None:
         """Nothing is left to do: the entry's other effects dropped every collection."""
 
@@ -142,6 +148,7 @@ _APPLY: Final[dict[str, _Apply]] = {
     "dropDatabase": Catalogue._drop_database,  # noqa: SLF001
     "dropIndexes": Catalogue._drop_index,  # noqa: SLF001
     "forgetSessions": Catalogue._forget_sessions,  # noqa: SLF001
+    "membership": Catalogue._membership,  # noqa: SLF001
     "renameCollection": Catalogue._rename,  # noqa: SLF001
 }
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from bson.timestamp import Timestamp
 
 from psdb_base.extjson import document_line
+from psdb_base.values import Document
 from psdb_store import compaction
 from psdb_store.catalogue import collection_fields
 from psdb_store.collection import Collection
@@ -67,6 +68,7 @@ class _Cut:
     collections: list[_Frozen]
     sessions: dict[bytes, SessionRecord]
     discarded: list[DataFile]
+    membership: Document | None
 
 
 class Checkpointer:
@@ -126,7 +128,7 @@ class Checkpointer:
         engine.log_bytes_unsaved = 0
         return _Cut(
             engine.received.applied, engine.last_timestamp, frozen,
-            engine.sessions.snapshot(), discarded,
+            engine.sessions.snapshot(), discarded, engine.catalogue.membership,
         )  # fmt: skip
 
     async def _save(self, cut: _Cut) -> list[str]:
@@ -146,6 +148,7 @@ class Checkpointer:
             self._next_file,
             [frozen.fields for frozen in cut.collections],
             [session_fields(lsid, record) for lsid, record in cut.sessions.items()],
+            cut.membership,
         )
         await self._engine.committed(cut.position.index)
         path = f"{self._dbpath}/{NAME}"

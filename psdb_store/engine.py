@@ -2,7 +2,8 @@
 
 The leader executes a write on this state at once (`unit`), the log makes it durable and the
 commit index follows (`committed`). While the member is its group's only voter (`alone`), durable
-is committed; otherwise whoever drives Raft calls `advance_commit`, `undo_to` and `take_office`.
+is committed; otherwise whoever drives Raft calls `receive`, `advance_commit`, `truncate_to`,
+`begin_term` and `leave_office`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any, Final
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
+from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
+from psdb_base.extjson import document_line
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
@@ -38,7 +41,7 @@ from psdb_store.member import Member
 from psdb_store.options import StoreOptions
 from psdb_store.received import Received
 from psdb_store.recovery import Opened, open_journal
-from psdb_store.segments import Position
+from psdb_store.segments import Position, entry_index, is_membership
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
 from psdb_store.unit import WriteUnit
 from psdb_store.versions import Applied, TailEntry, Versions, View
@@ -65,6 +68,12 @@ class Engine:
         term: Term of the entries appended now.
         last_timestamp: Cluster time of the last entry.
         failure: The final error after the disk failed; writes are refused.
+        refusal: Why writes are refused now (not in office, or `failure`); None when they are not.
+        memberships: Log index and document of the replica set's configurations in the log, oldest
+            first; the first is the one in effect at the commit index.
+        on_append: Called while an entry is being appended: for the next turn of the loop.
+        on_durable: Called after more of the log became durable.
+        on_failed: Called once when the disk failed.
 
     """
 
@@ -82,7 +91,13 @@ class Engine:
         self.commit_index = 0
         self.term = member.term
         self.last_timestamp = Timestamp(0, 0)
+        self.last_wall = 0
         self.failure: MongoError | None = None
+        self.refusal: MongoError | None = None
+        self.memberships: list[tuple[int, Document]] = []
+        self.on_append: Callable[[], None] | None = None
+        self.on_durable: Callable[[], None] = _nothing
+        self.on_failed: Callable[[], None] = _nothing
         self.log_bytes_unsaved = 0
         self.journal: Journal
         self.received: Received
@@ -199,6 +214,10 @@ class Engine:
             self.sessions.put(bytes.fromhex(session["lsid"]), record)
         stamp = manifest["time"]["$timestamp"]
         self._note_time(Timestamp(stamp["t"], stamp["i"]))
+        self.last_wall = stamp["t"] * 1000
+        if manifest["membership"] is not None:
+            self.catalogue.membership = replay.read_document(manifest["membership"])[1]
+            self.memberships.append((at, self.catalogue.membership))
         self.commit_index = at
 
     async def _replay(self, opened: Opened) -> None:
@@ -218,14 +237,27 @@ class Engine:
                 await asyncio.sleep(0)
         applied = opened.base
         if lines:
+            self.last_wall = body["wall"]
             applied = Position(body["index"], body["term"], line_hash(lines[-1]))
         self.received = Received(self.catalogue, self.sessions, applied)
         for line in opened.lines[len(lines) :]:
             self.received.add(line)
+        for line in opened.lines:
+            self._note_membership(line)
         self.commit_index = self.versions.horizon = applied.index
+        self.versions.committed_time, self.versions.committed_wall = (
+            self.last_timestamp, self.last_wall,
+        )
         if self.journal.end.term > self.member.term:
             await self.member.advance(self.journal.end.term)
         self.term = self.member.term
+
+    def _note_membership(self, line: bytes) -> None:
+        """Note the configuration that an entry holds, if it holds one."""
+        if is_membership(line):
+            change = LogEntry.parse(line).effects[0].document
+            assert change is not None
+            self.memberships.append((entry_index(line), change["membership"]))
 
     def _note_time(self, time: Timestamp) -> None:
         if time > self.last_timestamp:
@@ -351,10 +383,10 @@ class Engine:
     def unit(self) -> WriteUnit:
         """Begin a write unit. No `await` may come before its `commit` or `abort`.
 
-        Raises the final error after the disk failed.
+        Raises the final error after the disk failed, 10107 while not in office.
         """
-        if self.failure is not None:
-            raise self.failure
+        if self.refusal is not None:
+            raise self.refusal
         assert not self._unit_open, "another write unit is open: was there an await within it?"
         self._unit_open = True
         return WriteUnit(self, self.journal.end.index + 1)
@@ -392,8 +424,8 @@ class Engine:
         on_undo: Callable[[], None],
     ) -> int:
         """Append a catalogue entry, which takes effect when it is committed."""
-        if self.failure is not None:
-            raise self.failure
+        if self.refusal is not None:
+            raise self.refusal
         entry = self._append("catalogue", effects, None, wall_ms)
         entry.on_commit, entry.on_undo = on_commit, on_undo
         self._catalogue_index = entry.index
@@ -405,6 +437,20 @@ class Engine:
             raise self.failure
         return self._append("noop", [], None, self.world.clock.now_ms()).index
 
+    def append_membership(self, membership: Document) -> int:
+        """Append a configuration of the replica set."""
+        if self.failure is not None:
+            raise self.failure
+        change: Document = {"membership": membership}
+        line = document_line(encode(change), change)
+        effect = b'{"op":"c","ns":"local.system.replset","ui":"%b","o":%b}' % (b"00" * 16, line)
+        wall_ms = self.world.clock.now_ms()
+        entry = self._append("config", [effect], None, wall_ms)
+        entry.on_commit = lambda: self.catalogue.apply("", bytes(16), change, wall_ms)
+        self._catalogue_index = entry.index
+        self.memberships.append((entry.index, membership))
+        return entry.index
+
     def _append(
         self, kind: str, effects: list[bytes], session: SessionPart | None, wall_ms: int
     ) -> TailEntry:
@@ -414,12 +460,14 @@ class Engine:
         fields = entry_fields(
             index, self.term, time, wall_ms, self.commit_index, kind, effects, session
         )
-        size = len(self.journal.append(self.term, fields))
-        self.last_timestamp = time
+        line = self.journal.append(self.term, fields)
+        self.last_timestamp, self.last_wall = time, wall_ms
         self.received.applied = self.journal.end
-        entry = TailEntry(index, before, size)
+        entry = TailEntry(index, before, line, time, wall_ms)
         self.versions.push(entry)
-        self.log_bytes_unsaved += size
+        self.log_bytes_unsaved += len(line)
+        if self.on_append is not None:
+            self.on_append()
         if self.log_bytes_unsaved >= self.options.checkpoint_log_bytes:
             self._start_background()
         return entry
@@ -451,6 +499,8 @@ class Engine:
     def _on_durable(self) -> None:
         if self.options.alone:
             self.advance_commit(self.journal.durable.index)
+        else:
+            self.on_durable()
 
     def advance_commit(self, index: int) -> None:
         """Everything up to `index` is committed: it takes effect, and who waits is told."""
@@ -470,6 +520,8 @@ class Engine:
             return
         self.commit_index = index
         self.versions.committed(index)
+        while len(self.memberships) > 1 and self.memberships[1][0] <= index:
+            del self.memberships[0]
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             if waiter[0] > index:
@@ -485,45 +537,76 @@ class Engine:
         for line in lines:
             self.journal.receive(line)
             self.received.add(line)
+            self._note_membership(line)
             self.log_bytes_unsaved += len(line)
+        if self.log_bytes_unsaved >= self.options.checkpoint_log_bytes:
+            self._start_background()
 
     def _apply_received(self, index: int) -> None:
         for entry in self.received.apply_to(index, self._settle):
             self.versions.push(entry)
             if entry.on_commit is not None:
                 self._catalogue_index = entry.index
+            self.last_wall = entry.wall
         self._note_time(self.received.last_time)
 
     async def take_office(self, term: int) -> None:
-        """Begin a term as leader: persist it, apply the log's rest, commit a no-op of the term."""
+        """Begin a term as a group's only voter: persist it, commit a no-op of the term."""
         await self.member.advance(term)
+        await self.committed(self.begin_term(term))
+
+    def begin_term(self, term: int) -> int:
+        """Apply the log's rest and append a no-op of a term that was won; return its index.
+
+        The term is durable already. The caller ends `refusal` when the no-op is committed.
+        """
         self.term = term
         self._apply_received(self.journal.end.index)
-        await self.committed(self.append_noop())
+        return self.append_noop()
 
-    async def undo_to(self, index: int) -> None:
-        """Undo and cut what is not committed above `index` (office was lost)."""
+    def leave_office(self, refusal: MongoError, interruption: MongoError) -> None:
+        """Undo what is not committed: it stays in the log, and another leader may commit it.
+
+        Args:
+            refusal: What writes are answered from now on.
+            interruption: What those are told who wait for a commit.
+
+        """
+        if self.failure is None:
+            self.refusal = refusal
+        self.received.take_back(self.versions.undo_to(self.commit_index))
+        self.last_timestamp = self.versions.committed_time
+        self.last_wall = self.versions.committed_wall
+        self._catalogue_index = min(self._catalogue_index, self.commit_index)
+        self._interrupt(self.commit_index, interruption)
+
+    async def truncate_to(self, index: int) -> None:
+        """Undo and cut what is above `index`: another leader's log holds something else there."""
         assert index >= self.commit_index, "what is committed is never undone"
-        position = self.versions.undo_to(index)
-        if position is not None:
-            self.received.applied = position
+        self.received.take_back(self.versions.undo_to(index))
         position = self.received.drop_above(index)
+        while self.memberships and self.memberships[-1][0] > index:
+            self.memberships.pop()
         self._catalogue_index = min(self._catalogue_index, index)
-        waiting, self._waiters = self._waiters, []
         error = MongoError(Code.PRIMARY_STEPPED_DOWN, "the write was undone: office was lost")
+        self._interrupt(index, error)
+        if position != self.journal.end:
+            await self.journal.cut(position)
+
+    def _interrupt(self, index: int, error: MongoError) -> None:
+        """Tell those who wait for entries above `index` that these will not be committed here."""
+        waiting, self._waiters = self._waiters, []
         for waiter in waiting:
             if waiter[0] <= index:
                 self._waiters.append(waiter)
             elif not waiter[1].done():
                 waiter[1].set_exception(error)
-        if position != self.journal.end:
-            await self.journal.cut(position)
 
     def _fail(self, error: MongoError) -> None:
         """Refuse writes from now on and tell everybody who waits: the disk failed for good."""
         if self.failure is not None:
             return
-        self.failure = error
+        self.failure = self.refusal = error
         self.world.log.write(
             "E", "STORAGE", 7100003, "The disk failed, writes are refused from now on",
             {"error": error.message},
@@ -535,6 +618,7 @@ class Engine:
         for _, waiter in waiting:
             if not waiter.done():
                 waiter.set_exception(error)
+        self.on_failed()
 
     # -- reading the log and the past --------------------------------------------------------------
 

@@ -261,7 +261,7 @@ class Journal:
     async def cut(self, end: Position) -> None:
         """Remove all entries above `end`, written or not. The caller appends nothing meanwhile."""
         self.end = end
-        self._pending.clear()
+        del self._pending[max(0, end.index + 1 - self._pending_first) :]
         while self._recent and self._recent[-1][0] > end.index:
             self._recent_bytes -= len(self._recent.pop()[1])
         await self.settle()

@@ -77,13 +77,15 @@ def manifest_line(
     next_file: int,
     collections: list[dict[str, Any]],
     sessions: list[dict[str, Any]],
+    membership: Document | None,
 ) -> bytes:
     """Make the manifest's line."""
     fields = {
         "psdb": "manifest", "format": FORMAT,
         "index": position.index, "term": position.term, "hash": position.hash,
         "time": {"$timestamp": {"t": time.time, "i": time.inc}},
-        "nextFile": next_file, "membership": None, "prepared": [],
-        "collections": collections, "sessions": sessions,
+        "nextFile": next_file,
+        "membership": None if membership is None else document_fragment(membership),
+        "prepared": [], "collections": collections, "sessions": sessions,
     }  # fmt: skip
     return seal(orjson.dumps(fields)[1:])

@@ -55,6 +55,12 @@ class Received:
         """Take in the next entry's line."""
         self._lines.append(line)
 
+    def take_back(self, undone: list[TailEntry]) -> None:
+        """Take in entries that were applied and undone (oldest first): they stay in the log."""
+        if undone:
+            self._lines.extendleft(reversed([entry.line for entry in undone]))
+            self.applied = undone[0].before
+
     def drop_above(self, index: int) -> Position:
         """Forget entries above `index` that are not applied; return the position that is left."""
         while self._lines and self.applied.index + len(self._lines) > index:
@@ -82,9 +88,9 @@ class Received:
             yield entry
 
     def _apply(self, line: bytes, body: dict[str, Any]) -> TailEntry:
-        entry = TailEntry(body["index"], self.applied, len(line))
         stamp = body["time"]["$timestamp"]
         self.last_time = Timestamp(stamp["t"], stamp["i"])
+        entry = TailEntry(body["index"], self.applied, line, self.last_time, body["wall"])
         changes = [effect for effect in body["effects"] if effect["op"] == "c"]
         for effect in body["effects"]:
             if effect["op"] != "c":

@@ -141,6 +141,12 @@ def entry_commit(line: bytes) -> int:
     return int(line[start : line.index(b",", start)])
 
 
+def is_membership(line: bytes) -> bool:
+    """Tell whether an entry's line holds a configuration of the replica set."""
+    # Only numbers stand before the kind, so the first such text is the field itself.
+    return line.startswith(b'"config"', line.index(b'"kind":', _INDEX_AT) + 7)
+
+
 def entry_previous(line: bytes) -> str:
     """Return the hash of the line before, as an entry's line gives it."""
     return line[-_PREVIOUS_BYTES + 12 : -2].decode("latin-1")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self, TypeAlias
 
+from bson.timestamp import Timestamp
+
 from psdb_base.errors import Code, MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index
@@ -30,7 +32,8 @@ class TailEntry:
     Attributes:
         index: Its log index.
         before: Log position before it.
-        size: Bytes of its line.
+        line: Its line, which another leader may commit after this one lost office.
+        time, wall: Its cluster time, and the leader's wall clock in milliseconds.
         applied: Its effects in order.
         session: Session id and the record before the entry.
         on_commit: Makes a catalogue entry take effect.
@@ -40,7 +43,9 @@ class TailEntry:
 
     index: int
     before: Position
-    size: int
+    line: bytes
+    time: Timestamp
+    wall: int
     applied: list[Applied] = field(default_factory=list)
     session: tuple[bytes, SessionRecord | None] | None = None
     on_commit: Callable[[], None] | None = None
@@ -103,6 +108,7 @@ class Versions:
         tail: Entries not committed, oldest first.
         tail_bytes: Their lines' bytes.
         horizon: Versions superseded at or below this index may be gone.
+        committed_time, committed_wall: Cluster and wall time of the last committed entry.
 
     """
 
@@ -110,6 +116,8 @@ class Versions:
         self._sessions = sessions
         self.tail: deque[TailEntry] = deque()
         self.tail_bytes = 0
+        self.committed_time = Timestamp(0, 0)
+        self.committed_wall = 0
         self.horizon = 0
         self._views: dict[int, View] = {}
         self._superseded: deque[tuple[int, Collection, Record, bool]] = deque()
@@ -118,7 +126,7 @@ class Versions:
     def push(self, entry: TailEntry) -> None:
         """Take in an entry just appended."""
         self.tail.append(entry)
-        self.tail_bytes += entry.size
+        self.tail_bytes += len(entry.line)
 
     def committed(self, index: int) -> None:
         """Entries up to `index` are committed: catalogue changes take effect, undo is forgotten."""
@@ -126,7 +134,8 @@ class Versions:
         self._committed = index
         while tail and tail[0].index <= index:
             entry = tail.popleft()
-            self.tail_bytes -= entry.size
+            self.committed_time, self.committed_wall = entry.time, entry.wall
+            self.tail_bytes -= len(entry.line)
             if entry.on_commit is not None:
                 entry.on_commit()
             if self._views:
@@ -175,22 +184,20 @@ class Versions:
                 record.prev = None
         self.horizon = max(self.horizon, limit)
 
-    def undo_to(self, index: int) -> Position | None:
-        """Undo the entries above `index`, last first.
-
-        Returns the log position to go on from, None when there was nothing to undo.
-        """
-        position: Position | None = None
+    def undo_to(self, index: int) -> list[TailEntry]:
+        """Undo the entries above `index`, last first; return them, oldest first."""
+        undone: list[TailEntry] = []
         while self.tail and self.tail[-1].index > index:
             entry = self.tail.pop()
-            self.tail_bytes -= entry.size
-            position = entry.before
+            self.tail_bytes -= len(entry.line)
+            undone.append(entry)
             undo_effects(entry.applied)
             if entry.session is not None:
                 self._sessions.put(*entry.session)
             if entry.on_undo is not None:
                 entry.on_undo()
-        return position
+        undone.reverse()
+        return undone
 
 
 def undo_effects(applied: list[Applied]) -> None:

@@ -85,7 +85,7 @@ def test_winning_an_election_applies_the_rest_and_losing_it_undoes() -> None:
         assert state_of(follower) == state_of(leader)
         half = follower.commit_index  # more than was told: the lines themselves say so
         assert half < leader.log_end
-        await follower.undo_to(half)
+        await follower.truncate_to(half)
         with pytest.raises(MongoError):
             await winning
         assert state_of(follower) == work.states[half]
@@ -112,7 +112,7 @@ def test_lines_that_do_not_fit_are_refused() -> None:
                 follower.receive(wrong)
             assert refused.value.code == 96
             assert follower.log_end <= end + 1
-            await follower.undo_to(0)
+            await follower.truncate_to(0)
         foreign = await open_engine(dataclasses.replace(world, disk=SimDisk(2)))
         await foreign.create_collection("x", "y", {})
         theirs: Any = await _lines(foreign, 0)

@@ -149,7 +149,7 @@ def test_undo_gives_the_state_at_the_commit_point(seed: int) -> None:
                 for index in range(start + 1, engine.log_end + 1)
             ]
             await asyncio.sleep(0)
-            await engine.undo_to(target)
+            await engine.truncate_to(target)
             assert engine.log_end == target
             assert state_of(engine) == states[target]
             found = {s: (r.txn_number, r.statements) for s, r in engine.sessions.snapshot().items()}
@@ -190,7 +190,7 @@ def test_a_checkpoint_whose_end_is_undone_saves_nothing_of_it() -> None:
         saving = asyncio.get_running_loop().create_task(engine.checkpoint())
         await asyncio.sleep(1)
         assert not saving.done()  # it waits for the commit of what it saves
-        await engine.undo_to(engine.commit_index)
+        await engine.truncate_to(engine.commit_index)
         with pytest.raises(MongoError) as undone:
             await saving
         assert undone.value.code == 189
@@ -218,7 +218,7 @@ def test_undo_during_an_index_build() -> None:
             unit.update(c, c.records[20], encode({"_id": 19, "v": 100}))
             unit.insert(c, encode({"_id": 99, "v": 100}))
             unit.commit()
-        await engine.undo_to(engine.commit_index)
+        await engine.truncate_to(engine.commit_index)
         while not build.done():
             engine.advance_commit(engine.log_end)
             await asyncio.sleep(0)

@@ -1,0 +1,104 @@
+"""Office lost and won over one log, and the configurations that the log holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from bson.objectid import ObjectId
+from simdisk import SimDisk
+from store_kit import check_consistent, open_engine, run, state_of
+
+from psdb_base.bson_codec import encode
+from psdb_base.errors import Code, MongoError
+from psdb_base.world import World
+from psdb_store.engine import Engine, void
+
+REFUSAL = MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
+INTERRUPTION = MongoError(Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE, "stepped down")
+
+
+def _insert(engine: Engine, c: Any, number: int) -> int:
+    with engine.unit() as unit:
+        unit.insert(c, encode({"_id": number}))
+        return unit.commit()
+
+
+async def _leader(world: World) -> tuple[Engine, Any]:
+    """Open a store whose commit index the test moves, in office, with one collection."""
+    engine = await open_engine(world, alone=False)
+    await engine.member.advance(1)
+    engine.advance_commit(engine.begin_term(1))
+    loop = asyncio.get_running_loop()
+    engine.on_append = lambda: void(
+        loop.call_soon(lambda: engine.advance_commit(engine.log_end))
+    )
+    c = await engine.create_collection("d", "c", {})
+    engine.on_append = None
+    return engine, c
+
+
+def test_what_lost_office_undid_comes_back_when_it_is_committed_after_all() -> None:
+    async def main(world: World) -> None:
+        engine, c = await _leader(world)
+        engine.advance_commit(_insert(engine, c, 1))
+        for number in (2, 3, 4):
+            _insert(engine, c, number)
+        full, end = state_of(engine), engine.journal.end
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        assert [record.document()["_id"] for record in c.scan(None, 10)] == [1]
+        assert engine.journal.end == end, "the log keeps what may have a majority"
+        engine.advance_commit(end.index - 1)
+        assert [record.document()["_id"] for record in c.scan(None, 10)] == [1, 2, 3]
+        engine.advance_commit(end.index)
+        assert state_of(engine) == full
+        check_consistent(engine)
+
+    run(main, SimDisk(1))
+
+
+def test_who_waits_for_a_commit_is_told_that_office_was_lost_and_writes_are_refused() -> None:
+    async def main(world: World) -> None:
+        engine, c = await _leader(world)
+        index = _insert(engine, c, 1)
+        waiting = engine.committed(index)
+        waiting.send(None)
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        with pytest.raises(MongoError) as caught:
+            waiting.send(None)
+        assert caught.value.code == Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE
+        with pytest.raises(MongoError) as caught:
+            engine.unit()
+        assert caught.value.code == Code.NOT_WRITABLE_PRIMARY
+
+    run(main, SimDisk(2))
+
+
+def test_the_log_knows_its_configurations() -> None:
+    async def main(world: World) -> None:
+        engine, _ = await _leader(world)
+        first = {"_id": "rs", "version": 1, "settings": {"replicaSetId": ObjectId()}}
+        second = {**first, "version": 2}
+        engine.advance_commit(engine.append_membership(first))
+        at = engine.append_membership(second)
+        assert [document["version"] for _, document in engine.memberships] == [1, 2]
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        assert engine.memberships[-1] == (at, second), "it counts from when it is in the log"
+        assert engine.catalogue.membership == first
+        await engine.truncate_to(at - 1)
+        assert [document["version"] for _, document in engine.memberships] == [1]
+        await engine.close()
+        again = await open_engine(world, alone=False)
+        assert again.memberships[-1][1] == first == again.catalogue.membership
+        engine.refusal = None
+        at = again.append_membership(second)
+        await again.journal.settle()
+        copy = World(world.clock, world.random, world.disk, world.network, world.log)
+        again.journal.failure = MongoError(1, "the process is gone")
+        again._release_lock()
+        third = await open_engine(copy, alone=False)
+        assert third.memberships == [(third.commit_index, first), (at, second)]
+        assert third.catalogue.membership == first
+
+    run(main, SimDisk(3))
