@@ -179,7 +179,10 @@ class FieldSet:
     def __init__(self, owner: str, fields: tuple[Field, ...], *, strict: bool = True) -> None:
         self.owner = owner
         self.strict = strict
-        self.by_name = {field.name: (CHECKS[field.kind], field.kind == "any") for field in fields}
+        self.by_name = {
+            field.name: (CHECKS[field.kind], field.kind == "any", f"{owner}.{field.name}")
+            for field in fields
+        }
         self.required = tuple(field.name for field in fields if field.required)
 
     def parse(self, document: Document, skip: frozenset[str] = frozenset()) -> Document:
@@ -203,7 +206,7 @@ class FieldSet:
                 raise MongoError(40415, f"BSON field '{self.owner}.{name}' is an unknown field.")
             if value is None and not row[1]:
                 continue
-            result[name] = row[0](value, f"{self.owner}.{name}")
+            result[name] = row[0](value, row[2])
         for name in self.required:
             if name not in result:
                 raise MongoError(

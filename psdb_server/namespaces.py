@@ -8,17 +8,22 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import DATABASE_NAME_BYTES_MAX, NAMESPACE_BYTES_MAX
 from psdb_server.fields import type_name
 
+_KNOWN_GOOD: Final[dict[str, None]] = {}
+"""Database names that were found legal; every command names one."""
+_KNOWN_GOOD_MAX: Final = 1024
 _BAD_IN_DATABASE: Final = frozenset('/\\. "$\x00')
 
 
 def check_database_name(name: str) -> None:
     """Raise 73 InvalidNamespace for a name that no database may have."""
-    if name == "$external":
+    if name in _KNOWN_GOOD or name == "$external":
         return
     if not name or len(name.encode()) > DATABASE_NAME_BYTES_MAX or _BAD_IN_DATABASE & set(name):
         raise MongoError(
             Code.INVALID_NAMESPACE, f"Invalid database name: '{name[:100]}'"
         )
+    if len(_KNOWN_GOOD) < _KNOWN_GOOD_MAX:
+        _KNOWN_GOOD[name] = None
 
 
 def check_collection_name(db: str, name: Any) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from psdb_base.bson_codec import encode
 from psdb_base.extjson import document_line, from_json
 from psdb_base.values import Document
+
+
+_LINES: Final[dict[bytes, bytes]] = {}
+_LINES_MAX: Final = 256
+_LINE_RESULT_BYTES_MAX: Final = 64
 
 
 class SessionRecord:
@@ -121,10 +126,20 @@ def pack_statements(statements: dict[int, Document]) -> list[tuple[int, int, byt
 def statements_json(statements: dict[int, Document]) -> bytes:
     """Write results by statement id as a JSON list of `[first, last, result]`."""
     runs = [
-        b"[%d,%d,%b]" % (first, last, document_line(raw, result))
+        b"[%d,%d,%b]" % (first, last, _result_line(raw, result))
         for first, last, raw, result in pack_statements(statements)
     ]
     return b"[%b]" % b",".join(runs)
+
+
+def _result_line(raw: bytes, result: Document) -> bytes:
+    """Write one result; those of most statements are the same few."""
+    line = _LINES.get(raw)
+    if line is None:
+        line = document_line(raw, result)
+        if len(raw) <= _LINE_RESULT_BYTES_MAX and len(_LINES) < _LINES_MAX:
+            _LINES[raw] = line
+    return line
 
 
 def read_statements(runs: list[Any]) -> dict[int, Document]:
