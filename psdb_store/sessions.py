@@ -9,7 +9,6 @@ from psdb_base.bson_codec import encode
 from psdb_base.extjson import document_line, from_json
 from psdb_base.values import Document
 
-
 _LINES: Final[dict[bytes, bytes]] = {}
 _LINES_MAX: Final = 256
 _LINE_RESULT_BYTES_MAX: Final = 64
