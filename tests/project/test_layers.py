@@ -64,4 +64,4 @@ def test_every_package_has_its_floor() -> None:
         path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"
     )
     assert set(found) <= set(FLOORS)
-    assert set(found) >= set(FLOORS) - {"psdb_raft"}
+    assert set(found) >= set(FLOORS)

@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "configsvr", "psdb", "psdb_base", "psdb_query", "psdb_server", "psdb_store", "psdb_wire",
-    "router", "shardsvr",
+    "configsvr", "psdb", "psdb_base", "psdb_query", "psdb_raft", "psdb_server", "psdb_store",
+    "psdb_wire", "router", "shardsvr",
 )
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
