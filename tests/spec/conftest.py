@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from servers import Server
 from spec.deployments import Deployments
 from spec.report import REPORT
 
 
 @pytest.fixture(scope="session")
-def deployments(
-    server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployments]:
+def deployments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployments]:
     """Give the deployments that cases run on, each started when it is first asked for."""
-    found = Deployments(tmp_path_factory.mktemp("spec"), server)
+    found = Deployments(tmp_path_factory.mktemp("spec"))
     yield found
     found.close()
 

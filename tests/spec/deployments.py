@@ -58,15 +58,13 @@ class Deployments:
 
     Args:
         folder: Where they keep their data.
-        default: The default cluster, started already.
 
     """
 
-    def __init__(self, folder: Path, default: Server) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = contextlib.ExitStack()
         self._running: dict[str, Deployment] = {}
-        self._default = default
 
     def get(self, kind: str) -> Deployment:
         """Return the deployment of a kind."""
@@ -82,12 +80,12 @@ class Deployments:
 
     def _server(self, name: str, *arguments: str) -> str:
         path = self._folder / name
-        server = Server([*arguments], path)
+        server = Server([*arguments, "--setParameter", "enableTestCommands=1"], path)
         self._stack.enter_context(server)
         return f"127.0.0.1:{server.port}"
 
     def _sharded(self) -> list[str]:
-        return [f"127.0.0.1:{self._default.port}"]
+        return [self._server("sharded", "up", "--dbpath", str(self._folder / "sharded"))]
 
     def _single(self) -> list[str]:
         return [self._server("single", "shardsvr", "--dbpath", str(self._folder / "single"))]

@@ -6,7 +6,7 @@ import contextlib
 from typing import Any, Final
 
 from gridfs import GridFSBucket
-from pymongo import MongoClient, ReadPreference, WriteConcern
+from pymongo import MongoClient, ReadPreference, WriteConcern, common
 from pymongo.client_session import ClientSession, TransactionOptions
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -15,6 +15,12 @@ from pymongo.server_api import ServerApi
 from spec.cases import Json
 from spec.deployments import Deployment
 from spec.events import Observer
+
+
+# As pymongo's own runner does: a client that was told "not primary" has to hear from its monitor
+# before it tries again, and by default that takes up to ten seconds.
+common.HEARTBEAT_FREQUENCY = 0.03
+common.MIN_HEARTBEAT_INTERVAL = 0.03
 
 
 class UnsupportedError(Exception):

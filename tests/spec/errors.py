@@ -85,6 +85,8 @@ def _code_name(_: Matcher, wanted: str, error: Exception) -> None:
 
 
 def _has_label(error: Exception, label: str) -> bool:
+    if isinstance(error, ClientBulkWriteException) and error.error is not None:
+        error = error.error  # the driver leaves the labels of the reply on its own error
     return isinstance(error, PyMongoError) and error.has_error_label(label)
 
 

@@ -22,6 +22,16 @@ def _fail_point(run: Run, arguments: Json) -> None:
     client.admin.command(arguments["failPoint"])
 
 
+def _targeted_fail_point(run: Run, arguments: Json) -> None:
+    """Set a fail point on the one router that a session's transaction is pinned to."""
+    session = run.entities.session(arguments["session"])
+    address = session._pinned_address
+    assert address is not None, "the session is not pinned"
+    client = run.direct_client(f"{address[0]}:{address[1]}")
+    run.fail_points.append((client, arguments["failPoint"]["configureFailPoint"]))
+    client.admin.command(arguments["failPoint"])
+
+
 def _create_entities(run: Run, arguments: Json) -> None:
     run.entities.create(arguments["entities"])
 
@@ -141,6 +151,7 @@ _TABLE: Final[dict[str, Callable[[Run, Json], None]]] = {
     "assertSessionUnpinned": _unpinned,
     "createEntities": _create_entities,
     "failPoint": _fail_point,
+    "targetedFailPoint": _targeted_fail_point,
     "wait": _wait,
     "waitForEvent": _wait_for_event,
 }

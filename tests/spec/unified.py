@@ -52,6 +52,7 @@ class Run:
         self.entities = Entities(deployment)
         self.matcher = Matcher(self.entities.__getitem__, self.entities.lsid)
         self.fail_points: list[tuple[MongoClient[Any], str]] = []
+        self._direct: list[MongoClient[Any]] = []
 
     def execute(self) -> None:
         """Run the case; AssertionError where it fails, UnsupportedError where it cannot run."""
@@ -71,7 +72,15 @@ class Run:
         finally:
             self._switch_off()
             self.entities.close()
+            for client in self._direct:
+                client.close()
         check_outcome(self.deployment, test.get("outcome", []))
+
+    def direct_client(self, address: str) -> MongoClient[Any]:
+        """Return a client of one router, closed at the end of the case."""
+        client: MongoClient[Any] = MongoClient(f"mongodb://{address}/")
+        self._direct.append(client)
+        return client
 
     def operation(self, operation: Json, *, raises: bool = False) -> None:
         """Run one operation and check what it returns or raises.
