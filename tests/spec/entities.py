@@ -16,7 +16,6 @@ from spec.cases import Json
 from spec.deployments import Deployment
 from spec.events import Observer
 
-
 # As pymongo's own runner does: a client that was told "not primary" has to hear from its monitor
 # before it tries again, and by default that takes up to ten seconds.
 common.HEARTBEAT_FREQUENCY = 0.03
