@@ -254,6 +254,12 @@ class RealDisk:
         finally:
             os.close(descriptor)
 
+    def space(self, path: str) -> tuple[int, int]:
+        """Ask the file system for bytes used and bytes in all."""
+        found = os.statvfs(path)
+        total = found.f_blocks * found.f_frsize
+        return total - found.f_bfree * found.f_frsize, total
+
     def lock(self, path: str) -> Callable[[], None]:
         """Take the lock file, which then holds our process id; BlockingIOError if it is taken."""
         import fcntl

@@ -138,6 +138,10 @@ class Disk(Protocol):
         """Make the names in a folder durable."""
         ...
 
+    def space(self, path: str) -> tuple[int, int]:
+        """Bytes used and bytes in all of the file system that holds `path`."""
+        ...
+
     def lock(self, path: str) -> Callable[[], None]:
         """Take the lock file or raise BlockingIOError; return what releases it."""
         ...

@@ -82,6 +82,8 @@ class Node:
         clock: The hybrid logical clock behind `$clusterTime`.
         parameters: What `getParameter` and `setParameter` see.
         options: Parsed command line, as `getCmdLineOpts` shows it.
+        slow_ms: Operations that take at least this many milliseconds are logged.
+        sample_rate: Which share of the slow ones is.
 
     """
 
@@ -105,6 +107,8 @@ class Node:
         self.started = world.clock.monotonic()
         self.server: Server | None = None
         self.host = "localhost:27017"
+        self.slow_ms = self.parameters.slow_ms
+        self.sample_rate = 1.0
         self.stopping = False
         self._times: tuple[Timestamp | None, Timestamp | None, bytes] = (None, None, b"")
         self._known: dict[bytes, KnownBody] = {}
@@ -226,6 +230,8 @@ class Node:
     ) -> bytes | Stream | None:
         """Answer a command whose body is decoded; the router forwards here instead."""
         op: Operation | None = None
+        raw: bytes | None = None
+        failure: Exception | None = None
         try:
             request = self.parse(connection, message, body)
             op = request.op
@@ -240,20 +246,55 @@ class Node:
                 return None
             raw = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
+            failure = error
             return self.error_message(labelled(error, body), message)
         finally:
             if op is not None:
-                self.finish(op)
+                self.finish(op, raw, failure)
         return build_op_msg(message.request_id, message.request_id, raw)
 
-    def finish(self, op: Operation) -> None:
-        """End an operation; log it when it was slow."""
+    def finish(self, op: Operation, raw: bytes | None, error: Exception | None) -> None:
+        """End an operation; log it when it was slow.
+
+        Args:
+            op: The operation.
+            raw: The body of its reply, None without one.
+            error: What it failed with.
+
+        """
         self.operations.end(op)
-        elapsed = op.elapsed_ms()
-        if elapsed >= self.parameters.slow_ms:
-            attr: Document = {"type": "command", "ns": op.ns, "command": op.name}
-            attr["durationMillis"] = elapsed
-            self.world.log.write("I", "COMMAND", 51803, "Slow query", attr)
+        micros = int(op.elapsed_seconds() * 1_000_000)
+        if micros >= self.slow_ms * 1000 and not self.table[op.name].quiet:
+            if self.sample_rate >= 1 or self.world.random.random() < self.sample_rate:
+                self.log_slow(op, micros, raw, error)
+        self.ended(op, micros, raw, error)
+
+    def log_slow(
+        self, op: Operation, micros: int, raw: bytes | None, error: Exception | None
+    ) -> None:
+        """Write the line of a slow operation: figures and names, never a document."""
+        attr: Document = {
+            "type": "command", "ns": op.ns, "command": op.name, **self.slow_fields(op),
+            "numYields": op.yields,
+        }
+        if op.connection is not None:
+            attr["ctx"] = op.connection.context
+            attr["remote"] = op.connection.peer_name
+        if op.returned is not None:
+            attr["nreturned"] = op.returned
+        if isinstance(error, MongoError):
+            attr |= {"ok": 0, "errName": error.code_name, "errCode": error.code}
+        attr |= {"reslen": len(raw or b""), "durationMillis": micros // 1000}
+        self.world.log.write("I", "COMMAND", 51803, "Slow query", attr)
+
+    def slow_fields(self, op: Operation) -> Document:  # noqa: ARG002 -- a member knows more
+        """Return what a role knows of how an operation ran."""
+        return {}
+
+    def ended(
+        self, op: Operation, micros: int, raw: bytes | None, error: Exception | None
+    ) -> None:
+        """Take note of an operation that ended; a role counts and profiles."""
 
     def error_message(self, error: BaseException, message: Message) -> bytes | None:
         """Return the error reply to a message, None when it wants none; log our bugs loudly."""

@@ -9,8 +9,10 @@ costs nothing.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
+from bson.binary import Binary
 from bson.int64 import Int64
 
 from psdb_base.errors import Code, MongoError
@@ -22,6 +24,27 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
 
 
+@dataclass(slots=True)
+class Statement:
+    """What one statement of a profiled update or delete did; times in microseconds."""
+
+    command: Document
+    result: Document
+    keys: int
+    docs: int
+    micros: int
+    error: MongoError | None
+    plan: Document
+
+
+class Execution(Protocol):
+    """What an operation knows of a plan that it runs."""
+
+    def examined(self) -> tuple[int, int]:
+        """Return how many keys and documents were looked at so far."""
+        ...
+
+
 class Operation:
     """One running command.
 
@@ -29,12 +52,20 @@ class Operation:
         opid: Number shown by `currentOp` and taken by `killOp`.
         deadline: Monotonic seconds after which `check` raises 50, None without limit.
         progress: Message and counts of an index build or the like, for `currentOp`.
+        waiting: It waits for a lock.
+        execution: The plan it runs, or ran last.
+        by_id: It looked one document up by `_id`, without a plan.
+        returned: Documents in its reply, None for a command that returns none.
+        origin: The command that opened the cursor of a getMore.
+        profiled: Its statements are to be noted.
+        statements: What they did.
 
     """
 
     __slots__ = (
-        "_clock", "_countdown", "_killed", "command", "connection", "db", "deadline", "lsid",
-        "name", "ns", "opid", "progress", "started", "started_ms", "yields",
+        "_clock", "_countdown", "_docs", "_keys", "_killed", "by_id", "command", "connection",
+        "db", "deadline", "execution", "lsid", "name", "ns", "opid", "origin", "profiled",
+        "progress", "returned", "started", "started_ms", "statements", "waiting", "yields",
     )
 
     def __init__(
@@ -52,7 +83,15 @@ class Operation:
         self.started_ms = clock.now_ms()
         self.deadline: float | None = None
         self.progress: Document | None = None
+        self.waiting = False
+        self.execution: Any = None
+        self.by_id = False
+        self.returned: int | None = None
+        self.origin: Document | None = None
+        self.profiled = False
+        self.statements: list[Statement] = []
         self.yields = 0
+        self._keys = self._docs = 0
         self._countdown = YIELD_DOCUMENTS
         self._killed: MongoError | None = None
 
@@ -84,11 +123,31 @@ class Operation:
             await asyncio.sleep(0)
             self.check()
 
+    def ran(self, execution: Execution) -> None:
+        """Note that a plan is run from here on."""
+        earlier = self.execution
+        if earlier is not None and earlier is not execution:
+            keys, docs = earlier.examined()
+            self._keys += keys
+            self._docs += docs
+        self.execution = execution
+
+    def examined(self) -> tuple[int, int]:
+        """Return how many keys and documents its plans looked at."""
+        if self.execution is None:
+            return self._keys + self.by_id, self._docs + self.by_id
+        keys, docs = self.execution.examined()
+        return self._keys + keys, self._docs + docs
+
     def remaining_seconds(self) -> float | None:
         """Seconds left until the deadline (not below 0), None without one."""
         if self.deadline is None:
             return None
         return max(0.0, self.deadline - self._clock.monotonic())
+
+    def elapsed_seconds(self) -> float:
+        """Seconds since the start."""
+        return self._clock.monotonic() - self.started
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the start."""
@@ -121,8 +180,14 @@ class Operation:
             "redacted": False,
             "command": self.command,
             "numYields": self.yields,
-            "waitingForLock": False,
+            "waitingForLock": self.waiting,
+            "locks": {},
+            "lockStats": {},
+            "waitingForFlowControl": False,
+            "flowControlStats": {},
         }
+        if self.lsid is not None:
+            row["lsid"] = {"id": Binary(self.lsid, 4)}
         if self.progress is not None:
             row["msg"] = self.progress.get("msg", "")
             row["progress"] = self.progress

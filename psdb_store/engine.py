@@ -698,6 +698,10 @@ class Engine:
         if self.failure is None and self.log_bytes_unsaved:
             self._start_background()
 
+    def disk_space(self) -> tuple[int, int]:
+        """Bytes used and bytes in all of the file system below the dbpath."""
+        return self.world.disk.space(self.dbpath)
+
     def stats(self) -> Document:
         """Figures for `serverStatus` and tests; sizes in bytes."""
         collections = self.catalogue.all()

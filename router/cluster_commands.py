@@ -14,7 +14,6 @@ from psdb_query.context import CompileContext, make_env
 from psdb_query.filters import compile_filter
 from psdb_server import replies
 from psdb_server.command import Command, Reply, Request
-from psdb_server.common.fsync import FSYNC_FIELDS, refuse_lock
 from psdb_server.common.session_commands import end_sessions as end_here
 from psdb_server.common.session_commands import kill_sessions as kill_here
 from psdb_server.fields import CHECKS, Field
@@ -185,18 +184,6 @@ async def aggregate_on_shards(
     return build_op_msg(message.request_id, message.request_id, raw)
 
 
-async def fsync(request: Request) -> Reply:
-    """Have every shard write everything to its data files."""
-    refuse_lock(request)
-    replies = dict(await router_of(request).on_all_shards("admin", {"fsync": 1}))
-    return {
-        "numFiles": sum(reply["numFiles"] for reply in replies.values()),
-        "all": {
-            shard: {"numFiles": reply["numFiles"], "ok": 1.0} for shard, reply in replies.items()
-        },
-    }
-
-
 COMMANDS = (
     Command(
         "addShard", add_shard, (Field("name", "string"), Field("maxSize", "number")),
@@ -206,10 +193,6 @@ COMMANDS = (
         "currentOp", current_op, admin_only=True, strict=False, help="List running operations.",
     ),
     Command("endSessions", end_sessions, target="array", api_v1=True, help="End sessions."),
-    Command(
-        "fsync", fsync, FSYNC_FIELDS, admin_only=True,
-        help="Have every shard write everything to its data files.",
-    ),
     Command("isdbgrid", is_dbgrid, help="Tell that this is a router."),
     Command(
         "killOp", kill_op, (Field("op", "any", required=True),), admin_only=True,

@@ -6,6 +6,8 @@ from typing import Final
 
 from psdb_server.command import CommandTable, make_table
 from psdb_server.common.table import COMMON, NOT_YET
-from router.cluster_commands import COMMANDS
+from router import cluster_commands, maintenance_commands
 
-ROUTER_COMMANDS: Final[CommandTable] = make_table(NOT_YET, COMMON, COMMANDS)
+ROUTER_COMMANDS: Final[CommandTable] = make_table(
+    NOT_YET, COMMON, cluster_commands.COMMANDS, maintenance_commands.COMMANDS
+)

@@ -11,6 +11,8 @@ from psdb_server.namespaces import check_collection_name, check_new_collection_n
 from psdb_store.collection import Collection
 from shardsvr.member import Member
 
+PROFILE: Final = "system.profile"
+"""What the profiler keeps; clients only read it."""
 VIEW_DEPTH_MAX: Final = 20
 
 
@@ -51,12 +53,19 @@ def not_on_view(collection: Collection) -> MongoError:
     )
 
 
+def check_writable_name(db: str, name: str) -> None:
+    """Raise 73 for a collection that the server alone writes."""
+    if name == PROFILE:
+        raise MongoError(Code.INVALID_NAMESPACE, f"cannot write to '{db}.{name}'")
+
+
 async def collection_for_write(member: Member, db: str, name: str) -> Collection:
     """Return a collection ready to be written, making it when it is not there.
 
     There is no await between this coroutine's return and the caller's next step, so what it
     saw still holds there.
     """
+    check_writable_name(db, name)
     while True:
         collection = member.engine.collection(db, name)
         if collection is None:

@@ -30,8 +30,11 @@ from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
 from psdb_wire.connection import Connection
 from shardsvr import compatibility, spill, ttl
+from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
+from shardsvr.usage import Usage
 from shardsvr.validation import Validators
+from shardsvr.write_gate import WriteGate
 
 T = TypeVar("T")
 _COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
@@ -45,6 +48,9 @@ class Member(Node):
         store_options: Settings of the engine; change them before `start`.
         validators: Compiled validators of collections.
         shard_name: The shard this member belongs to, None outside a cluster.
+        gate: Holds writes back while `fsync` has locked the member.
+        profiler: What of which database is profiled.
+        usage: How much each namespace was used.
 
     """
 
@@ -59,6 +65,9 @@ class Member(Node):
         self.validators = Validators()
         self.shard_name: str | None = None
         self._writer: Connection | None = None
+        self.gate = WriteGate()
+        self.profiler = Profiler()
+        self.usage: dict[str, Usage] = {}
         self.ttl_passes = 0
         self.ttl_deleted = 0
         self._changes: list[asyncio.Task[Any]] = []
@@ -93,6 +102,8 @@ class Member(Node):
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
         await super().reap()
+        if self.gate.locks:
+            return
         horizon = self.world.clock.now_ms() - SESSION_IDLE_MINUTES * 60_000
         idle = self.engine.sessions.idle_since(horizon)
         if idle:
@@ -110,12 +121,17 @@ class Member(Node):
         if concern:
             await self._wait_for_read_time(request)
         lone = request.connection is self._writer
+        levels = self.profiler.levels
+        if levels and request.db in levels:
+            request.op.profiled = True
         if not command.writes:
             reply = await super().execute(request)
             if concern and concern.get("level") in _COMMITTED_LEVELS:
                 await self.engine.committed(self.engine.log_end)
             return reply
         self._writer = request.connection
+        gate = self.gate
+        await gate.enter(request.op)
         try:
             if request.generic.txn_number is None:
                 reply = await super().execute(request)
@@ -124,8 +140,34 @@ class Member(Node):
         except MongoError:
             await self.engine.committed(self.engine.log_end, lone=lone)
             raise
+        finally:
+            gate.leave()
         await self.engine.committed(self.engine.log_end, lone=lone)
         return with_write_concern(reply, request.generic.write_concern)
+
+    def slow_fields(self, op: Operation) -> Document:
+        """Return the plan in a few words, and what it looked at."""
+        if op.execution is None and not op.by_id:
+            return {}
+        from shardsvr import profiler
+
+        fields = profiler.execution_fields(op)
+        return {"planSummary": fields["planSummary"], **profiler.figures(op)}
+
+    def ended(
+        self, op: Operation, micros: int, raw: bytes | None, error: Exception | None
+    ) -> None:
+        """Count an operation for `top`; keep it where its database is profiled."""
+        ns = op.ns
+        if ns != op.db:
+            usage = self.usage.get(ns)
+            if usage is None:
+                usage = self.usage[ns] = Usage()
+            usage.add(op.name, micros)
+        if op.profiled:
+            from shardsvr import profiler
+
+            profiler.record(self, op, micros, raw, error)
 
     async def _execute_in_turn(self, request: Request) -> Any:
         """Run a retryable write when the session's earlier one has ended."""

@@ -19,10 +19,11 @@ from psdb_query.stages.pipeline import Pipeline, compile_pipeline, needed_paths
 from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
 from psdb_store.collection import Collection
-from shardsvr.collections import resolve_view
+from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
 from shardsvr.planning import plan_query
+from shardsvr.usage import Usage
 
 
 class Ports:
@@ -190,7 +191,9 @@ def run_over(
         return pipeline.run(nothing(), run)
     plan, skip_stages = plan_source(collection, pipeline, env, hint)
     needed = needed_paths(pipeline.stages[skip_stages:])
-    source = scan(ports, plan.open(), needs_fields=needed is None or bool(needed))
+    execution = plan.open()
+    ports.op.ran(execution)
+    source = scan(ports, execution, needs_fields=needed is None or bool(needed))
     return pipeline.run(source, run, skip_stages=skip_stages)
 
 
@@ -222,31 +225,38 @@ def plan_source(
 def _coll_stats(ports: Ports, spec: Any) -> Batch:
     member = ports.member
     assert ports.collection is not None
+    ns = f"{ports.db}.{ports.collection}"
     collection = member.engine.collection(ports.db, ports.collection)
-    if collection is None:
-        raise MongoError(
-            Code.NAMESPACE_NOT_FOUND,
-            f"Collection [{ports.db}.{ports.collection}] not found.",
-        )
+    if collection is None and not ("storageStats" in spec or "latencyStats" in spec):
+        raise MongoError(Code.NAMESPACE_NOT_FOUND, f"Collection [{ns}] not found.")
     from bson.datetime_ms import DatetimeMS
 
     row: Document = {
-        "ns": collection.ns,
+        "ns": ns,
         "host": member.host,
         "localTime": DatetimeMS(member.world.clock.now_ms()),
     }
     if member.shard_name is not None:
-        row = {"ns": row["ns"], "shard": member.shard_name, **row}
+        row = {"ns": ns, "shard": member.shard_name, **row}
+    if "latencyStats" in spec:
+        usage = member.usage.get(ns) or Usage()
+        histograms = bool(spec["latencyStats"].get("histograms", False))
+        row["latencyStats"] = usage.latencies(histograms=histograms)
     if "storageStats" in spec:
         scale = int(spec["storageStats"].get("scale", 1))
         row["storageStats"] = storage_stats(collection, scale)
+    if collection is None:
+        return [row]
     if "count" in spec:
+        if collection.is_view:
+            raise not_on_view(collection)
         row["count"] = collection.count
-    if "latencyStats" in spec or "queryExecStats" in spec:
-        raise MongoError(
-            Code.NOT_IMPLEMENTED,
-            "$collStats with latencyStats or queryExecStats is not supported by PSDB yet",
-        )
+    if "queryExecStats" in spec:
+        row["queryExecStats"] = {
+            "collectionScans": {
+                "total": Int64(collection.scans), "nonTailable": Int64(collection.scans),
+            },
+        }
     return [row]
 
 

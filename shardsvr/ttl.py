@@ -24,7 +24,7 @@ async def monitor(member: Member) -> None:
     """Delete expired documents now and then, until cancelled."""
     while True:
         await asyncio.sleep(member.parameters["ttlMonitorSleepSecs"])
-        if not member.parameters["ttlMonitorEnabled"]:
+        if not member.parameters["ttlMonitorEnabled"] or member.gate.locks:
             continue
         try:
             await sweep(member)
@@ -48,6 +48,8 @@ async def _sweep_index(member: Member, collection: Collection, index: Index) -> 
     while True:
         while collection.busy is not None:
             await collection.busy
+        if member.gate.locks:
+            return
         if member.engine.collection(collection.db, collection.name) is not collection:
             return
         rids = index.expired(member.world.clock.now_ms(), UNIT_DOCUMENTS)

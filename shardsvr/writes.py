@@ -21,7 +21,7 @@ from psdb_query.updates import Update, compile_update
 from psdb_server.command import Request
 from psdb_store.collection import Collection, Record
 from shardsvr import documents
-from shardsvr.collections import collection_for_write, member_of, ready
+from shardsvr.collections import check_writable_name, collection_for_write, member_of, ready
 from shardsvr.member import Member
 from shardsvr.planning import plan_query, split_natural
 from shardsvr.retryable import Retry
@@ -220,10 +220,12 @@ async def first_match(
     """
     is_point, record = point_record(collection, selection)
     if is_point:
+        request.op.by_id = record is not None
         return record
     member = member_of(request)
     while True:
         execution = matching(collection, selection, limit=1)
+        request.op.ran(execution)
         while not execution.done:
             for record in execution.next_batch(1):
                 # A blocking sort may have held it over a yield: then look again.
@@ -325,6 +327,7 @@ async def _update_once(
 
 
 async def _writable(member: Member, db: str, name: str) -> Collection | None:
+    check_writable_name(db, name)
     collection = await ready(member, db, name)
     if collection is not None and collection.is_view:
         from shardsvr.collections import not_on_view
@@ -361,6 +364,7 @@ class _Updater:
     async def many(self, request: Request) -> None:
         """Update all that match, each once, in units."""
         execution = matching(self.collection, self.selection, limit=None)
+        request.op.ran(execution)
         seen: set[int] = set()
         while True:
             found = latest_matches(self.collection, self.selection, execution)
@@ -479,6 +483,7 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
     """Delete all that match, in units."""
     member = member_of(request)
     execution = matching(collection, selection, limit=None)
+    request.op.ran(execution)
     deleted = 0
     while True:
         batch = latest_matches(collection, selection, execution)

@@ -301,6 +301,10 @@ class SimDisk:
                 kept.append(change)
         self._pending = kept
 
+    def space(self, path: str) -> tuple[int, int]:
+        """Tell of an empty disk of one terabyte."""
+        return 0, 2**40
+
     def lock(self, path: str) -> Callable[[], None]:
         if self._locks.get(path):
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", path)

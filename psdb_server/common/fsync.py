@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
 from psdb_server.command import Request
 from psdb_server.fields import Field
 
@@ -13,11 +14,20 @@ FSYNC_FIELDS: Final = (
     Field("async", "safe bool"),
     Field("fsyncLockAcquisitionTimeoutMillis", "int"),
 )
+LOCK_TIMEOUT_MS: Final = 90_000
+LOCKED_INFO: Final[Document] = {
+    "info": "now locked against writes, use db.fsyncUnlock() to unlock",
+    "seeAlso": "https://www.mongodb.com/docs/manual/reference/command/fsync/",
+}
 
 
-def refuse_lock(request: Request) -> None:
-    """Raise 238 for an fsync that is to keep writes out."""
-    if request.args.get("lock"):
+def lock_timeout_ms(request: Request) -> int:
+    """Return how long `fsync` with lock waits for writes in progress; 2 for a negative time."""
+    timeout: int = request.args.get("fsyncLockAcquisitionTimeoutMillis", LOCK_TIMEOUT_MS)
+    if timeout < 0:
         raise MongoError(
-            Code.NOT_IMPLEMENTED, "fsync with lock is not supported by PSDB yet"
+            Code.BAD_VALUE,
+            "BSON field 'fsyncLockAcquisitionTimeoutMillis' value must be >= 0, actual value "
+            f"'{timeout}'",
         )
+    return timeout

@@ -168,9 +168,15 @@ _FIELDS = (
 
 COMMANDS = (
     Command(
-        "hello", hello, _FIELDS, strict=False, api_v1=True,
+        "hello", hello, _FIELDS, strict=False, api_v1=True, quiet=True,
         help="Describe this server's role and limits.",
     ),
-    Command("isMaster", hello, _FIELDS, strict=False, help="The legacy spelling of hello."),
-    Command("ismaster", hello, _FIELDS, strict=False, help="The legacy spelling of hello."),
+    Command(
+        "isMaster", hello, _FIELDS, strict=False, quiet=True,
+        help="The legacy spelling of hello.",
+    ),
+    Command(
+        "ismaster", hello, _FIELDS, strict=False, quiet=True,
+        help="The legacy spelling of hello.",
+    ),
 )

@@ -118,10 +118,13 @@ async def aggregate(request: Request) -> Reply:
     if writing is None:
         return await first_batch(request, source, ns, size, writes=False)
     _check_level(request, writing.name)
-    engine = member_of(request).engine
+    member = member_of(request)
+    engine = member.engine
+    await member.gate.enter(request.op)
     try:
         reply = await first_batch(request, source, ns, size, writes=True)
     finally:
+        member.gate.leave()
         await engine.committed(engine.log_end)
     return with_write_concern(reply, request.generic.write_concern)
 
@@ -143,6 +146,7 @@ async def first_batch(
     """Fetch the first batch; register a cursor when more is left. A pipeline that writes runs."""
     cursor = Cursor(0, ns, source, request.generic.lsid)
     batch = await cursor.batch(request.op, size) if size or writes else []
+    request.op.returned = len(batch)
     if (size or writes) and cursor.exhausted:
         await source.close()
         return RawReply(cursor_elements(0, ns, batch, b"firstBatch"))

@@ -18,11 +18,13 @@ from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.capped import capped_options, resized_options
 from shardsvr.collections import (
+    PROFILE,
     find_collection,
     full_collation,
     member_of,
     name_of,
 )
+from shardsvr.profiler import Level
 
 _LATER: Final = ("timeseries", "clusteredIndex", "encryptedFields",
                  "changeStreamPreAndPostImages", "expireAfterSeconds",
@@ -138,11 +140,16 @@ async def drop(request: Request) -> Reply:
     collection = find_collection(request)
     if collection is None:
         return {}
+    if collection.name == PROFILE and member.profiler.level(request.db).level:
+        raise MongoError(
+            Code.ILLEGAL_OPERATION, "turn off profiling before dropping system.profile collection"
+        )
     reply: Document = {"ns": collection.ns}
     if not collection.is_view:
         reply["nIndexesWas"] = len(collection.indexes)
     await member.catalogue(member.engine.drop_collection(collection))
     await member.cursors.kill_matching(ns=collection.ns)
+    member.usage.pop(collection.ns, None)
     return reply
 
 
@@ -160,6 +167,8 @@ async def drop_database(request: Request) -> Reply:
         await member.catalogue(member.engine.drop_database(request.db))
         for collection in collections:
             await member.cursors.kill_matching(ns=collection.ns)
+            member.usage.pop(collection.ns, None)
+        member.profiler.set(request.db, Level())
         return {"dropped": request.db}
     return {}
 

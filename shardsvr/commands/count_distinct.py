@@ -56,6 +56,7 @@ async def count(request: Request) -> Reply:
 
 async def _count_matching(request: Request, collection: Collection, enough: int) -> int:
     execution = query_plan(request, collection).open()
+    request.op.ran(execution)
     total = 0
     while True:
         total += len(execution.next_batch(YIELD_DOCUMENTS))
@@ -81,6 +82,7 @@ async def distinct(request: Request) -> Reply:
     collation = args.get("collation") or collection.options.get("collation")
     context = member_of(request).context(collation)
     execution = query_plan(request, collection).open()
+    request.op.ran(execution)
     found: dict[bytes, Any] = {}
     while True:
         records = execution.next_batch(YIELD_DOCUMENTS)

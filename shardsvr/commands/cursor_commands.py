@@ -43,6 +43,8 @@ async def get_more(request: Request) -> Reply:
         await node.cursors.kill(cursor.id)
         raise
     node.cursors.checkin(cursor)
+    request.op.returned = len(batch)
+    request.op.origin = cursor.command
     if cursor.exhausted:
         await node.cursors.kill(cursor.id)
         return RawReply(cursor_elements(0, cursor.ns, batch, b"nextBatch"))

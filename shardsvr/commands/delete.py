@@ -9,7 +9,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, FieldSet
 from psdb_server.replies import write_error
-from shardsvr import writes
+from shardsvr import profiler, writes
 from shardsvr.collections import name_of
 from shardsvr.commands.insert import check_batch_size
 from shardsvr.retryable import Retry
@@ -40,9 +40,13 @@ async def delete(request: Request) -> Reply:
     errors: list[Document] = []
     for index, statement in enumerate(statements):
         request.node.operations.count("delete")
+        begun = profiler.mark(request.op)
         try:
-            deleted += await run_statement(request, name, statement, retry, index)
+            gone = await run_statement(request, name, statement, retry, index)
+            deleted += gone
+            profiler.note(request.op, begun, statement, {"ndeleted": gone})
         except MongoError as error:
+            profiler.note(request.op, begun, statement, {}, error)
             errors.append(write_error(index, error))
             if ordered:
                 break

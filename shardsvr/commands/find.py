@@ -133,6 +133,8 @@ async def find(request: Request) -> Reply:
         return await find_on_view(request, collection)
     point = _point(collection, args)
     if point is not None:
+        request.op.by_id = True
+        request.op.returned = len(point)
         return RawReply(cursor_elements(0, request.op.ns, point, b"firstBatch"))
     check_options(args)
     tails = check_tailable(args, collection)
@@ -217,9 +219,15 @@ def open_find(request: Request, collection: Collection) -> FindSource:
         from shardsvr.return_key import key_reader
 
         # As in MongoDB, no record's number stands beside a key.
-        return FindSource(plan.open(), key_reader(plan), show_record_id=False)
+        return FindSource(_opened(request, plan), key_reader(plan), show_record_id=False)
     shape = None if projection is None else partial(_projected, projection, env)
-    return FindSource(plan.open(), shape, show_record_id=show_record_id)
+    return FindSource(_opened(request, plan), shape, show_record_id=show_record_id)
+
+
+def _opened(request: Request, plan: Any) -> Any:
+    execution = plan.open()
+    request.op.ran(execution)
+    return execution
 
 
 def _projected(projection: Projection, env: Env, document: Document) -> Document:
@@ -246,6 +254,7 @@ async def first_batch(request: Request, source: Any) -> RawReply:
     if size:
         wanted = min(size, limit) if limit else size
         batch = await cursor.batch(request.op, wanted)
+    request.op.returned = len(batch)
     ended = args.get("singleBatch", False) or (size and cursor.exhausted)
     if ended or (limit and len(batch) >= limit):
         await source.close()

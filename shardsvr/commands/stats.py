@@ -20,6 +20,16 @@ def _scaled(value: int, scale: int) -> Any:
     return scaled if -(2**31) <= scaled < 2**31 else Int64(scaled)
 
 
+def free_bytes(collection: Collection) -> int:
+    """Estimate the bytes of a data file whose lines no longer count; compaction frees them."""
+    data = collection.data
+    if data is None or not data.lines:
+        return 0
+    # What was written since the last checkpoint is not in the file yet.
+    saved = max(0, collection.count - len(collection.dirty))
+    return max(0, data.size - data.size * saved // data.lines)
+
+
 def storage_stats(collection: Collection | None, scale: int) -> Document:
     """Return the `storageStats` of a collection; zeros for one that does not exist."""
     if collection is None:
@@ -40,7 +50,7 @@ def storage_stats(collection: Collection | None, scale: int) -> Document:
         stats["avgObjSize"] = collection.data_size_bytes // collection.count
     stats |= {
         "storageSize": _scaled(collection.storage_size_bytes, scale),
-        "freeStorageSize": 0,
+        "freeStorageSize": _scaled(free_bytes(collection), scale),
         "capped": collection.is_capped,
     }
     if collection.is_capped:
@@ -48,7 +58,7 @@ def storage_stats(collection: Collection | None, scale: int) -> Document:
         stats["maxSize"] = _scaled(collection.options["size"], scale)
     return stats | {
         "nindexes": len(collection.indexes),
-        "indexBuilds": [],
+        "indexBuilds": list(collection.building),
         "totalIndexSize": _scaled(total, scale),
         "totalSize": _scaled(collection.storage_size_bytes + total, scale),
         "indexSizes": {name: _scaled(size, scale) for name, size in sizes.items()},
@@ -81,7 +91,7 @@ async def db_stats(request: Request) -> Reply:
     storage = sum(collection.storage_size_bytes for collection in stored)
     indexes = [index for collection in stored for index in collection.indexes.values()]
     index_size = sum(index.size_bytes for index in indexes)
-    return {
+    reply: Document = {
         "db": request.db,
         "collections": Int64(len(stored)),
         "views": Int64(len(found) - len(stored)),
@@ -94,6 +104,14 @@ async def db_stats(request: Request) -> Reply:
         "totalSize": (storage + index_size) / scale,
         "scaleFactor": Int64(scale),
     }
+    if request.args.get("freeStorage"):
+        free = sum(free_bytes(collection) for collection in stored)
+        reply |= {
+            "freeStorageSize": free / scale, "indexFreeStorageSize": 0.0,
+            "totalFreeStorageSize": free / scale,
+        }
+    used, total = member_of(request).engine.disk_space()
+    return reply | {"fsUsedSize": used / scale, "fsTotalSize": total / scale}
 
 
 async def data_size(request: Request) -> Reply:

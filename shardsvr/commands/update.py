@@ -9,7 +9,7 @@ from psdb_base.values import MISSING, Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, FieldSet
 from psdb_server.replies import write_error
-from shardsvr import writes
+from shardsvr import profiler, writes
 from shardsvr.collections import name_of
 from shardsvr.commands.insert import check_batch_size
 from shardsvr.retryable import Retry
@@ -50,13 +50,16 @@ async def update(request: Request) -> Reply:
     errors: list[Document] = []
     for index, statement in enumerate(statements):
         request.node.operations.count("update")
+        begun = profiler.mark(request.op)
         try:
             result = await run_statement(request, name, statement, retry, index)
         except MongoError as error:
+            profiler.note(request.op, begun, statement, {}, error)
             errors.append(write_error(index, error))
             if ordered:
                 break
             continue
+        profiler.note(request.op, begun, statement, _figures(result))
         matched += result.matched
         modified += result.modified
         if result.upserted_id is not MISSING:
@@ -67,6 +70,14 @@ async def update(request: Request) -> Reply:
     if errors:
         reply["writeErrors"] = errors
     return reply
+
+
+def _figures(result: UpdateResult) -> Document:
+    upserted = result.upserted_id is not MISSING
+    return {
+        "nMatched": result.matched, "nModified": result.modified, "nUpserted": int(upserted),
+        **({"upsert": True} if upserted else {}),
+    }
 
 
 def check_stages(update: Any) -> None:

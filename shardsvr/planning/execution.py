@@ -17,15 +17,17 @@ class Execution:
     """One run of a plan.
 
     Attributes:
+        node: The plan.
         done: All has been given.
         root: The stage at the top, for its counters.
 
     """
 
-    __slots__ = ("_buffer", "_query", "_selector", "_slice", "done", "returned", "root")
+    __slots__ = ("_buffer", "_query", "_selector", "_slice", "done", "node", "returned", "root")
 
     def __init__(self, query: Query, node: Node) -> None:
         self._query = query
+        self.node = node
         self.root: Stage = node.open(query)
         self._buffer: list[Any] = []
         self._selector: Selector | None = None
@@ -72,6 +74,10 @@ class Execution:
         """Do some work ahead of the first batch; what it finds is kept for `next_batch`."""
         if not self.root.done:
             self._buffer += self.root.pull(min(work, SLICE_MAX))
+
+    def examined(self) -> tuple[int, int]:
+        """Return how many keys and documents were looked at so far."""
+        return self.root.total("keys_examined"), self.root.total("docs_examined")
 
     @property
     def found(self) -> int:

@@ -85,6 +85,7 @@ class CollectionScan(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the scan."""
+        query.collection.scans += 1
         return stages.CollectionScan(query.collection, _selector(query), reverse=self.reverse)
 
 

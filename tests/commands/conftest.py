@@ -18,6 +18,30 @@ def client(server: Server) -> Iterator[MongoClient[dict[str, Any]]]:
         yield connected
 
 
+@pytest.fixture(scope="session")
+def member_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a shard's member without a router before it, one for all tests of a run."""
+    dbpath = tmp_path_factory.mktemp("member") / "data"
+    with Server(["shardsvr", "--dbpath", str(dbpath)], dbpath) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def member_client(member_server: Server) -> Iterator[MongoClient[dict[str, Any]]]:
+    with MongoClient(member_server.uri, serverSelectionTimeoutMS=5000) as connected:
+        yield connected
+
+
+@pytest.fixture
+def member_db(
+    member_client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
+) -> Iterator[Database[dict[str, Any]]]:
+    name = "cmd_" + re.sub(r"\W", "_", request.node.name)[:50]
+    member_client.drop_database(name)
+    yield member_client[name]
+    member_client.drop_database(name)
+
+
 @pytest.fixture
 def db(
     client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
