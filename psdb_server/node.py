@@ -291,6 +291,14 @@ class Node:
         """Return what a role knows of how an operation ran."""
         return {}
 
+    def idle_session_rows(self) -> list[Document]:
+        """Return `$currentOp` rows of sessions that hold something without running a command."""
+        return []
+
+    def lock_fields(self) -> Document:
+        """Return what `currentOp` tells of a lock that holds writes back."""
+        return {}
+
     def ended(
         self, op: Operation, micros: int, raw: bytes | None, error: Exception | None
     ) -> None:

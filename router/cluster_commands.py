@@ -14,10 +14,10 @@ from psdb_query.context import CompileContext, make_env
 from psdb_query.filters import compile_filter
 from psdb_server import replies
 from psdb_server.command import Command, Reply, Request
+from psdb_server.common.operation_commands import filtered, operation_rows, stage_options
 from psdb_server.common.session_commands import end_sessions as end_here
 from psdb_server.common.session_commands import kill_sessions as kill_here
 from psdb_server.fields import CHECKS, Field
-from psdb_server.generic import GENERIC_FIELDS
 from psdb_wire.frames import Message, build_op_msg
 
 if TYPE_CHECKING:
@@ -114,26 +114,31 @@ async def _sessions_on_shards(request: Request) -> None:
 
 async def current_op(request: Request) -> Reply:
     """List the operations of the router and of every shard."""
-    rows = await _operations(router_of(request), request.op.opid)
-    spec = {
-        name: value for name, value in request.body.items()
-        if name not in ("currentOp", "$all", "$ownOps") and name not in GENERIC_FIELDS
+    router = router_of(request)
+    rows = await _operations(router, stage_options(request.body), request.op.opid)
+    reply: Document = {"inprog": filtered(request, rows)}
+    return reply
+
+
+async def _operations(router: Router, options: Document, own: int) -> list[Document]:
+    """Return all operations; a shard's are numbered `shard:opid`. `localOps`: the router's own."""
+    rows = [row for row in operation_rows(router, options) if row.get("opid") != own]
+    if options.get("localOps"):
+        return rows
+    passed = {name: value for name, value in options.items() if name != "targetAllNodes"}
+    command: Document = {
+        "aggregate": 1, "pipeline": [{"$currentOp": passed}], "cursor": {"batchSize": 100_000},
     }
-    if spec:
-        chosen = compile_filter(spec, CompileContext())
-        env = make_env(DatetimeMS(request.node.world.clock.now_ms()))
-        rows = [row for row in rows if chosen.matches(row, env)]
-    return {"inprog": rows}
-
-
-async def _operations(router: Router, own: int) -> list[Document]:
-    """Return all running operations; a shard's are numbered `shard:opid`."""
-    rows = [row for row in router.operations.describe(router.host) if row["opid"] != own]
-    for name, reply in await router.on_all_shards("admin", {"currentOp": 1}):
-        for row in reply["inprog"]:
-            if next(iter(row.get("command", {})), "") == "currentOp":
+    for name, reply in await router.on_all_shards("admin", command):
+        for row in reply["cursor"]["firstBatch"]:
+            if row.get("command", {}).get("pipeline") == command["pipeline"]:
                 continue
-            rows.append({"shard": name, **row, "opid": f"{name}:{row['opid']}"})
+            shown: Document = {"shard": name, **row}
+            if "opid" in row:
+                shown["opid"] = f"{name}:{row['opid']}"
+            if "client" in row:
+                shown["client_s"] = shown.pop("client")
+            rows.append(shown)
     return rows
 
 
@@ -164,7 +169,7 @@ async def aggregate_on_shards(
     pipeline = body["pipeline"]
     name = next(iter(pipeline[0]))
     if name == "$currentOp":
-        rows = await _operations(router, -1)
+        rows = await _operations(router, pipeline[0][name], -1)
     else:
         rows = [
             row

@@ -154,6 +154,15 @@ class Member(Node):
         fields = profiler.execution_fields(op)
         return {"planSummary": fields["planSummary"], **profiler.figures(op)}
 
+    def lock_fields(self) -> Document:
+        """Tell of `fsync` with lock."""
+        if not self.gate.locks:
+            return {}
+        return {
+            "fsyncLock": True,
+            "info": "use db.fsyncUnlock() to terminate the fsync write/snapshot lock",
+        }
+
     def ended(
         self, op: Operation, micros: int, raw: bytes | None, error: Exception | None
     ) -> None:

@@ -280,8 +280,15 @@ def _index_stats(ports: Ports, _spec: Any) -> Batch:
     ]
 
 
-def _current_op(ports: Ports, _spec: Any) -> Batch:
-    return ports.member.operations.describe(ports.member.host)
+def _current_op(ports: Ports, spec: Any) -> Batch:
+    from psdb_server.common.operation_commands import operation_rows
+
+    if ports.db != "admin" or ports.collection is not None:
+        raise MongoError(
+            Code.INVALID_NAMESPACE,
+            "$currentOp must be run against the 'admin' database with {aggregate: 1}",
+        )
+    return operation_rows(ports.member, spec)
 
 
 def _local_sessions(ports: Ports, _spec: Any) -> Batch:

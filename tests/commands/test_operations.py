@@ -68,7 +68,8 @@ def test_a_lock_holds_writes_back(member_client: Any, member_db: Any) -> None:
         assert admin.command("fsyncUnlock")["lockCount"] == 1
         assert not written.is_set()
     finally:
-        admin.command("fsyncUnlock")
+        while admin.command("fsyncUnlock")["lockCount"]:
+            pass
         writer.join(10)
     assert written.is_set()
     assert "fsyncLock" not in admin.command("currentOp")
@@ -123,3 +124,35 @@ def test_sizes_are_those_of_the_files(client: MongoClient[Any], db: Any) -> None
     assert free["fsTotalSize"] >= free["fsUsedSize"] > 0
     scaled = db.command("collStats", "c", scale=1024)
     assert scaled["size"] == db.command("collStats", "c")["size"] // 1024
+
+
+def test_current_op_shows_what_is_idle(client: MongoClient[Any], db: Any) -> None:
+    db.c.insert_many({"_id": n} for n in range(10))
+    cursor = db.c.find({}, batch_size=2)
+    next(cursor)
+    stage = {"$currentOp": {"idleCursors": True, "idleConnections": True, "allUsers": True}}
+    rows = list(client.admin.aggregate([stage]))
+    (idle,) = [row for row in rows if row["type"] == "idleCursor" and row["ns"] == db.c.full_name]
+    assert idle["cursor"]["cursorId"] == cursor.cursor_id
+    assert idle["cursor"]["originatingCommand"]["find"] == "c"
+    assert idle["cursor"]["nDocsReturned"] == 2
+    assert idle["shard"] == "shard0"
+    assert any(row["type"] == "op" and row["active"] is False for row in rows)
+    assert all("shard" not in row for row in client.admin.aggregate(
+        [{"$currentOp": {"localOps": True}}]
+    ))
+    cursor.close()
+
+
+def test_current_op_filters_and_truncates(member_client: Any) -> None:
+    admin = member_client.admin
+    found = admin.command({"currentOp": 1, "command.currentOp": 1})["inprog"]
+    assert [row["op"] for row in found] == ["command"]
+    assert admin.command({"currentOp": 1, "secs_running": {"$gt": 1000}})["inprog"] == []
+    stage = {"$currentOp": {"truncateOps": True}}
+    filler = {"$match": {"filler": {"$ne": "x" * 2000}}}
+    (row,) = [row for row in admin.aggregate([stage, filler]) if row.get("active")]
+    assert list(row["command"]) == ["$truncated"]
+    with pytest.raises(OperationFailure) as caught:
+        list(member_client.test.aggregate([{"$currentOp": {}}]))
+    assert caught.value.code == 73
