@@ -25,6 +25,10 @@ def main(argv: list[str] | None = None) -> int:
         from psdb.ping import ping
 
         return ping(options.address, options.timeout)
+    if options.command == "initiate":
+        from psdb.initiate import initiate
+
+        return initiate(options.configdb, options.shards, options.router, options.timeout)
     from psdb.serve import serve
 
     return serve(options, command_line.as_document(options, arguments))

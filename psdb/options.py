@@ -8,9 +8,12 @@ YAML names; it is refused by name until it is honoured.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from psdb_base.values import Document
+
+if TYPE_CHECKING:
+    from psdb.initiate import SetAddress
 
 EXIT_BAD_OPTIONS: Final = 2
 DEFAULT_PORTS: Final = {"up": 27017, "router": 27017, "shardsvr": 27018, "configsvr": 27019}
@@ -88,6 +91,16 @@ def _address(text: str) -> str:
     return text
 
 
+def _set(text: str) -> SetAddress:
+    """Check `set/host:port,…`."""
+    from psdb.initiate import SetAddress
+
+    try:
+        return SetAddress.parse(_address(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
     """Add the flags that every server command takes."""
     parser.add_argument("--port", type=_port, default=DEFAULT_PORTS[command],
@@ -138,6 +151,19 @@ def build_parser() -> argparse.ArgumentParser:
         member.add_argument("--dbpath", default="/data/db", metavar="DIR",
                             help="where the data are kept (%(default)s)")
         member.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
+
+    initiate = commands.add_parser(
+        "initiate", allow_abbrev=False,
+        help="make replica sets of running members, and shards of replica sets",
+    )
+    initiate.add_argument("--configdb", type=_set, metavar="SET/HOST:PORT,…",
+                          help="the config servers, to be made a replica set")
+    initiate.add_argument("--shard", type=_set, action="append", default=[], dest="shards",
+                          metavar="SET/HOST:PORT,…", help="a shard's members; may be repeated")
+    initiate.add_argument("--router", type=_address, metavar="HOST:PORT",
+                          help="the router through which the shards are added")
+    initiate.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS",
+                          help="how long to wait for all of it (%(default)s)")
 
     ping = commands.add_parser("ping", allow_abbrev=False, help="ask a server whether it answers")
     ping.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT")
