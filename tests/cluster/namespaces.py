@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -186,7 +186,7 @@ class Network:
         self.services[name] = service
         return service
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         for path in (Path("/data"), Path("/data/db")):
             if not path.exists():
                 path.mkdir()

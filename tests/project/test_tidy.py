@@ -23,6 +23,8 @@ PRAGMA = re.compile(r"  # (type: ignore|noqa).*")
 # What is banned, and the modules that own it.
 REAL_WORLD = {"psdb_base/real_world.py", "psdb_base/real_log.py", "psdb_base/real_disk.py"}
 PROCESS = {"psdb_server/process_info.py", "psdb/serve.py", "psdb/ping.py"}
+CLIENTS = {"psdb/initiate.py"}
+"""Programs that ask running servers from outside: they wait in real time."""
 BANNED_CALLS = {
     "asyncio.wait": set(),
     "datetime.now": set(),
@@ -32,8 +34,8 @@ BANNED_CALLS = {
     "open": REAL_WORLD,
     "print": set(),
     "random.random": set(),
-    "time.monotonic": REAL_WORLD,
-    "time.sleep": set(),
+    "time.monotonic": REAL_WORLD | CLIENTS,
+    "time.sleep": CLIENTS,
     "time.time": REAL_WORLD,
     "time.time_ns": REAL_WORLD,
     "uuid.uuid4": set(),
@@ -48,7 +50,7 @@ BANNED_IMPORTS = {
     "subprocess": PROCESS,
     "tempfile": set(),
     "threading": REAL_WORLD,
-    "time": REAL_WORLD,
+    "time": REAL_WORLD | CLIENTS,
     "uuid": set(),
 }
 SORTED_TABLES = (
