@@ -30,6 +30,12 @@ class RoutingTable:
         self._shards: dict[str, tuple[str, Shard]] = {}
         self._primaries: dict[str, str] = {}
 
+    async def close(self) -> None:
+        """Close the ways to the shards and to the config server."""
+        for name in sorted(self._shards):
+            await self._shards[name][1].close()
+        await self.config.close()
+
     async def refresh_shards(self) -> None:
         """Read the shards from the config server."""
         reply = await self.config.command("admin", {"_configsvrGetShards": 1})

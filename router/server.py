@@ -62,6 +62,11 @@ class Router(Node):
         await super().start()
         self.spawn(self._report())
 
+    async def stop(self) -> None:
+        """Stop serving, then give up the ways to the shards."""
+        await super().stop()
+        await self.routing.close()
+
     async def _report(self) -> None:
         """Say in `config.mongos` that this router lives, every ten seconds."""
         created = DatetimeMS(self.started_ms)

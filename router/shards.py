@@ -29,6 +29,10 @@ class Shard(Protocol):
         """Run a command of the router's own; raise the error of a reply that is not ok."""
         ...
 
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
 
 class RemoteShard:
     """A shard in another process."""
@@ -50,6 +54,10 @@ class RemoteShard:
         """Run a command of the router's own."""
         return await self._channel.command(db, command)
 
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._channel.close()
+
 
 class LocalShard:
     """A shard in this process: messages are handed over as they are, already taken apart."""
@@ -70,11 +78,19 @@ class LocalShard:
         """Run a command of the router's own."""
         return await self._channel.command(db, command)
 
+    async def close(self) -> None:
+        """Hand over nothing more."""
+        await self._channel.close()
 
-def connect_over_network(world: World, host: str) -> RemoteShard:
-    """Make the way to `host:port` or `set/host:port[,host:port…]` (the first of them)."""
-    address = host.rpartition("/")[2].split(",")[0]
-    name, _, port = address.rpartition(":")
+
+def connect_over_network(world: World, host: str) -> Shard:
+    """Make the way to `host:port`, or to a replica set `set/host:port[,host:port…]`."""
+    set_name, _, addresses = host.rpartition("/")
     hello: Document = {"hello": 1, "internalClient": INTERNAL_CLIENT}
+    if set_name:
+        from router.replica_set_shard import ReplicaSetShard
+
+        return ReplicaSetShard(world, set_name, addresses.split(","), hello)
+    name, _, port = addresses.rpartition(":")
     pool = ConnectionPool(world.network, name.strip("[]"), int(port), hello)
     return RemoteShard(pool)
