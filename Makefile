@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install run test lint bench soak compat docs lock clean
+.PHONY: help install run test lint bench bench-scale soak compat docs lock clean
 
 help:
 	@echo "make run      start PSDB on mongodb://127.0.0.1:27017 (installs into .venv first)"
 	@echo "make test     run the tests"
 	@echo "make lint     check the code (ruff, mypy)"
 	@echo "make bench    measure against a null server, write bench/results.json"
+	@echo "make bench-scale  measure sharded clusters, write docs/scale.md"
 	@echo "make soak     run the long tests"
 	@echo "make compat   run the drivers' own test suites"
 	@echo "make docs     write the generated pages"
@@ -42,6 +43,9 @@ lint: install
 
 bench: install
 	$(BIN)/python bench/run.py
+
+bench-scale: install
+	$(BIN)/python bench/scale.py
 
 soak: install
 	$(BIN)/python tests/soak.py
