@@ -8,7 +8,7 @@ very array asks both of one element.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,12 +27,14 @@ class IndexField:
         path: Its dotted path.
         mask: Bit n is set when component n of the path is an array in some document.
         points_only: It can look up single values only (hashed).
+        places: For a field of cells, bounds of a geospatial condition (`psdb_query.bounds_geo`).
 
     """
 
     path: str
     mask: int = 0
     points_only: bool = False
+    places: Callable[[tree.Node], FieldBounds] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ _WITH_BOUNDS: Final = (
     tree.Compare,
     tree.ElemMatchValue,
     tree.Exists,
+    tree.GeoIntersects,
+    tree.GeoWithin,
     tree.In,
     tree.Mod,
     tree.Regex,
@@ -234,7 +238,7 @@ def index_bounds(
             chosen.append(_NO_CHOICE)
             continue
         choices = _choices(found, field, collation)
-        if field.mask:
+        if field.mask and field.places is None:
             shared = [
                 (choice, array)
                 for other, choice in zip(fields[:number], chosen, strict=True)
@@ -273,6 +277,10 @@ def _choices(
 ) -> list[_Choice]:
     """Return the sets of predicates that may bound a field together."""
     scope = Scope(collation, multikey=field.mask != 0)
+    if field.places is not None:
+        # A shape has many cells, so no two conditions may be put together.
+        nodes = [one.node for one in found if not isinstance(one.node, ExprComparison)]
+        return [_Choice(field.places(node)) for node in nodes]
     if not field.mask:
         return [_choice(found, field, scope)]
     parts = field.path.split(".")

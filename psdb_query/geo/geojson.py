@@ -284,6 +284,14 @@ def parse_stored(value: Any) -> Geometry | None:
         return None
 
 
+def read_stored(value: Any) -> Geometry:
+    """Read what an index on the sphere has to take in; MongoError 2 when it is malformed."""
+    if value.__class__ is dict and "type" in value and not is_number(next(iter(value.values()))):
+        return parse_geometry(value)
+    x, y = flat_point(value, more=True)
+    return Geometry(points=(to_sphere(x, y),), flat=(x, y))
+
+
 def legacy_point(value: Any, *, more: bool = False) -> Geometry:
     """Read a coordinate pair, which is on the sphere only if it is a longitude and latitude."""
     x, y = flat_point(value, more=more)

@@ -111,6 +111,11 @@ class NearPoint:
         """Whether distances are measured on the sphere."""
         return self.point is not None
 
+    @property
+    def is_geojson(self) -> bool:
+        """Whether distances are in metres."""
+        return self.unit != 1.0
+
     def distance(self, geometry: Geometry) -> float | None:
         """Return the distance of a geometry, None if it has none in this system or is beyond."""
         if self.point is None:

@@ -71,9 +71,13 @@ class GeoNearStage(Stage):
 
     async def run(self, source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
         """Measure all documents, then give them in order."""
+        if run.nearest_first is not None:
+            async for batch in self._measured(source, run, _Measure(*run.nearest_first)):
+                yield batch
+            return
         database, collection = self.context.database, self.context.collection or ""
         key = run.ports.geo_key(database, collection, self.key)
-        measure = _Measure(key, self._point(run.env))
+        measure = _Measure(key, self.point(run.env))
         found = ExternalSort("$geoNear", run)
         try:
             async for batch in source:
@@ -86,8 +90,24 @@ class GeoNearStage(Stage):
         finally:
             await found.close()
 
-    def _point(self, env: Env) -> NearPoint:
-        """Read the point and the limits, which may be variables."""
+    async def _measured(
+        self, source: AsyncIterator[Batch], run: Run, measure: _Measure
+    ) -> AsyncIterator[Batch]:
+        """Give the distances of documents that come in their order."""
+        async for batch in source:
+            await run.ports.checkpoint(len(batch))
+            records = [record for doc in batch if (record := measure(doc)) is not None]
+            if records:
+                yield self._documents(records)
+
+    def point(self, env: Env, *, on_sphere: bool = False) -> NearPoint:
+        """Read the point and the limits, which may be variables.
+
+        Args:
+            env: The variables.
+            on_sphere: The index is of the sphere, so that a coordinate pair is too.
+
+        """
         near = self.near.evaluate({}, env)
         if type(near) not in (dict, list):
             raise MongoError(
@@ -101,7 +121,7 @@ class GeoNearStage(Stage):
                 limits[limit] = self._limit(name, env)
         if type(near) is dict and ("type" in near or "coordinates" in near):
             return parse_near({"$nearSphere": {"$geometry": near, **limits}})
-        spherical = truthy(self.spec.get("spherical", False))
+        spherical = on_sphere or truthy(self.spec.get("spherical", False))
         return parse_near({"$nearSphere" if spherical else "$near": near, **limits})
 
     def _limit(self, name: str, env: Env) -> float:

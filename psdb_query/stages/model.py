@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.stages.meta import MetaBatch, per_document
 from psdb_query.stages.ports import Batch, PipelinePorts
+
+if TYPE_CHECKING:
+    from psdb_query.geo.regions import NearPoint
 
 EVERYTHING: Final[frozenset[str]] = frozenset(("",))
 """As paths: the whole document."""
@@ -34,6 +37,8 @@ class Run:
         env: Variables by name.
         allow_disk_use: Blocking stages may spill; if not, 292 beyond `memory_bytes`.
         memory_bytes: What one blocking stage may hold.
+        nearest_first: The source gives what a leading `$geoNear` asks for, in its order: the
+            field and the point it measured by.
 
     """
 
@@ -41,6 +46,7 @@ class Run:
     env: Env
     allow_disk_use: bool = True
     memory_bytes: int = SORT_MEMORY_BYTES_MAX
+    nearest_first: tuple[str, NearPoint] | None = None
 
     def binding(self, values: Mapping[str, Any]) -> Run:
         """Return this run with further variables."""

@@ -14,7 +14,6 @@ from psdb_query.bounds_index import Predicates
 from psdb_query.collation import Collation
 from psdb_query.context import DEFAULT_CONTEXT, CompileContext
 from psdb_query.filters import compile_filter
-from psdb_store.index import Index
 from shardsvr.planning import plan_query
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.plan import _candidates, _finish
@@ -407,8 +406,7 @@ def test_near_needs_an_index_and_sorts_by_distance() -> None:
     with pytest.raises(MongoError) as caught:
         kit.plan(query)
     assert caught.value.code == 291
-    index = Index({"v": 2, "key": {"p": "2d"}, "name": "p_2d"}, "2d", lambda _doc: ([], None))
-    kit.collection.indexes["p_2d"] = index
+    kit.add_index({"key": {"p": "2d"}})
     assert [document["n"] for document in kit.find(query)] == [1, 3]
     assert [document["n"] for document in kit.find({**query, "n": {"$gt": 1}})] == [3]
     assert [document["n"] for document in kit.find(query, sort={"n": -1})] == [3, 1]
