@@ -1,14 +1,14 @@
-"""The kinds of index: which key function each has. Kinds without one are refused by the table."""
+"""The kinds of index: which key function each has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from bson.decimal128 import Decimal128
 
-from psdb_base.errors import Code, MongoError
 from psdb_base.order import Collation
 from psdb_base.values import Document
 from psdb_store.collations import compile_collation
@@ -24,12 +24,12 @@ class Kind:
     """A kind of index.
 
     Attributes:
-        make: Makes the key function from a normalized specification; None: not implemented.
+        make: Makes the key function from a normalized specification.
         ordered: A range of its entries is a range of values, so bounds and sorts may use it.
 
     """
 
-    make: Callable[[Document, Collation | None], KeyMaker] | None
+    make: Callable[[Document, Collation | None], KeyMaker]
     ordered: bool
 
 
@@ -44,12 +44,23 @@ def _direction(value: Any) -> Any:
     return value if type(value) is str else (-1 if value < 0 else 1)
 
 
+def _lazy(module: str, name: str) -> Callable[[Document, Collation | None], KeyMaker]:
+    """Return a maker whose module is imported when it is first needed."""
+
+    def make(spec: Document, collation: Collation | None) -> KeyMaker:
+        maker = getattr(import_module(f"psdb_store.{module}"), name)
+        made: KeyMaker = maker(spec, collation)
+        return made
+
+    return make
+
+
 KINDS: Final[dict[str, Kind]] = {
-    "2d": Kind(None, ordered=False),
-    "2dsphere": Kind(None, ordered=False),
+    "2d": Kind(_lazy("index_geo", "make_flat"), ordered=False),
+    "2dsphere": Kind(_lazy("index_geo", "make_sphere"), ordered=False),
     "btree": Kind(_plain, ordered=True),
     "hashed": Kind(_plain, ordered=False),
-    "text": Kind(None, ordered=False),
+    "text": Kind(_lazy("index_text", "make_text"), ordered=False),
     "wildcard": Kind(make_wildcard, ordered=True),
 }
 
@@ -57,13 +68,11 @@ KINDS: Final[dict[str, Kind]] = {
 def make_index(c: Collection, spec: Document, since_ms: int) -> Index:
     """Make an empty index of a collection from a normalized specification.
 
-    Raises MongoError 238 for a kind or a collation that is not implemented, 67 for a partial
-    filter that is not allowed.
+    Raises MongoError 238 for a collation that is not implemented, 67 for a partial filter that is
+    not allowed.
     """
     name = index_kind(spec["key"])
     make = KINDS[name].make
-    if make is None:
-        raise MongoError(Code.NOT_IMPLEMENTED, f"indexes of kind '{name}' are not implemented")
     collation = compile_collation(spec.get("collation"))
     if is_id_pattern(spec["key"]):
         return IdIndex(spec, make(spec, collation), c.ids, collation=collation, since_ms=since_ms)

@@ -18,6 +18,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import INDEX_FIELDS_MAX, INDEXES_PER_COLLECTION_MAX
 from psdb_base.values import Document
 from psdb_query.describe import text_of, type_name
+from psdb_store import index_spec_kinds
 from psdb_store.collations import full_collation
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ PLUGINS: Final[dict[str, str]] = {
     "text": "text",
 }
 """Strings that a key pattern may hold as values, and the kind each makes."""
-
-_TEXT_OPTIONS: Final = ("weights", "default_language", "language_override", "textIndexVersion")
 
 
 def _is_bool(value: Any) -> bool:
@@ -139,7 +138,7 @@ def check(
             continue
         result[name] = value
     _settle_collation(result, collection_collation, kind)
-    return result
+    return index_spec_kinds.settle(result, kind)
 
 
 def _settle_collation(

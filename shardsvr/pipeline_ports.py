@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -14,6 +15,7 @@ from psdb_base.limits import DOCUMENT_INTERNAL_BYTES_MAX, YIELD_BYTES, YIELD_DOC
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.filters import compile_filter
+from psdb_query.stages.meta import MetaBatch
 from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline, needed_paths
 from psdb_query.stages.ports import Batch
@@ -22,6 +24,7 @@ from psdb_store.collection import Collection
 from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
+from shardsvr.near_source import geo_index, nearest_first
 from shardsvr.planning import plan_query
 from shardsvr.usage import Usage
 
@@ -74,23 +77,7 @@ class Ports:
 
     def geo_key(self, database: str, collection: str, key: str | None) -> str:
         """Return the field whose geospatial index answers a `$geoNear`."""
-        found = self.member.engine.collection(database, collection)
-        fields = [
-            name
-            for index in (found.indexes.values() if found is not None else ())
-            for name, value in index.key_pattern.items()
-            if value in ("2d", "2dsphere") and key in (None, name)
-        ]
-        if not fields:
-            raise MongoError(
-                Code.INDEX_NOT_FOUND,
-                "$geoNear requires a 2d or 2dsphere index, but none were found",
-            )
-        if len(fields) > 1:
-            raise MongoError(
-                Code.INDEX_NOT_FOUND, "There is more than one geospatial index; unsure which to use"
-            )
-        return fields[0]
+        return geo_index(self.member.engine.collection(database, collection), key)[0]
 
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
         """Replace a collection; see `shardsvr.pipeline_writes`."""
@@ -154,15 +141,20 @@ def _serves(index: Any, path: str) -> bool:
 _EMPTY: Final[Document] = {}
 
 
-async def scan(ports: Ports, execution: Any, *, needs_fields: bool) -> AsyncIterator[Batch]:
+async def scan(
+    ports: Ports, execution: Any, *, needs_fields: bool, with_meta: bool = False
+) -> AsyncIterator[Batch]:
     """Give the documents of an execution as batches.
 
-    Without `needs_fields` (a pipeline that only counts) empty ones stand for them, so that
-    nothing is decoded.
+    With `with_meta` their metadata are beside them. Without `needs_fields` (a pipeline that only
+    counts) empty ones stand for them, so that nothing is decoded.
     """
     while True:
         records = execution.next_batch(YIELD_DOCUMENTS)
-        if records and needs_fields:
+        if records and with_meta:
+            documents = [record.document() for record in records]
+            yield MetaBatch(documents, [execution.meta(record) for record in records])
+        elif records and needs_fields:
             yield [record.document() for record in records]
         elif records:
             yield [_EMPTY] * len(records)
@@ -189,12 +181,24 @@ def run_over(
     )
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)
+    near = nearest_first(collection, pipeline, env)
+    if near is not None:
+        run = replace(run, nearest_first=(near.path, near.condition))
     plan, skip_stages = plan_source(collection, pipeline, env, hint)
     needed = needed_paths(pipeline.stages[skip_stages:])
     execution = plan.open()
     ports.op.ran(execution)
-    source = scan(ports, execution, needs_fields=needed is None or bool(needed))
+    source = scan(
+        ports, execution, needs_fields=needed is None or bool(needed),
+        with_meta=_wants_score(pipeline),
+    )
     return pipeline.run(source, run, skip_stages=skip_stages)
+
+
+def _wants_score(pipeline: Pipeline) -> bool:
+    """Tell whether a pipeline that begins with `$text` looks at the scores."""
+    match = pipeline.leading().match
+    return match is not None and match.is_text and "textScore" in repr(pipeline.spec)
 
 
 def plan_source(
@@ -208,7 +212,16 @@ def plan_source(
     """
     leading = pipeline.leading()
     context = pipeline.context.expressions
+    near = nearest_first(collection, pipeline, env)
+    if near is not None:
+        plan = plan_query(
+            collection, near.filter, env, hint=hint, limit=near.limit, collation=context.collation
+        )
+        return plan, near.at
     chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
+    if _wants_score(pipeline):
+        scored = plan_query(collection, chosen, env, hint=hint, meta=True)
+        return scored, leading.after_match
     plan = plan_query(
         collection, chosen, env, hint=hint, collation=context.collation,
         sort=leading.sort.sorter if leading.sort is not None else None,

@@ -180,16 +180,12 @@ def matching(
     return plan.open()
 
 
-def latest_matches(
-    collection: Collection, selection: Selection, execution: Any
-) -> list[Record]:
+def latest_matches(collection: Collection, execution: Any) -> list[Record]:
     """Return the next records of an execution as they are now, those that still match."""
     found: list[Record] = []
     for record in execution.next_batch(UNIT_DOCUMENTS):
         latest = collection.get(record.rid)
-        if latest is record or (
-            latest is not None and selection.filter.matches(latest.document(), selection.env)
-        ):
+        if latest is record or (latest is not None and execution.matches(latest)):
             found.append(latest)
     return found
 
@@ -367,7 +363,7 @@ class _Updater:
         request.op.ran(execution)
         seen: set[int] = set()
         while True:
-            found = latest_matches(self.collection, self.selection, execution)
+            found = latest_matches(self.collection, execution)
             batch = [record for record in found if record.rid not in seen]
             if not batch and execution.done:
                 return
@@ -486,7 +482,7 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
     request.op.ran(execution)
     deleted = 0
     while True:
-        batch = latest_matches(collection, selection, execution)
+        batch = latest_matches(collection, execution)
         with member.engine.unit() as unit:
             for record in batch:
                 unit.delete(collection, record)

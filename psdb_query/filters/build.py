@@ -282,7 +282,11 @@ def _match_where(node: tree.Where, ctx: CompileContext) -> Match:
     return match
 
 
-def _match_text(_node: tree.Text, _ctx: CompileContext) -> Match:
+def _match_text(node: tree.Text, _ctx: CompileContext) -> Match:
+    test = node.test
+    if test is not None:
+        return lambda document, _env: test(document)
+
     def refuse(_document: Any, _env: Env) -> bool:
         raise MongoError(Code.INDEX_NOT_FOUND, "text index required for $text query")
 

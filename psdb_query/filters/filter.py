@@ -86,6 +86,14 @@ class Filter:
         """Return the filter for documents that the text index gave: `$text` holds of them."""
         return Filter(self.spec, _answered(self.tree), self._ctx)
 
+    def with_text(self, test: Callable[[Document], bool]) -> Filter:
+        """Return the filter with a test of documents for its `$text`."""
+        return Filter(self.spec, _tested(self.tree, test), self._ctx)
+
+    def without_near(self) -> Filter:
+        """Return the filter for documents whose distance is known to be within the limits."""
+        return Filter(self.spec, _answered(self.tree), self._ctx)
+
     def explain_failure(self, document: Document, env: Env) -> Document:
         """Return the `errInfo` of a document that fails this filter as a validator."""
         from psdb_query.filters.failure import explain_failure
@@ -97,7 +105,7 @@ class Filter:
 class Near:
     """What the executor needs of a `$near`: a distance by which to sort, limits included."""
 
-    __slots__ = ("distance", "max_distance", "min_distance", "path", "spherical")
+    __slots__ = ("condition", "distance", "max_distance", "min_distance", "path", "spherical")
 
     def __init__(self, node: tree.Near) -> None:
         from psdb_query.geo.match import distance_of_document
@@ -106,6 +114,7 @@ class Near:
         self.min_distance = node.near.min_distance
         self.max_distance = node.near.max_distance
         self.spherical = node.near.spherical
+        self.condition = node.near
         self.distance: Callable[[Document], float | None] = distance_of_document(
             node.path, node.near
         )
@@ -148,10 +157,18 @@ def _is_costly(node: tree.Node) -> bool:
 
 
 def _answered(node: tree.Node) -> tree.Node:
-    if isinstance(node, tree.Text):
+    if isinstance(node, (tree.Near, tree.Text)):
         return tree.Always(value=True)
     if isinstance(node, (tree.And, tree.Nor, tree.Or)):
         return replace(node, children=tuple(map(_answered, node.children)))
+    return node
+
+
+def _tested(node: tree.Node, test: Callable[[Document], bool]) -> tree.Node:
+    if isinstance(node, tree.Text):
+        return replace(node, test=test)
+    if isinstance(node, (tree.And, tree.Nor, tree.Or)):
+        return replace(node, children=tuple(_tested(child, test) for child in node.children))
     return node
 
 

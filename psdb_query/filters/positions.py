@@ -35,6 +35,8 @@ def compile_position(node: tree.Node, ctx: CompileContext) -> Position:
         return _or_position(node, ctx)
     if isinstance(node, (tree.ElemMatchObject, tree.ElemMatchValue)):
         return _elem_match_position(node, ctx)
+    if isinstance(node, tree.Text):
+        return lambda _document, _env: NO_INDEX
     path = getattr(node, "path", None)
     if path is not None:
         test = compile_test(node, ctx)

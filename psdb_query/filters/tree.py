@@ -6,6 +6,7 @@ A `path` is the dotted path as written. Nodes hold BSON values: never compare no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -182,6 +183,8 @@ class Text:
     language: str | None = None
     case_sensitive: bool = False
     diacritic_sensitive: bool = False
+    test: Callable[[Document], bool] | None = None
+    """Tests a document, once an index has been found that tells what its texts are."""
 
 
 @dataclass(frozen=True, slots=True)

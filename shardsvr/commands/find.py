@@ -58,9 +58,10 @@ class FindSource:
 
     def __init__(
         self, execution: Any, shape: Callable[[Document], Document] | None, *,
-        show_record_id: bool,
+        show_record_id: bool, meta: Callable[[Any], Document] | None = None,
     ) -> None:
         self._execution = execution
+        self._meta = meta
         self._shape = shape
         self._show_record_id = show_record_id
         self._held: list[Any] = []
@@ -101,7 +102,7 @@ class FindSource:
     def _project(self, record: Any) -> bytes:
         document = record.document()
         if self._shape is not None:
-            document = self._shape(document)
+            document = self._shape(document) if self._meta is None else self._meta(record)
         if self._show_record_id:
             from bson.int64 import Int64
 
@@ -189,6 +190,10 @@ def compile_find(request: Request, collection: Collection | None) -> tuple[Any, 
     projection = None
     if args.get("projection"):
         projection = compile_projection(args["projection"], context, chosen)
+    if (sorter is not None and sorter.needs_meta) or (projection and projection.needs_meta):
+        from shardsvr.find_meta import check_available
+
+        check_available(chosen, sorter, projection)
     return context, env, chosen, sorter, projection
 
 
@@ -221,7 +226,13 @@ def open_find(request: Request, collection: Collection) -> FindSource:
         # As in MongoDB, no record's number stands beside a key.
         return FindSource(_opened(request, plan), key_reader(plan), show_record_id=False)
     shape = None if projection is None else partial(_projected, projection, env)
-    return FindSource(_opened(request, plan), shape, show_record_id=show_record_id)
+    execution = _opened(request, plan)
+    meta = None
+    if projection is not None and projection.needs_meta:
+        from shardsvr.find_meta import meta_projection
+
+        meta = meta_projection(plan, execution, projection, env)
+    return FindSource(execution, shape, show_record_id=show_record_id, meta=meta)
 
 
 def _opened(request: Request, plan: Any) -> Any:

@@ -14,6 +14,7 @@ from psdb_query.sorting import Sorter
 from psdb_store.index import Index
 from shardsvr.planning import nodes, wildcard
 from shardsvr.planning.indexes import (
+    PLACES,
     SERVING,
     Access,
     access_of,
@@ -48,10 +49,16 @@ class Candidate:
 
 def residual_of(predicates: Predicates, answered: frozenset[int]) -> tree.Node | None:
     """Return the conjunction of what an index does not answer."""
-    left = [node for number, node in enumerate(predicates.conjuncts) if number not in answered]
-    if not left:
+    return joined(
+        [node for number, node in enumerate(predicates.conjuncts) if number not in answered]
+    )
+
+
+def joined(conjuncts: list[tree.Node]) -> tree.Node | None:
+    """Return the conjunction of nodes, None for none."""
+    if not conjuncts:
         return None
-    return left[0] if len(left) == 1 else tree.And(tuple(left))
+    return conjuncts[0] if len(conjuncts) == 1 else tree.And(tuple(conjuncts))
 
 
 def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
@@ -190,6 +197,8 @@ def _wanted(sort: Sorter) -> list[tuple[str, bool]] | None:
 
 
 def _plain(access: Access) -> bool:
+    if access.index.kind in PLACES:
+        return False
     return all(column.point_key is None for column in access.columns)
 
 

@@ -79,6 +79,14 @@ class Execution:
         """Return how many keys and documents were looked at so far."""
         return self.root.total("keys_examined"), self.root.total("docs_examined")
 
+    def meta(self, record: Record) -> dict[str, Any]:
+        """Return the metadata of a record that was returned: `{"textScore": 1.5}`, or nothing."""
+        return self.root.meta(record.rid) or {}
+
+    def matches(self, record: Record) -> bool:
+        """Tell whether a record, as it is now, is one that the query asks for."""
+        return self._query.filter.matches(record.document(), self._query.env)
+
     @property
     def found(self) -> int:
         """How many rows are waiting."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from psdb_base.values import Document
 from shardsvr.planning.execution import Execution
@@ -10,6 +10,10 @@ from shardsvr.planning.filter_text import filter_document
 from shardsvr.planning.nodes import Count, Node, Or, Project, Subplan
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Stage
+from shardsvr.planning.text import TextMatch
+
+_WITHOUT_STAGE: Final = (Count, Project, Subplan, TextMatch)
+"""Nodes that have no stage of their own."""
 
 
 def planner_section(
@@ -18,7 +22,7 @@ def planner_section(
     """Return `queryPlanner`."""
     return {
         "namespace": query.collection.ns,
-        "parsedQuery": filter_document(query.filter.tree),
+        "parsedQuery": filter_document(query.shown or query.filter.tree),
         "indexFilterSet": False,
         "optimizationTimeMillis": 0,
         "maxIndexedOrSolutionsReached": False,
@@ -61,7 +65,7 @@ def stage_statistics(node: Node, stage: Stage) -> Document:
         "isEOF": int(stage.done),
         **described,
     }
-    if not isinstance(node, (Count, Project, Subplan)):
+    if not isinstance(node, _WITHOUT_STAGE):
         document |= stage.counters()
     inputs = _inputs(node, stage)
     if len(inputs) == 1 and not isinstance(node, Or):
@@ -74,8 +78,7 @@ def stage_statistics(node: Node, stage: Stage) -> Document:
 def _inputs(node: Node, stage: Stage) -> list[Any]:
     if not node.children:
         return []
-    if isinstance(node, (Count, Project, Subplan)):
-        # These nodes have no stage of their own.
+    if isinstance(node, _WITHOUT_STAGE):
         return [stage_statistics(node.children[0], stage)]
     pairs = zip(node.children, stage.children, strict=True)
     return [stage_statistics(child, below) for child, below in pairs]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -21,8 +22,10 @@ from shardsvr.planning import nodes
 from shardsvr.planning.implication import implies
 from shardsvr.planning.query import Query
 
-SERVING: Final = frozenset(("btree", "hashed"))
+SERVING: Final = frozenset(("2d", "2dsphere", "btree", "hashed"))
 """Kinds of index whose keys are the components of the pattern's fields."""
+PLACES: Final = frozenset(("2d", "2dsphere"))
+"""Kinds of index that hold only documents with a geometry, by the cells it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,18 @@ def access_of(
     found = index_bounds(predicates, fields, index.collation)
     if not same:
         found = _without_texts(found)
-    if index.sparse and not found.present and not forced:
+    if not forced and (index.sparse or index.kind in PLACES) and not _reaches_all(fields, found):
         return None
     columns = shape_of(index).columns
     exact = len(found.answered) == len(predicates.conjuncts)
     ranges = key_ranges(found.fields, columns)
     return Access(index, found, ranges, columns, exact, same, index.key_pattern)
+
+
+def _reaches_all(fields: Sequence[IndexField], found: IndexBounds) -> bool:
+    """Tell whether every document that matches has an entry in an index that leaves some out."""
+    places = [part for field, part in zip(fields, found.fields, strict=True) if field.places]
+    return any(part.present for part in places) if places else found.present
 
 
 def same_collation(left: Collation | None, right: Collation | None) -> bool:
@@ -166,7 +175,7 @@ def shape_of(index: Index) -> Shape:
     shape = _SHAPES.get(index)
     if shape is None:
         pattern = index.key_pattern.items()
-        fields = tuple(IndexField(name, 0, direction == "hashed") for name, direction in pattern)
+        fields = tuple(_field(index, name, direction) for name, direction in pattern)
         columns = tuple(_column(direction, index) for _, direction in pattern)
         shape = _SHAPES[index] = Shape(fields, columns, fields[0].path)
     return shape
@@ -179,9 +188,21 @@ def fields_of(index: Index) -> tuple[IndexField, ...]:
         return fields
     masks = masks_of(index)
     return tuple(
-        IndexField(field.path, mask, field.points_only)
-        for field, mask in zip(fields, masks, strict=True)
+        replace(field, mask=mask) for field, mask in zip(fields, masks, strict=True)
     )
+
+
+def _field(index: Index, name: str, direction: Any) -> IndexField:
+    if direction == "2dsphere":
+        from psdb_query.bounds_geo import sphere_bounds
+
+        return IndexField(name, places=sphere_bounds)
+    if direction == "2d":
+        from psdb_query.bounds_geo import flat_bounds
+        from psdb_store.index_geo import grid_of
+
+        return IndexField(name, places=partial(flat_bounds, grid_of(index.spec)))
+    return IndexField(name, points_only=direction == "hashed")
 
 
 def masks_of(index: Index) -> tuple[int, ...]:

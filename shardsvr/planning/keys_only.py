@@ -6,7 +6,7 @@ from psdb_query.bounds_index import Predicates
 from psdb_query.projection import Projection
 from shardsvr.planning import nodes
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import Access, access_of, fields_of, ready_indexes
+from shardsvr.planning.indexes import PLACES, Access, access_of, fields_of, ready_indexes
 from shardsvr.planning.query import Query
 
 
@@ -40,6 +40,8 @@ def covered(query: Query, candidate: Candidate) -> nodes.Node | None:
 
 def _keeps_values(access: Access) -> bool:
     """Tell whether the keys are the values themselves: neither hashed nor collated."""
+    if access.index.kind in PLACES:
+        return False
     return access.index.collation is None and all(
         column.point_key is None for column in access.columns
     )

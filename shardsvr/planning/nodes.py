@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,8 @@ def _selector(query: Query, *, needed: bool = True) -> Selector | None:
     return Selector(query.filter, query.env)
 
 
-def _filter_field(residual: tree.Node | None) -> Document:
+def filter_field(residual: tree.Node | None) -> Document:
+    """Return the field of `explain` that shows what is left of a filter."""
     return {} if residual is None else {"filter": filter_document(residual)}
 
 
@@ -81,7 +83,7 @@ class CollectionScan(Node):
     def describe(self) -> Document:
         """Filter and direction."""
         direction = "backward" if self.reverse else "forward"
-        return {**_filter_field(self.filter), "direction": direction}
+        return {**filter_field(self.filter), "direction": direction}
 
     def open(self, query: Query) -> Stage:
         """Make the scan."""
@@ -163,12 +165,13 @@ class GeoNear(Node):
 
     index: Index
     filter: tree.Node | None
-    stage: str
+    start: Callable[[Query], Stage]
+    stage: str = "GEO_NEAR_2DSPHERE"
 
     def describe(self) -> Document:
         """Show the index and what the documents have to match."""
         return {
-            **_filter_field(self.filter),
+            **filter_field(self.filter),
             "keyPattern": dict(self.index.key_pattern),
             "indexName": self.index.name,
             "indexVersion": self.index.spec.get("v", 2),
@@ -176,12 +179,7 @@ class GeoNear(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the stage."""
-        near = query.filter.near
-        assert near is not None
-        scan = stages.CollectionScan(query.collection, _selector(query))
-        return stages_combine.ByDistance(
-            scan, query.collection, near.distance, Selector(query.filter, query.env)
-        )
+        return self.start(query)
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class Fetch(Node):
 
     def describe(self) -> Document:
         """Show what the index does not answer."""
-        return _filter_field(self.filter)
+        return filter_field(self.filter)
 
     def open(self, query: Query) -> Stage:
         """Make the stage."""

@@ -120,6 +120,7 @@ def plan_query(
     max_: Document | None = None,
     count: bool = False,
     distinct: str | None = None,
+    meta: bool = False,
 ) -> Plan:
     """Plan a query over a collection.
 
@@ -138,6 +139,7 @@ def plan_query(
         count: Only the number is wanted: rows of the execution may be anything.
         distinct: Only the values of this field are wanted: documents that would show no new
             value may be left out.
+        meta: Scores are wanted; see `Execution.meta`.
 
     Raises:
         MongoError: 2 BadValue (no such index), 291 NoQueryExecutionPlans and others.
@@ -157,6 +159,7 @@ def plan_query(
         max_,
         count,
         distinct,
+        meta,
     )
     key = _id_key(query)
     if key is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from psdb_base.values import Document
 from psdb_query.context import Collation, Env
-from psdb_query.filters import Filter
+from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
@@ -29,6 +29,8 @@ class Query:
         min, max: Index keys as documents, lower inclusive, upper exclusive.
         count: Only the number of documents is wanted.
         distinct: Only one document for each value of this field is wanted.
+        meta: The caller wants the metadata of the records (scores).
+        shown: The filter's tree as it was asked, where `filter` has been made to test `$text`.
 
     """
 
@@ -45,6 +47,17 @@ class Query:
     max: Document | None = None
     count: bool = False
     distinct: str | None = None
+    meta: bool = False
+    shown: tree.Node | None = None
+
+    @property
+    def needs_meta(self) -> bool:
+        """Whether scores have to be known."""
+        return (
+            self.meta
+            or (self.sort is not None and self.sort.needs_meta)
+            or (self.projection is not None and bool(self.projection.needs_meta))
+        )
 
     @property
     def needed(self) -> int | None:

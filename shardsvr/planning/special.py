@@ -2,45 +2,109 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_query.bounds_index import Predicates
 from psdb_store.index import Index
 from shardsvr.planning import access, nodes
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import ready_indexes
+from shardsvr.planning.indexes import Access, access_of, ready_indexes, same_pattern
 from shardsvr.planning.query import Query
+from shardsvr.planning.stages import Selector, Stage
 
 _NEAR_STAGES: Final = {"2d": "GEO_NEAR_2D", "2dsphere": "GEO_NEAR_2DSPHERE"}
+_PLANNER: Final = "error processing query: planner returned error :: caused by :: "
 
 
 def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
-    """Return the plan of a `$near`, None for queries without one.
+    """Return the plans of a `$near`, None for queries without one.
 
     Raises MongoError 291 for `$near` without a geospatial index on its path, 27 for `$text`
     without a text index.
     """
     if query.filter.text is not None:
-        raise MongoError(Code.INDEX_NOT_FOUND, "text index required for $text query")
+        from shardsvr.planning import text
+
+        return [text.candidate(query, predicates)]
     if query.filter.near is None:
         return None
-    index = _geo_index(query)
-    if index is None:
+    found = [
+        Candidate(_near_node(query, one, predicates), sorted=query.sort is None)
+        for one in _near_accesses(query, predicates)
+    ]
+    if not found:
         raise MongoError(
-            Code.NO_QUERY_EXECUTION_PLANS,
-            "error processing query: planner returned error :: caused by :: "
-            "unable to find index for $geoNear query",
+            Code.NO_QUERY_EXECUTION_PLANS, _PLANNER + "unable to find index for $geoNear query"
         )
-    stage = _NEAR_STAGES[index.key_pattern[query.filter.near.path]]
-    residual = access.residual_of(predicates, frozenset())
-    return [Candidate(nodes.GeoNear(index, residual, stage), sorted=query.sort is None)]
+    return found
 
 
-def _geo_index(query: Query) -> Index | None:
-    assert query.filter.near is not None
-    path = query.filter.near.path
+def _near_accesses(query: Query, predicates: Predicates) -> list[Access]:
+    near = query.filter.near
+    assert near is not None
+    found = []
     for index in ready_indexes(query.collection):
-        if index.key_pattern.get(path) in _NEAR_STAGES:
-            return index
-    return None
+        kind = index.key_pattern.get(near.path)
+        if not _may_measure(kind, query) or not _hinted(index, query.hint):
+            continue
+        leading = next(iter(index.key_pattern))
+        if leading != near.path and leading not in predicates.by_path:
+            continue
+        one = access_of(query, index, predicates, forced=True)
+        if one is not None and _is_whole(query, index, predicates):
+            found.append(one)
+    return found
+
+
+def _may_measure(kind: Any, query: Query) -> bool:
+    """Tell whether a field of an index gives distances as the query asks for them."""
+    assert query.filter.near is not None
+    condition = query.filter.near.condition
+    if kind == "2d":
+        return not condition.is_geojson
+    return bool(kind == "2dsphere") and condition.spherical
+
+
+def _is_whole(query: Query, index: Index, predicates: Predicates) -> bool:
+    """Tell whether an index has every document that may match."""
+    from shardsvr.planning.implication import implies
+
+    return index.partial is None or implies(predicates, index.partial.tree, query.collation)
+
+
+def _hinted(index: Index, hint: Any) -> bool:
+    if not hint:
+        return True
+    return index.name == hint if type(hint) is str else same_pattern(index.key_pattern, hint)
+
+
+def _near_node(query: Query, found: Access, predicates: Predicates) -> nodes.GeoNear:
+    near = query.filter.near
+    assert near is not None
+    index = found.index
+    residual = access.residual_of(predicates, frozenset())
+    stage = _NEAR_STAGES[index.key_pattern[near.path]]
+    return nodes.GeoNear(index, residual, partial(_open_near, found), stage)
+
+
+def _open_near(found: Access, query: Query) -> Stage:
+    from psdb_store.index_geo import grid_of
+    from shardsvr.planning.nearest import InPlane, Nearest, OnSphere, Space, Target
+
+    near = query.filter.near
+    assert near is not None
+    index = found.index
+    flat = index.key_pattern[near.path] == "2d"
+    condition = near.condition
+    space: Space = InPlane(condition, grid_of(index.spec)) if flat else OnSphere(condition)
+    target = Target(
+        found,
+        list(index.key_pattern).index(near.path),
+        space,
+        near.min_distance,
+        near.max_distance,
+        near.distance,
+    )
+    return Nearest(query.collection, target, Selector(query.filter.without_near(), query.env))

@@ -52,6 +52,14 @@ class Stage:
         """Return the counters of this kind of stage only."""
         return {}
 
+    def meta(self, rid: int) -> dict[str, Any] | None:
+        """Return the metadata of a record that this stage or one below gave."""
+        for child in self.children:
+            found = child.meta(rid)
+            if found is not None:
+                return found
+        return None
+
     def total(self, name: str) -> int:
         """Sum a counter over this stage and those below."""
         return int(getattr(self, name)) + sum(child.total(name) for child in self.children)

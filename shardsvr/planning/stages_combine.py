@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from psdb_base import order
@@ -10,6 +9,7 @@ from psdb_base.values import Document
 from psdb_query.bounds_keys import component_ends
 from psdb_query.context import Env
 from psdb_query.sorting import Sorter
+from psdb_query.stages.meta import META
 from psdb_store.collection import Collection
 from psdb_store.record import Record
 from shardsvr.planning.stages import Selector, Stage
@@ -217,12 +217,20 @@ class Sort(Stage):
         self._rows = []
 
     def _take_keyed(self, rows: list[Record]) -> None:
-        keyed, key, env = self._keyed, self._sorter.key, self._env
+        keyed = self._keyed
         assert keyed is not None
         at = len(keyed)
-        keyed += [(key(row.document(), env), at + n, row) for n, row in enumerate(rows)]
+        keyed += [(self._key(row), at + n, row) for n, row in enumerate(rows)]
+
+    def _key(self, row: Record) -> bytes:
+        env = self._env
+        if self._sorter.needs_meta:
+            env = {**env, META: self._child.meta(row.rid) or {}}
+        return self._sorter.key(row.document(), env)
 
     def _ordered(self, rows: list[Record]) -> list[Record]:
+        if self._sorter.needs_meta:
+            return sorted(rows, key=self._key)
         places = self._sorter.order([row.document() for row in rows], self._env)
         return [rows[place] for place in places]
 
@@ -244,51 +252,6 @@ class Sort(Stage):
     def counters(self) -> Document:
         """Sizes as MongoDB names them."""
         return {"totalDataSizeSorted": self.total_bytes, "usedDisk": False, "spills": 0}
-
-
-class ByDistance(Stage):
-    """The records of a stage by the distance of their geometry, those without one left out."""
-
-    __slots__ = ("_child", "_collection", "_distance", "_filter", "_found", "_place", "_sorted")
-
-    def __init__(
-        self,
-        child: Stage,
-        collection: Collection,
-        distance: Callable[[Document], float | None],
-        selector: Selector,
-    ) -> None:
-        super().__init__(child)
-        self._child = child
-        self._collection = collection
-        self._distance = distance
-        self._filter = selector
-        self._found: list[tuple[float, int]] = []
-        self._sorted = False
-        self._place = 0
-
-    def pull(self, want: int) -> list[Record]:
-        """Measure all records, then give them out, the nearest first."""
-        if not self._sorted:
-            for record in self._child.pull(want):
-                distance = self._distance(record.document())
-                if distance is not None:
-                    self._found.append((distance, record.rid))
-            if not self._child.done:
-                return []
-            self._found.sort()
-            self._sorted = True
-        batch = self._found[self._place : self._place + want]
-        self._place += len(batch)
-        self.done = self._place >= len(self._found)
-        rows = [
-            record
-            for _distance, rid in batch
-            if (record := self._collection.get(rid)) is not None and self._filter.matches(record)
-        ]
-        self.works += len(batch)
-        self.advanced += len(rows)
-        return rows
 
 
 class Skip(Stage):

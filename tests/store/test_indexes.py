@@ -178,13 +178,6 @@ def test_compound_wildcard() -> None:
     assert index.keys_of({"a": [1, 2]}) == [order.key(1) + none + none, order.key(2) + none + none]
 
 
-@pytest.mark.parametrize("kind", ["2d", "2dsphere", "text"])
-def test_kinds_not_implemented_say_so(kind: str) -> None:
-    with pytest.raises(MongoError, match=f"indexes of kind '{kind}' are not implemented") as e:
-        index_of({"a": kind})
-    assert e.value.code == 238
-
-
 def test_multikey_paths() -> None:
     index = index_of({"a.b": 1, "c": 1})
     assert not index.multikey

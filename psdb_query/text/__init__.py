@@ -1,0 +1,1 @@
+"""Text search: languages, words and their stems, what a search asks for, and scores."""

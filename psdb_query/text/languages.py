@@ -1,0 +1,84 @@
+"""The languages of text search: names, stems, stop words, and what parts words.
+
+Names are MongoDB's for text indexes of version 3, with the two letters of ISO 639-1 beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from psdb_query.text.stop_words import stop_words
+
+NAMES: Final[dict[str, str]] = {
+    "da": "danish",
+    "danish": "danish",
+    "de": "german",
+    "dutch": "dutch",
+    "en": "english",
+    "english": "english",
+    "es": "spanish",
+    "fi": "finnish",
+    "finnish": "finnish",
+    "fr": "french",
+    "french": "french",
+    "german": "german",
+    "hu": "hungarian",
+    "hungarian": "hungarian",
+    "it": "italian",
+    "italian": "italian",
+    "nb": "norwegian",
+    "nl": "dutch",
+    "none": "none",
+    "norwegian": "norwegian",
+    "portuguese": "portuguese",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "romanian": "romanian",
+    "ru": "russian",
+    "russian": "russian",
+    "spanish": "spanish",
+    "sv": "swedish",
+    "swedish": "swedish",
+    "tr": "turkish",
+    "turkish": "turkish",
+}
+"""What a user may call a language (in any case) → its name here; `none` has no stems."""
+
+_STEMS_KEPT: Final = 50_000
+
+
+@dataclass(frozen=True)
+class Language:
+    """A language of text search.
+
+    Args:
+        name: Its English name, `none` for plain words.
+        stops: Words that are passed over.
+        stem: From a word in lower case to its stem.
+
+    """
+
+    name: str
+    stops: frozenset[str]
+    stem: Callable[[str], str]
+
+
+def find_language(name: Any) -> Language | None:
+    """Return the language of a name, None when there is none of that name."""
+    if type(name) is not str:
+        return None
+    known = NAMES.get(name.lower())
+    return None if known is None else _language(known)
+
+
+@cache
+def _language(name: str) -> Language:
+    if name == "none":
+        return Language(name, frozenset(), lambda word: word)
+    import snowballstemmer
+
+    stem = snowballstemmer.stemmer(name).stemWord
+    return Language(name, stop_words(name), lru_cache(maxsize=_STEMS_KEPT)(stem))

@@ -1,0 +1,67 @@
+"""Metadata in a find's projection and sort: scores, distances, record numbers, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from bson.int64 import Int64
+
+from psdb_base.errors import MongoError
+from psdb_base.values import Document
+from psdb_query.context import Env
+from psdb_query.filters import Filter
+from psdb_query.projection import Projection
+from psdb_query.sorting import Sorter
+from psdb_query.stages.meta import META
+from shardsvr.planning import Plan
+from shardsvr.planning.execution import Execution
+
+_NOT_AVAILABLE: Final = 40218
+
+
+def check_available(
+    chosen: Filter, sorter: Sorter | None, projection: Projection | None
+) -> None:
+    """Raise 40218 for metadata that the query does not give."""
+    wanted = set() if projection is None else set(projection.needs_meta)
+    if sorter is not None:
+        wanted |= {part.meta for part in sorter.parts if part.meta is not None}
+    if "textScore" in wanted and chosen.text is None:
+        raise MongoError(
+            _NOT_AVAILABLE, "query requires text score metadata, but it is not available"
+        )
+    if {"geoNearDistance", "geoNearPoint"} & wanted and chosen.near is None:
+        raise MongoError(
+            _NOT_AVAILABLE, "query requires geoNear distance metadata, but it is not available"
+        )
+    if "sortKey" in wanted and sorter is None:
+        raise MongoError(
+            _NOT_AVAILABLE, "query requires sort key metadata, but it is not available"
+        )
+
+
+def meta_projection(
+    plan: Plan, execution: Execution, projection: Projection, env: Env
+) -> Callable[[Any], Document]:
+    """Return the projection of a record with its metadata."""
+    wanted = projection.needs_meta
+    sorter = plan.query.sort
+    key_of: Callable[[Document], Document] | None = None
+    if "indexKey" in wanted:
+        from shardsvr.return_key import key_reader
+
+        key_of = key_reader(plan)
+
+    def project(record: Any) -> Document:
+        document = record.document()
+        meta = dict(execution.meta(record))
+        if "recordId" in wanted:
+            meta["recordId"] = Int64(record.rid)
+        if "sortKey" in wanted and sorter is not None:
+            meta["sortKey"] = list(sorter.values(document, {**env, META: meta}))
+        if key_of is not None:
+            meta["indexKey"] = key_of(document)
+        return projection.apply(document, {**env, META: meta})
+
+    return project
