@@ -97,8 +97,6 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
     },
     "projection": {"$meta": "`recordId`, `sortKey`, `indexKey`; scores need a text index"},
     "query_operators": {
-        "$geoIntersects": "by looking at every document",
-        "$geoWithin": "by looking at every document",
     },
     "read_preferences": dict.fromkeys(
         (

@@ -43,6 +43,8 @@ def prepare(db: Database[Any]) -> None:
          "o": {"p": 1}},
         {"_id": 2, "a": [4], "s": "three", "n": 2},
     ])
+    db.things.create_index([("at", "2dsphere")])
+    db.things.create_index([("s", "text")])
 
 
 def find(query: dict[str, Any], projection: Any = None) -> Probe:
