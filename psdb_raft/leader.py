@@ -198,7 +198,9 @@ def handle_heartbeat_response(state: State, message: HeartbeatResponse) -> None:
     previous = progress.next - 1
     if progress.flow is Flow.PROBE:
         progress.waiting = False
-    elif progress.match < previous and state.log.term_at(previous) is not None:
+    elif progress.match < previous and state.log.term_at(previous) is None:
+        progress.probe()
+    elif progress.match < previous:
         # Nothing new may be coming: an empty message shows the peer a gap, if there is one.
         state.send(_append(state, message.sender, previous, previous))
 

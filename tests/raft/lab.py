@@ -136,7 +136,7 @@ class Node:
         self.up = True
         self.noop = True
         self.number = 0
-        self.looked_at = 0
+        self.looked_at = (0, 0)
         self.state: list[str] = []
         self.core: Raft
         self.reads: list[tuple[Any, int | None]] = []
@@ -194,9 +194,12 @@ class Node:
         return True
 
     def _look_at_commit(self) -> None:
-        if self.core.is_leader and self.core.commit > self.looked_at:
-            self.looked_at = self.core.commit
-            self.lab.check_majority(self, self.looked_at)
+        """Check what this leader committed; what it knew before it led was another's."""
+        core = self.core
+        if core.is_leader and self.looked_at != (core.term, core.commit):
+            if self.looked_at[0] == core.term:
+                self.lab.check_majority(self, core.commit)
+            self.looked_at = core.term, core.commit
 
     def _role(self, ready: Ready) -> None:
         role = ready.role
