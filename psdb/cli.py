@@ -25,10 +25,20 @@ def main(argv: list[str] | None = None) -> int:
         from psdb.ping import ping
 
         return ping(options.address, options.timeout)
+    if options.command == "status":
+        from psdb.status import show
+
+        return show(options.address, as_json=options.json, watch_seconds=options.watch)
     if options.command == "initiate":
         from psdb.initiate import initiate
 
         return initiate(options.configdb, options.shards, options.router, options.timeout)
+    if options.command == "up":
+        shape = command_line.shape_of(options)
+        if not shape.is_one_process:
+            from psdb.supervisor import supervise
+
+            return supervise(options, shape)
     from psdb.serve import serve
 
     return serve(options, command_line.as_document(options, arguments))

@@ -14,6 +14,7 @@ from psdb_base.values import Document
 
 if TYPE_CHECKING:
     from psdb.initiate import SetAddress
+    from psdb.layout import Shape
 
 EXIT_BAD_OPTIONS: Final = 2
 DEFAULT_PORTS: Final = {"up": 27017, "router": 27017, "shardsvr": 27018, "configsvr": 27019}
@@ -31,7 +32,12 @@ NOT_HONOURED: Final = (
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
     "--wiredTigerCacheSizeGB", "-f",
 )
-_NOT_YET_UP: Final = {"replicas": 1, "configsvrs": 1, "routers": 1, "shards": 1}
+_COUNTS: Final = {
+    "configsvrs": "config servers",
+    "replicas": "members of each shard, or of the replica set",
+    "routers": "routers",
+    "shards": "shards",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -113,6 +119,7 @@ def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
                         help="log debug lines as well")
     parser.add_argument("--setParameter", action=_SetParameter, dest="parameters",
                         metavar="NAME=VALUE", help="set a server parameter")
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--networkMessageCompressors", default="snappy,zstd,zlib",
                         metavar="NAMES", help="compressors to offer, or 'disabled'")
     for flag in NOT_HONOURED:
@@ -134,10 +141,11 @@ def build_parser() -> argparse.ArgumentParser:
     _server_flags(up, "up")
     up.add_argument("--dbpath", default="psdb-data", metavar="DIR",
                     help="where the data are kept (./%(default)s)")
-    for name, number in _NOT_YET_UP.items():
-        up.add_argument(f"--{name}", type=int, default=number, metavar="N",
-                        help=f"number of {name} (only 1 is supported yet)")
-    up.add_argument("--replset", action=_NotHonoured, help=argparse.SUPPRESS)
+    for name, text in _COUNTS.items():
+        up.add_argument(f"--{name}", type=int, default=1, metavar="N",
+                        help=f"number of {text} (%(default)s); more are processes of their own")
+    up.add_argument("--replset", metavar="NAME", default="",
+                    help="start a plain replica set of this name, without a router")
 
     router = commands.add_parser("router", allow_abbrev=False, help="start a router (mongos)")
     _server_flags(router, "router")
@@ -165,6 +173,15 @@ def build_parser() -> argparse.ArgumentParser:
     initiate.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS",
                           help="how long to wait for all of it (%(default)s)")
 
+    status = commands.add_parser(
+        "status", allow_abbrev=False, help="show members, roles, lag and chunks of a cluster",
+    )
+    status.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT",
+                        help="a router, or a member of a replica set (%(default)s)")
+    status.add_argument("--json", action="store_true", help="as one line of JSON")
+    status.add_argument("--watch", type=float, nargs="?", const=2.0, metavar="SECONDS",
+                        help="again and again (every %(const)s s)")
+
     ping = commands.add_parser("ping", allow_abbrev=False, help="ask a server whether it answers")
     ping.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT")
     ping.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
@@ -175,12 +192,24 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line; bad ones exit with code 2."""
     parser = build_parser()
     options = parser.parse_args(argv)
-    for name, only in _NOT_YET_UP.items():
-        if options.command == "up" and getattr(options, name) != only:
-            parser.error(
-                f"the option '--{name}' takes only {only} yet; more are not supported by PSDB yet"
-            )
+    if options.command == "up":
+        try:
+            shape_of(options).check()
+        except ValueError as error:
+            parser.error(str(error))
+        if options.logpath and not shape_of(options).is_one_process:
+            parser.error("--logpath does not go with several processes: each has its log in "
+                         "the dbpath")
     return options
+
+
+def shape_of(options: argparse.Namespace) -> Shape:
+    """Return the shape of the cluster that `psdb up` is asked for."""
+    from psdb.layout import Shape
+
+    return Shape(
+        options.replset, options.replicas, options.shards, options.configsvrs, options.routers
+    )
 
 
 def as_document(options: argparse.Namespace, argv: list[str]) -> Document:

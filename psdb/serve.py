@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from psdb_base.errors import MongoError
+from psdb_base.errors import Code, MongoError
 from psdb_base.real_log import RealLog
 from psdb_base.real_world import RealClock, real_world
 from psdb_base.values import Document
@@ -61,6 +62,8 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGUSR1, log.rotate)
+    if options.supervised:
+        _stop_at_end_of_input(loop, stopped)
     world.log.write("I", "CONTROL", 23285, "PSDB starting", {
         "role": options.command, "dbPath": getattr(options, "dbpath", None),
     })
@@ -94,6 +97,17 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     return 0
 
 
+def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    """Stop when the process that started this one is gone: its end of the pipe closes then."""
+
+    def readable() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            stopped.set()
+
+    loop.add_reader(sys.stdin.fileno(), readable)
+
+
 def _log(options: argparse.Namespace) -> RealLog:
     log = RealLog(RealClock(), sys.stdout, service=_SERVICES.get(options.command, "-"))
     log.set_verbosity("", options.verbose)
@@ -106,7 +120,14 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
     """Make the nodes; return the one that listens, and what starts and stops all of them."""
     if options.command == "up":
         from psdb.cluster import LocalCluster
+        from psdb.layout import holds_processes
 
+        if holds_processes(Path(options.dbpath)):
+            raise MongoError(
+                Code.BAD_VALUE,
+                f"{options.dbpath} holds a cluster of several processes: start it with the "
+                "numbers it was made with",
+            )
         cluster = LocalCluster(world, document, options.dbpath)
         cluster.config.store_options = cluster.shard.store_options = _STORE
         return cluster.router, cluster.start, cluster.stop

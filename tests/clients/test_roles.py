@@ -61,7 +61,7 @@ def test_ping(server: Server) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("up", "--replicas", "3"), ("up", "--replset", "rs0"), ("up", "--auth"),
+        ("up", "--replicas", "0"), ("up", "--auth"),
         ("shardsvr", "--replSet", "rs0"), ("router", "--configdb", "x:1", "--keyFile", "k"),
         ("up", "--tlsMode", "requireTLS"), ("up", "--config", "psdb.yaml"), ("up", "--nonsense"),
         ("up", "--port", "99999999"), ("up", "--setParameter", "nonsense=1"), (),

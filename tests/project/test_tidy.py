@@ -22,8 +22,10 @@ PRAGMA = re.compile(r"  # (type: ignore|noqa).*")
 
 # What is banned, and the modules that own it.
 REAL_WORLD = {"psdb_base/real_world.py", "psdb_base/real_log.py", "psdb_base/real_disk.py"}
-PROCESS = {"psdb_server/process_info.py", "psdb/serve.py", "psdb/ping.py"}
-CLIENTS = {"psdb/initiate.py"}
+PROCESS = {
+    "psdb_server/process_info.py", "psdb/ping.py", "psdb/serve.py", "psdb/supervisor.py",
+}
+CLIENTS = {"psdb/initiate.py", "psdb/status.py"}
 """Programs that ask running servers from outside: they wait in real time."""
 BANNED_CALLS = {
     "asyncio.wait": set(),
