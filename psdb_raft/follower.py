@@ -15,6 +15,7 @@ def tick(state: State) -> None:
     state.elapsed += 1
     if state.elapsed >= state.timeout:
         state.leader = None
+        state.leaderless += 1
         state.draw_timeout()
         candidate.campaign(state)
 
@@ -26,7 +27,7 @@ def follow(state: State, leader: str) -> None:
     if state.role is not Role.FOLLOWER:
         state.become_follower(state.term, leader)
     state.leader = leader
-    state.elapsed = 0
+    state.elapsed = state.leaderless = 0
 
 
 def handle_append(state: State, message: Append) -> None:

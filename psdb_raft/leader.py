@@ -58,12 +58,9 @@ def tick(state: State) -> None:
     if _disk_hangs(state):
         step_down(state)
         return
-    state.elapsed += 1
-    if state.elapsed >= state.settings.election_ticks:
-        state.elapsed = 0
-        if not _quorum_is_active(state):
-            step_down(state)
-            return
+    if not _hears_quorum(state):
+        step_down(state)
+        return
     _tick_transfer(state)
     state.heartbeat_elapsed += 1
     if state.heartbeat_elapsed >= state.settings.heartbeat_ticks:
@@ -78,11 +75,10 @@ def _disk_hangs(state: State) -> bool:
     return state.stalled >= state.settings.disk_ticks
 
 
-def _quorum_is_active(state: State) -> bool:
-    heard = state.quorum_value(1, lambda progress: int(progress.active))
-    for progress in state.progress.values():
-        progress.active = False
-    return heard == 1
+def _hears_quorum(state: State) -> bool:
+    """Tell whether a majority was heard from within the election timeout (check-quorum)."""
+    limit = state.settings.election_ticks
+    return state.quorum_value(1, lambda progress: int(progress.silent_ticks < limit)) == 1
 
 
 # -- sending ---------------------------------------------------------------------------------------
@@ -159,7 +155,7 @@ def handle_append_response(state: State, message: AppendResponse) -> None:
     progress = state.progress.get(message.sender)
     if progress is None:
         return
-    progress.heard()
+    progress.silent_ticks = 0
     _note_applied(state, progress, message.applied)
     if message.rejected:
         _handle_rejection(state, message, progress)
@@ -195,14 +191,16 @@ def handle_heartbeat_response(state: State, message: HeartbeatResponse) -> None:
     progress = state.progress.get(message.sender)
     if progress is None:
         return
-    progress.heard()
+    progress.silent_ticks = 0
     _note_applied(state, progress, message.applied)
     progress.round = max(progress.round, message.round)
     _confirm_reads(state)
     previous = progress.next - 1
     if progress.flow is Flow.PROBE:
         progress.waiting = False
-    elif progress.match < previous and state.log.term_at(previous) is not None:
+    elif progress.match < previous and state.log.term_at(previous) is None:
+        progress.probe()
+    elif progress.match < previous:
         # Nothing new may be coming: an empty message shows the peer a gap, if there is one.
         state.send(_append(state, message.sender, previous, previous))
 
@@ -250,9 +248,9 @@ def advance_commit(state: State) -> None:
     if index <= state.commit or state.log.term_at(index) != state.term:
         return
     state.commit_to(index)
-    for context in state.reads_early:
+    early, state.reads_early = state.reads_early, []
+    for context in early:
         read_index(state, context)
-    state.reads_early = []
     if state.config_index <= state.commit and state.id not in state.config.voters:
         state.leaving = True
 
@@ -314,7 +312,8 @@ def _tick_transfer(state: State) -> None:
             state.takeover_wait = -_TAKEOVER_PATIENCE * state.settings.takeover_ticks
         return
     state.takeover_wait += 1
-    if state.takeover_wait >= state.settings.takeover_ticks and state.in_office:
+    caretaker = state.priority == 0
+    if caretaker or state.takeover_wait >= state.settings.takeover_ticks:
         state.takeover_wait = 0
         heir = _heir(state)
         if heir is not None:
@@ -323,11 +322,9 @@ def _tick_transfer(state: State) -> None:
 
 def _heir(state: State) -> str | None:
     """Return a member of higher priority than the leader's own that is up-to-date."""
-    own = state.config.find(state.id)
-    floor = own.priority if own is not None else 0
     best: Member | None = None
     for member in state.config.members:
-        better = member.priority > (best.priority if best is not None else floor)
+        better = member.priority > (best.priority if best is not None else state.priority)
         if better and can_take_over(state, member):
             if state.progress[member.id].match >= state.commit:
                 best = member

@@ -34,7 +34,6 @@ class Progress:
         window_bytes: Their sum.
         commit_told: The highest commit index sent.
         round: The highest heartbeat round answered.
-        active: It was heard from since the last look at the quorum.
         silent_ticks: Ticks since it was heard from.
 
     """
@@ -49,13 +48,7 @@ class Progress:
     window_bytes: int = 0
     commit_told: int = 0
     round: int = 0
-    active: bool = True
     silent_ticks: int = 0
-
-    def heard(self) -> None:
-        """Note a sign of life."""
-        self.active = True
-        self.silent_ticks = 0
 
     def probe(self, next_: int | None = None) -> None:
         """Find out anew where the logs match, from `next_` or behind what matched."""

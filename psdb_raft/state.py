@@ -23,6 +23,9 @@ from psdb_raft.values import (
     Truncate,
 )
 
+_PATIENCE = 3
+"""So many election timeouts without a leader let a member of priority 0 campaign."""
+
 
 class State:
     """Everything a member knows. Read by drivers, changed by the core only.
@@ -83,6 +86,7 @@ class State:
         # time
         self.elapsed = 0
         self.timeout = 0
+        self.leaderless = 0
         self.heartbeat_elapsed = 0
         self.frozen = 0
         self.stalled = 0
@@ -113,8 +117,28 @@ class State:
 
     @property
     def in_office(self) -> bool:
-        """Tell whether it leads and an entry of its term is committed, so that it may serve."""
-        return self.is_leader and self.log.term_at(self.commit) == self.term
+        """Tell whether it may serve: it leads, and an entry of its term is committed.
+
+        A member of priority 0 never serves; see `is_caretaker`.
+        """
+        return (
+            self.is_leader and self.log.term_at(self.commit) == self.term and self.priority > 0
+        )
+
+    @property
+    def priority(self) -> float:
+        """This member's priority in the configuration in effect."""
+        member = self.config.find(self.id)
+        return 0 if member is None else member.priority
+
+    @property
+    def is_caretaker(self) -> bool:
+        """Tell whether it may campaign only to bring somebody else into office.
+
+        A member of priority 0 can have the longest log; if nobody was elected for long, it leads
+        until a member that may lead has that log, and serves nobody meanwhile.
+        """
+        return self.priority == 0 and self.leaderless >= _PATIENCE
 
     @property
     def is_transferring(self) -> bool:
@@ -133,7 +157,7 @@ class State:
         return (
             member is not None
             and member.voter
-            and member.priority > 0
+            and (member.priority > 0 or self.is_caretaker)
             and not self.frozen
             and not self.installing
             and self.stalled < self.settings.disk_ticks
