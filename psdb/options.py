@@ -25,12 +25,12 @@ NOT_HONOURED: Final = (
     "--cpu", "--directoryperdb", "--enableMajorityReadConcern", "--filePermissions",
     "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
     "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth", "--noscripting",
-    "--notablescan", "--nounixsocket", "--objcheck", "--oplogMinRetentionHours", "--oplogSize",
-    "--pidfilepath", "--profile", "--quiet", "--redactClientLogData", "--repair", "--replSet",
+    "--notablescan", "--nounixsocket", "--objcheck", "--pidfilepath", "--profile", "--quiet",
+    "--redactClientLogData", "--repair", "--replSet",
     "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
     "--tlsCAFile", "--tlsCertificateKeyFile", "--tlsMode", "--timeStampFormat",
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
-    "--wiredTigerCacheSizeGB", "-f",
+    "-f",
 )
 _COUNTS: Final = {
     "configsvrs": "config servers",
@@ -88,6 +88,31 @@ def _port(text: str) -> int:
     return port
 
 
+def _number(text: str, low: float, high: float) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"bad number '{text}'") from None
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}")
+    return value
+
+
+def _megabytes(text: str) -> int:
+    value = _number(text, 1, 10_240_000)
+    if not value.is_integer():
+        raise argparse.ArgumentTypeError(f"bad number '{text}', expected whole megabytes")
+    return int(value)
+
+
+def _cache_gigabytes(text: str) -> float:
+    return _number(text, 0.25, 10_000)
+
+
+def _hours(text: str) -> float:
+    return _number(text, 0, 1e9)
+
+
 def _address(text: str) -> str:
     """Check `host:port` or `set/host:port,…`."""
     for part in text.rpartition("/")[2].split(","):
@@ -126,6 +151,22 @@ def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(flag, action=_NotHonoured, nargs="?", help=argparse.SUPPRESS)
 
 
+def _storage_flags(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the flags of the commands that keep data."""
+    parser.add_argument("--dbpath", default=default, metavar="DIR",
+                        help="where the data are kept (%(default)s)")
+    cache = parser.add_mutually_exclusive_group()
+    cache.add_argument("--cacheSizeMB", type=_megabytes, metavar="MB",
+                       help="memory for records that are saved; others are read back from disk "
+                            "(half of the memory beyond 1 GB, at least 256)")
+    cache.add_argument("--wiredTigerCacheSizeGB", type=_cache_gigabytes, metavar="GB",
+                       help="the same in MongoDB's words")
+    parser.add_argument("--oplogSize", type=_megabytes, metavar="MB",
+                        help="the journal keeps the last so many megabytes (990)")
+    parser.add_argument("--oplogMinRetentionHours", type=_hours, metavar="HOURS",
+                        help="and what is younger than this, whatever its size (0)")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of `psdb`."""
     from psdb_base.version import PSDB_VERSION
@@ -139,8 +180,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", allow_abbrev=False, help="start a cluster on this machine")
     _server_flags(up, "up")
-    up.add_argument("--dbpath", default="psdb-data", metavar="DIR",
-                    help="where the data are kept (./%(default)s)")
+    _storage_flags(up, "psdb-data")
     for name, text in _COUNTS.items():
         up.add_argument(f"--{name}", type=int, default=1, metavar="N",
                         help=f"number of {text} (%(default)s); more are processes of their own")
@@ -156,8 +196,7 @@ def build_parser() -> argparse.ArgumentParser:
                        ("configsvr", "start a config server (mongod --configsvr)")):
         member = commands.add_parser(name, allow_abbrev=False, help=text)
         _server_flags(member, name)
-        member.add_argument("--dbpath", default="/data/db", metavar="DIR",
-                            help="where the data are kept (%(default)s)")
+        _storage_flags(member, "/data/db")
         member.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
 
     initiate = commands.add_parser(
@@ -227,7 +266,9 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     if options.parameters:
         document["setParameter"] = dict(options.parameters)
     if getattr(options, "dbpath", None):
-        document["storage"] = {"dbPath": options.dbpath}
+        document["storage"] = _storage_document(options)
+        if options.oplogSize is not None:
+            document["replication"] = {"oplogSizeMB": options.oplogSize}
     if getattr(options, "configdb", None):
         document["sharding"] = {"configDB": options.configdb}
     elif options.command in ("shardsvr", "configsvr"):
@@ -235,3 +276,15 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     if options.logpath:
         document["systemLog"] = {"destination": "file", "path": options.logpath}
     return document
+
+
+def _storage_document(options: argparse.Namespace) -> Document:
+    storage: Document = {"dbPath": options.dbpath}
+    if options.cacheSizeMB is not None:
+        storage["cacheSizeMB"] = options.cacheSizeMB
+    if options.wiredTigerCacheSizeGB is not None:
+        engine: Document = {"engineConfig": {"cacheSizeGB": options.wiredTigerCacheSizeGB}}
+        storage["wiredTiger"] = engine
+    if options.oplogMinRetentionHours is not None:
+        storage["oplogMinRetentionHours"] = options.oplogMinRetentionHours
+    return storage

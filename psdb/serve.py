@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from psdb_base.real_world import RealClock, real_world
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_server.node import Node
+from psdb_server.process_info import memory_total_bytes
 from psdb_store.options import StoreOptions
 from psdb_wire.server import Server
 
@@ -25,8 +27,7 @@ EXIT_CANNOT_LISTEN: Final = 48
 EXIT_CANNOT_OPEN: Final = 100
 EXIT_FAILED: Final = 1
 EXIT_BAD_OPTIONS: Final = 2
-# Records make no cycles: the collector need not look at them again and again.
-_STORE: Final = StoreOptions(freeze_gc=True)
+_CACHE_BYTES_MIN: Final = 256 * 2**20
 _SERVICES: Final = {"router": "R", "shardsvr": "S", "configsvr": "S"}
 
 
@@ -129,7 +130,7 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
                 "numbers it was made with",
             )
         cluster = LocalCluster(world, document, options.dbpath)
-        cluster.config.store_options = cluster.shard.store_options = _STORE
+        cluster.config.store_options = cluster.shard.store_options = store_options(options)
         return cluster.router, cluster.start, cluster.stop
     if options.command == "router":
         from router.server import Router
@@ -142,14 +143,32 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
         from configsvr.server import ConfigServer
 
         config_server = ConfigServer(world, document, options.dbpath)
-        config_server.store_options = _STORE
+        config_server.store_options = store_options(options)
         return config_server, config_server.start, config_server.stop
     from shardsvr.commands.table import MEMBER_COMMANDS
     from shardsvr.member import Member
 
     member = Member(world, MEMBER_COMMANDS, document, options.dbpath)
-    member.store_options = _STORE
+    member.store_options = store_options(options)
     return member, member.start, member.stop
+
+
+def store_options(options: argparse.Namespace) -> StoreOptions:
+    """Take the store's settings from the command line."""
+    if options.wiredTigerCacheSizeGB is not None:
+        cache_bytes = int(options.wiredTigerCacheSizeGB * 2**30)
+    elif options.cacheSizeMB is not None:
+        cache_bytes = options.cacheSizeMB * 2**20
+    else:
+        cache_bytes = max((memory_total_bytes() - 2**30) // 2, _CACHE_BYTES_MIN)
+    # Records make no cycles: the collector need not look at them again and again.
+    settings = StoreOptions(freeze_gc=True, cache_bytes=cache_bytes)
+    if options.oplogSize is not None:
+        settings = replace(settings, oplog_bytes=options.oplogSize * 2**20)
+    if options.oplogMinRetentionHours is not None:
+        kept_ms = int(options.oplogMinRetentionHours * 3_600_000)
+        settings = replace(settings, oplog_retention_ms=kept_ms)
+    return settings
 
 
 async def _listen(server: Server, options: argparse.Namespace) -> int:

@@ -117,7 +117,8 @@ _NUMBER_BYTE: Final = RANK_NUMBER + _LEAD_BIAS
 _STRING: Final = _lead(RANK_STRING)
 _OBJECT: Final = _lead(RANK_OBJECT)
 _ARRAY: Final = _lead(RANK_ARRAY)
-_OBJECT_ID: Final = _lead(RANK_OBJECT_ID)
+OBJECT_ID_LEAD: Final = _lead(RANK_OBJECT_ID)
+"""An ObjectId's key is this and its twelve bytes."""
 _ZERO: Final = _pack_number(_NUMBER_BYTE, -0.0)
 _NAN: Final = _NUMBER + bytes(9)
 _NULL: Final = _lead(RANK_NULL)
@@ -146,7 +147,7 @@ def key(value: Any, collation: Collation | None = None) -> bytes:
     """
     kind = type(value)
     if kind is ObjectId:
-        return _OBJECT_ID + value.binary  # type: ignore[no-any-return]
+        return OBJECT_ID_LEAD + value.binary  # type: ignore[no-any-return]
     if kind is int or kind is Int64:
         if 0 < value <= _EXACT_INT:
             # A positive double with its sign bit set is the key: so is the negative's bytes.
@@ -356,7 +357,7 @@ _KEYS: Final[dict[type, Callable[[Any, Collation | None], bytes]]] = {
     MinKey: lambda _value, _: b"\x01",
     Missing: lambda _value, _: b"\x02",
     type(None): lambda _value, _: _NULL,
-    ObjectId: lambda value, _: _OBJECT_ID + value.binary,
+    ObjectId: lambda value, _: OBJECT_ID_LEAD + value.binary,
     RawRegex: _key_regex,
     Regex: _key_regex,
     str: lambda value, collation: _STRING + _escaped(_text_bytes(value, collation)),

@@ -53,19 +53,29 @@ def _memory_bytes() -> tuple[int, int]:
     return (peak if sys.platform == "darwin" else peak * 1024), 0
 
 
+def memory_total_bytes() -> int:
+    """Return the machine's memory, or what this process's container may use of it."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        limit = Path(name)
+        if limit.exists() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
+            return min(total, int(text))
+    return total
+
+
 def host_info(now: DatetimeMS, host: str) -> Document:
     """Return the reply of `hostInfo`."""
     import platform
 
     cores = os.cpu_count() or 1
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "system": {
             "currentTime": now,
             "hostname": host,
             "cpuAddrSize": 64,
-            "memSizeMB": Int64(pages // 2**20),
-            "memLimitMB": Int64(pages // 2**20),
+            "memSizeMB": Int64(total // 2**20),
+            "memLimitMB": Int64(min(total, memory_total_bytes()) // 2**20),
             "numCores": cores,
             "numCoresAvailableToProcess": cores,
             "cpuArch": platform.machine(),

@@ -102,6 +102,7 @@ class Catalogue:
         c.dropped = True
         c.dirty.clear()
         if c.data is not None:
+            c.data.home.drop()
             self.discarded.append(c.data)
 
     def _rename(self, _ns: str, uuid: bytes, change: Document, _wall_ms: int) -> None:
@@ -175,4 +176,5 @@ def collection_fields(c: Collection, fragment: Callable[[Document], Any]) -> dic
         "indexes": [fragment(index.spec) for index in c.indexes.values()],
         "nextRid": c.next_rid,
         "count": c.count,
+        "dataSize": c.data_size_bytes,
     }

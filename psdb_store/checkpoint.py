@@ -7,7 +7,8 @@
 3. Rewrite files with too much garbage, or whose collection was renamed, into new ones.
 4. Wait until the frozen end of the log is committed.
 5. Replace the manifest: write aside, `fdatasync`, rename, fsync of the folder.
-6. Only now remove what the old manifest named and the new one does not, and old log segments.
+6. Only now let the records that were saved leave memory (`cold`), and remove what the old manifest
+   named and the new one does not, and old log segments.
 
 Until 5 the old manifest and the bytes it names are untouched, so an interrupted checkpoint leaves
 the old state whole. Freezing costs nothing per record: an insert left its JSON in the set of
@@ -29,6 +30,7 @@ from psdb_base.extjson import document_line
 from psdb_base.values import Document
 from psdb_store import compaction
 from psdb_store.catalogue import collection_fields
+from psdb_store.cold import Home
 from psdb_store.collection import Collection
 from psdb_store.datafile import THREAD, DataFile, gone_line, header_line, record_line
 from psdb_store.files import replace_file
@@ -107,6 +109,7 @@ class Checkpointer:
                 raise
             self.position = cut.position
             self.count += 1
+            await self._settle_records(cut)
             await self._remove([file.path for file in cut.discarded] + replaced)
             await self._engine.trim_log()
             if self._options.freeze_gc:
@@ -165,9 +168,13 @@ class Checkpointer:
             data = writer.data
             await writer.add(header_line(frozen.ns, frozen.uuid), 0)
         countdown = self._options.slice_documents
+        # What the old offsets of these lead to was superseded, so it is in memory.
+        note = data.home.offsets.put
         for rid, unsaved in frozen.unsaved.items():
             line = _line(rid, unsaved, frozen.saved_rid)
             if line:
+                if unsaved is not None:
+                    note(rid, writer.position)
                 await writer.add(line, 1)
             countdown -= 1
             if not countdown:
@@ -175,6 +182,7 @@ class Checkpointer:
                 await asyncio.sleep(0)
         await writer.finish()
         if frozen.c.data is None and frozen.c.dropped:
+            data.home.drop()
             self._engine.catalogue.discarded.append(data)
         frozen.c.data = data
 
@@ -196,13 +204,33 @@ class Checkpointer:
                 return None
         writer = FileWriter(self._engine, None, frozen.folder, self._take_number)
         await writer.add(header_line(frozen.ns, frozen.uuid), 0)
-        await compaction.copy_live(self._engine, data, writer)
+        offsets = await compaction.copy_live(self._engine, data, writer)
         await writer.finish()
+        writer.data.home.drop()
         old = data.path
+        data.home.move(writer.data.path, offsets)
         # The collection's own object, so that a drop in the meantime discards the new file.
         data.path, data.size = writer.data.path, writer.data.size
         data.lines, data.digest = writer.data.lines, writer.data.digest
         return old
+
+    async def _settle_records(self, cut: _Cut) -> None:
+        """Let the records that were saved leave memory, unless they changed meanwhile."""
+        countdown = self._options.slice_documents
+        for frozen in cut.collections:
+            c = frozen.c
+            for rid in frozen.unsaved:
+                record = c.records.get(rid)
+                if record is not None and rid not in c.dirty and not c.dropped:
+                    assert c.data is not None
+                    if record.home is None:
+                        c.data.home.settle(record)
+                countdown -= 1
+                if not countdown:
+                    countdown = self._options.slice_documents
+                    self._engine.cold.make_room(0)
+                    await asyncio.sleep(0)
+            self._engine.cold.make_room(0)
 
     # -- removing --------------------------------------------------------------------------------
 
@@ -242,13 +270,19 @@ class FileWriter:
         self._dbpath = engine.dbpath
         self._fresh = data is None
         if data is None:
-            data = DataFile(f"{folder}/{take_number():08d}.jsonl")
+            path = f"{folder}/{take_number():08d}.jsonl"
+            data = DataFile(path, Home(engine.cold, path))
         self.data = data
         self._path = f"{self._dbpath}/{data.path}"
         self._file: Any = None
         self._pieces: list[bytes] = []
         self._bytes = 0
         self._lines = 0
+
+    @property
+    def position(self) -> int:
+        """Where the next line will begin."""
+        return self.data.size + self._bytes
 
     async def add(self, line: bytes, lines: int) -> None:
         """Add a line (or several joined ones); write when enough came together."""

@@ -148,7 +148,21 @@ class Collection:
                 break
         if from_start:
             self._first_rid = found[0].rid if found else self.next_rid
+        self.warm(found)
         return found
+
+    def warm(self, records: list[Record]) -> None:
+        """Read back what is not in memory of records that are about to be looked at, at once."""
+        data = self.data
+        if data is not None and data.home.cold:
+            data.home.thaw(records)
+
+    def batches(self, size: int) -> Iterator[list[Record]]:
+        """Yield all records in natural order, `size` at a time."""
+        after: int | None = None
+        while records := self.scan(after, size):
+            yield records
+            after = records[-1].rid
 
     def rid_slices(
         self, after: int | None, size: int, *, reverse: bool = False
@@ -191,12 +205,16 @@ class Collection:
 
     def replace(self, record: Record, old: Record) -> None:
         """Put another version in a record's place."""
+        if old.home is not None:
+            old.home.let_go(old)
         self.records[record.rid] = record
         self.dirty[record.rid] = record
         self.data_size_bytes += len(record.raw) - len(old.raw)
 
     def take_out(self, record: Record, id_key: bytes, at: int) -> None:
         """Delete a record; its last version stays as a ghost until `forget_ghost`."""
+        if record.home is not None:
+            record.home.let_go(record)
         rid = record.rid
         del self.records[rid]
         self._unlink(id_key, rid)
@@ -260,7 +278,9 @@ class Collection:
         """Return the `_id` key of a record."""
         return order.key(record.document().get("_id", MISSING), self.collation)
 
-    def load(self, records: dict[int, Record], id_keys: dict[int, bytes]) -> None:
+    def load(
+        self, records: dict[int, Record], id_keys: dict[int, bytes], data_size_bytes: int
+    ) -> None:
         """Take over all records of a data file at once, in any order of rid."""
         rids = list(records)
         self.records = records
@@ -270,7 +290,7 @@ class Collection:
         self._order = array("q", rids)
         self._first_rid = 0
         self.count = len(rids)
-        self.data_size_bytes = sum([len(record.raw) for record in records.values()])
+        self.data_size_bytes = data_size_bytes
         if rids:
             self.next_rid = max(self.next_rid, rids[-1] + 1)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from psdb_store.cold import Offsets
 from psdb_store.datafile import THREAD, DataFile, blocks, line_rid
 
 if TYPE_CHECKING:
@@ -17,16 +18,25 @@ if TYPE_CHECKING:
     from psdb_store.engine import Engine
 
 
-async def copy_live(engine: Engine, data: DataFile, writer: FileWriter) -> None:
-    """Copy every record's last line, deletions left out, in the order of the file."""
+async def copy_live(engine: Engine, data: DataFile, writer: FileWriter) -> Offsets:
+    """Copy every record's last line, deletions left out, in the order of the file.
+
+    Returns where the lines begin in the new file.
+    """
+    offsets = Offsets()
     disk, block_bytes = engine.world.disk, engine.options.block_bytes
     path = f"{engine.dbpath}/{data.path}"
     flags = await _live_flags(disk, path, data.size, block_bytes)
     async for block in blocks(disk, path, data.size, block_bytes):
         kept = [line for line in block.split(b"\n")[:-1] if flags.pop()]
         if kept:
+            place = writer.position
+            for line in kept:
+                offsets.put(line_rid(line)[0], place)
+                place += len(line) + 1
             await writer.add(b"\n".join(kept) + b"\n", len(kept))
         await asyncio.sleep(0)
+    return offsets
 
 
 async def _live_flags(disk: Any, path: str, size: int, block_bytes: int) -> bytearray:

@@ -15,13 +15,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from psdb_base.world import Disk
 from psdb_store.failures import StorageDamagedError, newer_format
 from psdb_store.lines import PREFIX_BYTES, is_sound, seal
+
+if TYPE_CHECKING:
+    from psdb_store.cold import Home
 
 FORMAT: Final = 1
 NAME: Final = re.compile(r"\d{8}\.jsonl")
@@ -42,6 +45,7 @@ class DataFile:
 
     Attributes:
         path: Relative to the dbpath.
+        home: Who of its records is in memory.
         size: Bytes that count.
         lines: Record and deletion lines in them.
         digest: BLAKE2b state over them.
@@ -49,6 +53,7 @@ class DataFile:
     """
 
     path: str
+    home: Home
     size: int = 0
     lines: int = 0
     digest: Any = field(default_factory=new_digest)
@@ -150,13 +155,17 @@ async def verify(disk: Disk, path: str, entry: dict[str, Any], block_bytes: int)
     raise StorageDamagedError(path, number, f"the file {reason} the manifest")
 
 
-def parse_block(path: str, block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
+def check_header(path: str, line: bytes) -> None:
+    """Refuse a file of another kind or a newer format."""
+    header: dict[str, Any] = orjson.loads(line)
+    if header.get("psdb") != "data":
+        raise StorageDamagedError(path, 1, "this is not a data file")
+    if header["format"] != FORMAT:
+        raise newer_format(path, header["format"], FORMAT)
+
+
+def parse_block(block: bytes) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Parse a block of whole lines at once and return each line with its object."""
     block = block[:-1]
     parsed: list[dict[str, Any]] = orjson.loads(b"[%b]" % block.replace(b"\n", b","))
-    pairs = zip(block.split(b"\n"), parsed, strict=True)
-    if parsed and parsed[0].get("psdb") == "data":
-        _, header = next(pairs)
-        if header["format"] != FORMAT:
-            raise newer_format(path, header["format"], FORMAT)
-    return pairs
+    return zip(block.split(b"\n"), parsed, strict=True)

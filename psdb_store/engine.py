@@ -22,11 +22,13 @@ from psdb_base.extjson import document_line
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_store import changes, replay
+from psdb_store import changes, figures, replay
 from psdb_store.catalogue import Catalogue, attach_index, make_collection
 from psdb_store.checkpoint import Checkpointer, remove_file_and_folders
+from psdb_store.cold import Cold
 from psdb_store.collection import Collection
 from psdb_store.datafile import NAME as DATA_NAME
+from psdb_store.document_json import read_document
 from psdb_store.entry import LogEntry, SessionPart, entry_fields
 from psdb_store.failures import disk_failure
 from psdb_store.files import make_durable_dirs
@@ -34,12 +36,15 @@ from psdb_store.index import Index
 from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
 from psdb_store.lines import line_hash
+from psdb_store.loading import load_collection, warm_up
 from psdb_store.manifest import NAME as MANIFEST_NAME
 from psdb_store.manifest import position_of, read_manifest
 from psdb_store.member import NAME as MEMBER_NAME
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
 from psdb_store.received import Received
+from psdb_store.record import CACHE_BYTES as HOT_BYTES
+from psdb_store.record import HOT
 from psdb_store.recovery import Opened, open_journal
 from psdb_store.segments import Position, entry_index, is_membership
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
@@ -49,6 +54,7 @@ from psdb_store.versions import Applied, TailEntry, Versions, View
 __all__ = ["Engine", "LogEntry", "StoreOptions", "View", "WriteUnit"]
 
 LOCK_NAME: Final = "psdb.lock"
+_UNSAVED_BYTES_MIN: Final = 4 * 1024 * 1024
 _PROGRESS_DOCUMENTS: Final = 100_000
 """Loading a collection of so many documents is worth a line in the log."""
 
@@ -99,6 +105,12 @@ class Engine:
         self.on_durable: Callable[[], None] = _nothing
         self.on_failed: Callable[[], None] = _nothing
         self.log_bytes_unsaved = 0
+        self.cold = Cold(world.disk, dbpath, options.cache_bytes)
+        # The records between two checkpoints stay in memory whatever the bound.
+        self._checkpoint_log_bytes = min(
+            options.checkpoint_log_bytes, max(options.cache_bytes // 2, _UNSAVED_BYTES_MIN)
+        )
+        HOT.limit(min(HOT_BYTES, options.cache_bytes // 8))
         self.journal: Journal
         self.received: Received
         self._checkpointer: Checkpointer
@@ -111,6 +123,7 @@ class Engine:
         self._pin_number = 0
         self._background: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._closed = False
 
     # -- life ------------------------------------------------------------------------------------
@@ -174,8 +187,6 @@ class Engine:
         self.journal.on_failure = self._fail
         self.journal.commit = lambda: self.commit_index
         await self._replay(opened)
-        for c in self.catalogue.all():
-            await replay.fill_indexes(c, self.options.slice_documents)
         self._remove_orphans(manifest)
         self._checkpointer = Checkpointer(self, base, manifest["nextFile"])
         self._report(opened, started)
@@ -185,6 +196,8 @@ class Engine:
             await self.take_office(self.term + 1)
         if self.options.background:
             self._arm_timer()
+            warming = warm_up(self.world, self.cold, self.catalogue, self.options.slice_documents)
+            self._warming = asyncio.get_running_loop().create_task(warming)
 
     async def _load(self, manifest: dict[str, Any]) -> None:
         """Make the collections of the manifest and read their files."""
@@ -192,18 +205,16 @@ class Engine:
         wall_ms = self.world.clock.now_ms()
         for fields in manifest["collections"]:
             db, _, name = fields["ns"].partition(".")
-            options = replay.read_document(fields["options"])[1]
+            options = read_document(fields["options"])[1]
             c = make_collection(db, name, bytes.fromhex(fields["uuid"]), options)
             for spec in fields["indexes"]:
-                attach_index(c, make_index(c, replay.read_document(spec)[1], wall_ms))
-            for entry in fields["files"]:
-                await replay.load_collection(
-                    self.world.disk, self.dbpath, c, entry, self.options, at
-                )
+                attach_index(c, make_index(c, read_document(spec)[1], wall_ms))
+            if fields["files"]:
+                await load_collection(self.world, self.cold, c, fields, self.options, at)
                 if c.count >= _PROGRESS_DOCUMENTS:
                     self.world.log.write(
                         "I", "RECOVERY", 7100005, "Loaded a collection",
-                        {"ns": c.ns, "documents": c.count, "bytes": entry["bytes"]},
+                        {"ns": c.ns, "documents": c.count, "bytes": c.storage_size_bytes},
                     )  # fmt: skip
             c.next_rid = max(c.next_rid, fields["nextRid"])
             c.saved_rid = c.next_rid - 1
@@ -216,7 +227,7 @@ class Engine:
         self._note_time(Timestamp(stamp["t"], stamp["i"]))
         self.last_wall = stamp["t"] * 1000
         if manifest["membership"] is not None:
-            self.catalogue.membership = replay.read_document(manifest["membership"])[1]
+            self.catalogue.membership = read_document(manifest["membership"])[1]
             self.memberships.append((at, self.catalogue.membership))
         self.commit_index = at
 
@@ -303,6 +314,8 @@ class Engine:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._warming is not None:
+            self._warming.cancel()
         if self._background is not None:
             await asyncio.gather(self._background, return_exceptions=True)
         try:
@@ -310,6 +323,7 @@ class Engine:
                 await self.checkpoint()
         finally:
             await self.journal.close()
+            self.cold.close()
             self._release_lock()
 
     # -- catalogue -------------------------------------------------------------------------------
@@ -468,7 +482,7 @@ class Engine:
         self.log_bytes_unsaved += len(line)
         if self.on_append is not None:
             self.on_append()
-        if self.log_bytes_unsaved >= self.options.checkpoint_log_bytes:
+        if self.log_bytes_unsaved >= self._checkpoint_log_bytes:
             self._start_background()
         return entry
 
@@ -539,7 +553,7 @@ class Engine:
             self.received.add(line)
             self._note_membership(line)
             self.log_bytes_unsaved += len(line)
-        if self.log_bytes_unsaved >= self.options.checkpoint_log_bytes:
+        if self.log_bytes_unsaved >= self._checkpoint_log_bytes:
             self._start_background()
 
     def _apply_received(self, index: int) -> None:
@@ -704,22 +718,9 @@ class Engine:
 
     def stats(self) -> Document:
         """Figures for `serverStatus` and tests; sizes in bytes."""
-        collections = self.catalogue.all()
         return {
-            "collections": len(collections),
-            "documents": Int64(sum(c.count for c in collections)),
-            "dataSize": Int64(sum(c.data_size_bytes for c in collections)),
-            "storageSize": Int64(sum(c.storage_size_bytes for c in collections)),
-            "indexSize": Int64(sum(c.index_size_bytes for c in collections)),
-            "log": {
-                "first": Int64(self.journal.first_index),
-                "end": Int64(self.journal.end.index),
-                "durable": Int64(self.journal.durable.index),
-                "committed": Int64(self.commit_index),
-                "term": Int64(self.term),
-                "bytes": Int64(self.journal.size_bytes),
-                "uncommittedBytes": Int64(self.versions.tail_bytes),
-            },
+            **figures.sizes(self.catalogue, self.cold),
+            "log": figures.log(self.journal, self.versions, self.commit_index, self.term),
             "checkpoint": {
                 "index": Int64(self._checkpointer.position.index),
                 "count": Int64(self._checkpointer.count),

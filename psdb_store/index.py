@@ -123,6 +123,11 @@ class Index:
             ]
         return paths
 
+    @property
+    def key_maker(self) -> KeyMaker:
+        """The function behind `keys_and_paths`, for passes over everything."""
+        return self._make_keys if self.partial is None else self.keys_and_paths
+
     def keys_of(self, doc: Document) -> list[bytes]:
         """Return the keys a document has, each once.
 

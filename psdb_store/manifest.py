@@ -10,7 +10,7 @@
 | `nextFile` | number of the next data file |
 | `membership` | the replica set's configuration at that index (null for a group of one) |
 | `prepared` | prepared transactions (empty until there are any) |
-| `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `files` |
+| `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `dataSize`, `files`|
 | `files` | list (of one): `path`, `bytes`, `lines`, `digest` |
 | `sessions` | list: `lsid`, `txnNumber`, `lastUse`, `statements` as in an entry |
 

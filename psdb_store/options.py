@@ -26,6 +26,8 @@ class StoreOptions:
         uncommitted_bytes: `room()` waits while more log than this is not committed.
         recent_bytes: Newest log lines kept in memory for oplog readers.
         block_bytes: Files are read in blocks of this size.
+        cache_bytes: Saved records may take so many bytes of memory; others are read back.
+        eager_documents: A larger collection's records are read in when the store serves already.
         freeze_gc: Move everything loaded out of the garbage collector's sight after the start
             and after each checkpoint (a process-wide effect).
 
@@ -44,4 +46,6 @@ class StoreOptions:
     uncommitted_bytes: int = 256 * 1024 * 1024
     recent_bytes: int = 4 * 1024 * 1024
     block_bytes: int = 1024 * 1024
+    cache_bytes: int = 256 * 1024 * 1024
+    eager_documents: int = 10_000
     freeze_gc: bool = False

@@ -22,11 +22,12 @@ from psdb_base.order import key
 from psdb_base.values import MISSING
 from psdb_store.catalogue import Catalogue
 from psdb_store.collection import Collection
+from psdb_store.document_json import read_document
 from psdb_store.index import IdIndex, Index
 from psdb_store.index_keys import MultikeyPaths
 from psdb_store.lines import line_hash
 from psdb_store.record import Record
-from psdb_store.replay import index_entries, read_document
+from psdb_store.replay import index_entries
 from psdb_store.segments import Position, entry_index, entry_term
 from psdb_store.sessions import SessionTable, read_statements
 from psdb_store.versions import Applied, TailEntry
@@ -115,7 +116,7 @@ class Received:
                 c = self._catalogue.by_uuid[uuid]
                 index = c.indexes[change["spec"]["name"]]
                 if not isinstance(index, IdIndex):
-                    index.fill(index_entries(index, c.records.values()))
+                    index.fill(index_entries(c, index))
 
 
 def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:

@@ -1,12 +1,20 @@
-"""A record: one version of one document, and the bounded cache of decoded ones."""
+"""A record: one version of one document, and the bounded cache of decoded ones.
+
+A record whose bytes are not in memory is a `ColdRecord`: the same object with another class and
+without `raw`, which is read back from its data file when somebody asks (`psdb_store.cold`). So
+records that are in memory cost no look at whether they are.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.bson_codec import decode, decode_plain
 from psdb_base.values import Document
+
+if TYPE_CHECKING:
+    from psdb_store.cold import Home
 
 _EXACT: Final[Any] = object()
 """In the `doc` slot of a record whose bytes only the exact codec reads (never cached)."""
@@ -24,10 +32,12 @@ class Record:
         doc: Decoded document while it is hot; use `document()`.
         at: Log index of the entry that made this version.
         prev: The version before, while somebody may need it.
+        home: The data file's home when it is the record's latest version and saved there, so that
+            its bytes may leave memory; else None.
 
     """
 
-    __slots__ = ("at", "doc", "prev", "raw", "rid")
+    __slots__ = ("at", "doc", "home", "prev", "raw", "rid")
 
     def __init__(
         self, rid: int, raw: bytes, at: int, prev: Record | None = None, *, plain: bool = True
@@ -37,6 +47,7 @@ class Record:
         self.doc: Any = None if plain else _EXACT
         self.at = at
         self.prev = prev
+        self.home: Home | None = None
 
     def document(self) -> Document:
         """Return the decoded document. Callers must not change it."""
@@ -55,8 +66,36 @@ class Record:
             return decode_plain(self.raw)
         return decode(self.raw) if doc is _EXACT else doc
 
+    @property
+    def holds_document(self) -> bool:
+        """Whether it is among the hot ones, which keep their bytes."""
+        return type(self.doc) is dict
+
     def __repr__(self) -> str:
-        return f"Record(rid={self.rid}, at={self.at}, bytes={len(self.raw)})"
+        return f"{type(self).__name__}(rid={self.rid}, at={self.at})"
+
+
+class ColdRecord(Record):
+    """A record whose bytes are in its data file only; asking for them makes it a `Record`."""
+
+    __slots__ = ()
+
+    def __init__(self, rid: int, at: int, *, plain: bool = True) -> None:
+        self.rid = rid
+        self.doc = None if plain else _EXACT
+        self.at = at
+        self.prev = None
+        self.home = None
+
+    def __getattr__(self, name: str) -> Any:
+        """Read the bytes back; called for `raw` only, the slot that is empty.
+
+        Raises StorageDamagedError, or MongoError when the file cannot be read.
+        """
+        home = self.home
+        if name != "raw" or home is None:
+            raise AttributeError(name)
+        return home.read_back(self)
 
 
 class HotDocuments:
@@ -68,6 +107,10 @@ class HotDocuments:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._records: deque[Record] = deque()
+
+    def limit(self, bytes_max: int) -> None:
+        """Keep no more than so many bytes from the next on."""
+        self._bytes_max = bytes_max
 
     def keep(self, record: Record) -> None:
         """Note that a record now holds its document; let the oldest go when it is too much."""

@@ -85,7 +85,9 @@ class View:
             seen = [self.record_at(c, rid) for rid in rids]
             found += [record for record in seen if record is not None]
             if len(found) >= limit:
-                return found[:limit]
+                found = found[:limit]
+                break
+        c.warm([record for record in found if record.home is not None])
         return found
 
     def close(self) -> None:

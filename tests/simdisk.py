@@ -107,6 +107,8 @@ class SimFile:
 
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         self._check()
+        if self._disk.on_read is not None:
+            self._disk.on_read(self._path, size_bytes)
         return bytes(self._inode.data[offset : offset + size_bytes])
 
     def size(self) -> int:
@@ -127,6 +129,7 @@ class SimDisk:
     Attributes:
         trace: Every operation that changes the disk, as (operation, path, size or None).
         before: Called with (operation, path) before each of them; may raise OSError.
+        on_read: Called with (path, size) before an open file is read; may raise OSError.
         lies: Tells whether a sync of this path shall do nothing and report success.
         room_bytes: How many more bytes may be written before the disk is full; None: endless.
         delay_seconds: Longest time a submitted work waits.
@@ -137,6 +140,7 @@ class SimDisk:
     def __init__(self, seed: int = 0) -> None:
         self.trace: list[tuple[str, str, int | None]] = []
         self.before: Fault | None = None
+        self.on_read: Callable[[str, int], None] | None = None
         self.lies: Callable[[str, str], bool] = lambda operation, path: False
         self.room_bytes: int | None = None
         self.delay_seconds = 0.0005

@@ -221,6 +221,8 @@ def workload(seed: int, disk: SimDisk, points: int) -> tuple[list[Point], dict[i
         "slice_documents": rng.choice([1, 3, 100]),
         "block_bytes": rng.choice([64, 1000, 10**6]),
         "quiet_seconds": rng.choice([0.0001, 0.1]),
+        "cache_bytes": rng.choice([0, 0, 500, 10**6]),
+        "eager_documents": rng.choice([0, 3, 100]),
     }
 
     async def scenario(world: World) -> dict[int, State]:

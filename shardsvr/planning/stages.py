@@ -340,7 +340,7 @@ class Fetch(Stage):
 
     """
 
-    __slots__ = ("_child", "_filter", "_get", "_trusted")
+    __slots__ = ("_child", "_filter", "_get", "_trusted", "_warm")
 
     def __init__(
         self,
@@ -352,6 +352,7 @@ class Fetch(Stage):
         super().__init__(child)
         self._child = child
         self._get = collection.get
+        self._warm = collection.warm
         self._filter = filter_
         self._trusted = trusted
 
@@ -361,6 +362,7 @@ class Fetch(Stage):
         found = [get(rid) for _key, rid in self._child.pull(want)]
         self.done = self._child.done
         records = [record for record in found if record is not None]
+        self._warm(records)
         self.works += len(found)
         self.docs_examined += len(records)
         if self._filter is not None and records and not self._is_trusted():

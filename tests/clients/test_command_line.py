@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
 from servers import Server
+
+from psdb.options import as_document, parse
+from psdb.serve import store_options
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +41,71 @@ def test_mistakes_end_with_one_line(tmp_path: Path) -> None:
         assert done.returncode == code, (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("flag", "value"), [
+    ("--cacheSizeMB", "0"), ("--cacheSizeMB", "1.5"), ("--wiredTigerCacheSizeGB", "0.1"),
+    ("--wiredTigerCacheSizeGB", "x"), ("--oplogSize", "-3"), ("--oplogMinRetentionHours", "-1"),
+])  # fmt: skip
+def test_storage_flags_out_of_range(
+    flag: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["shardsvr", flag, value])
+    assert ended.value.code == 2
+    assert flag in capsys.readouterr().err
+
+
+def test_storage_flags_reach_the_store_and_getcmdlineopts() -> None:
+    argv = ["up", "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "5",
+            "--oplogMinRetentionHours", "1.5"]
+    options = parse(argv)
+    settings = store_options(options)
+    assert settings.cache_bytes == 2**28
+    assert settings.oplog_bytes == 5 * 2**20
+    assert settings.oplog_retention_ms == 5_400_000
+    shown = as_document(options, argv)
+    assert shown["storage"]["wiredTiger"] == {"engineConfig": {"cacheSizeGB": 0.25}}
+    assert shown["replication"] == {"oplogSizeMB": 5}
+    assert store_options(parse(["up", "--cacheSizeMB", "7"])).cache_bytes == 7 * 2**20
+    assert store_options(parse(["up"])).cache_bytes >= 256 * 2**20
+
+
+def test_a_router_has_no_storage_flags() -> None:
+    with pytest.raises(SystemExit):
+        parse(["router", "--configdb", "h:1", "--cacheSizeMB", "5"])
+
+
+def test_a_small_cache_serves_all_documents(tmp_path: Path) -> None:
+    count = 12_000
+    with Server.up(tmp_path / "d", "--cacheSizeMB", "1") as server:
+        client: MongoClient[Any] = MongoClient(server.uri)
+        things = client.db.things
+        things.create_index("n")
+        things.insert_many({"_id": i, "n": i % 100, "pad": "x" * 200} for i in range(count))
+        client.admin.command("fsync")
+        before = [things.count_documents({"pad": {"$gt": ""}}), len(list(things.find({"n": 7})))]
+        client.close()
+    with Server.up(tmp_path / "d", "--cacheSizeMB", "1") as server:
+        client = MongoClient(server.uri)
+        things = client.db.things
+        assert [
+            things.count_documents({"pad": {"$gt": ""}}), len(list(things.find({"n": 7})))
+        ] == before == [count, count // 100]
+        for i in range(0, count, 997):
+            things.update_one({"_id": i}, {"$inc": {"n": 1}})
+            assert things.find_one({"_id": i}) == {"_id": i, "n": i % 100 + 1, "pad": "x" * 200}
+        client.close()
+    with Server(["shardsvr", "--dbpath", str(tmp_path / "d/shard0"), "--cacheSizeMB", "1"],
+                tmp_path / "d/shard0") as shard:
+        client = MongoClient(shard.uri, directConnection=True)
+        assert len(list(client.db.things.find())) == count
+        cache = client.admin.command("serverStatus")["storageEngine"]["cache"]
+        assert cache["maxBytes"] == 2**20
+        assert cache["coldRecords"] > count // 2
+        assert cache["recordBytes"] < 2 * 2**20
+        assert cache["indexBytes"] > 0
+        client.close()
 
 
 @pytest.mark.slow
