@@ -138,7 +138,6 @@ WHY: Final[dict[str, str]] = {
     "auth": "there are no users yet",
     "change_streams": "there are no change streams yet",
     "commitTransaction": "there are no transactions yet",
-    "mapReduce": "there is no JavaScript yet",
     "mongodump / mongorestore work": "not tried",
     "mongoexport / mongoimport work": "not tried",
     "plan cache": "the plan cache cannot be looked at yet",

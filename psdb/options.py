@@ -24,7 +24,7 @@ NOT_HONOURED: Final = (
     "--clusterAuthMode", "--clusterIpSourceAllowlist", "--config", "--configsvrMode",
     "--cpu", "--directoryperdb", "--enableMajorityReadConcern", "--filePermissions",
     "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
-    "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth", "--noscripting",
+    "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth",
     "--notablescan", "--nounixsocket", "--objcheck", "--pidfilepath", "--profile", "--quiet",
     "--redactClientLogData", "--repair", "--replSet",
     "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
@@ -145,6 +145,8 @@ def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("--setParameter", action=_SetParameter, dest="parameters",
                         metavar="NAME=VALUE", help="set a server parameter")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--noscripting", action="store_true",
+                        help="run no JavaScript ($where, $function, $accumulator, mapReduce)")
     parser.add_argument("--networkMessageCompressors", default="snappy,zstd,zlib",
                         metavar="NAMES", help="compressors to offer, or 'disabled'")
     for flag in NOT_HONOURED:
@@ -273,6 +275,8 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
         document["sharding"] = {"configDB": options.configdb}
     elif options.command in ("shardsvr", "configsvr"):
         document["sharding"] = {"clusterRole": options.command}
+    if options.noscripting:
+        document["security"] = {"javascriptEnabled": False}
     if options.logpath:
         document["systemLog"] = {"destination": "file", "path": options.logpath}
     return document

@@ -20,7 +20,16 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from psdb_base.real_log import RealLog
-from psdb_base.world import Disk, DiskFile, Listener, Log, Network, Random, World
+from psdb_base.world import (
+    Disk,
+    DiskFile,
+    Listener,
+    Log,
+    Network,
+    Random,
+    ScriptHost,
+    World,
+)
 
 __all__ = ["RealClock", "RealDisk", "RealLog", "RealNetwork", "real_world"]
 
@@ -117,7 +126,7 @@ class RealFile:
             self._descriptor = -1
 
 
-class _Worker:
+class Worker:
     """One thread that runs work in order.
 
     Results that are ready by the time the loop looks are handed over in one wake-up.
@@ -135,6 +144,7 @@ class _Worker:
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Queue work; the future tells its result to the running loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self.unfinished += 1
@@ -153,6 +163,7 @@ class _Worker:
         self.quick_run = self.quick_run + 1 if seconds < QUICK_SECONDS else 0
 
     def stop(self, timeout_seconds: float) -> None:
+        """Let the thread finish what is queued and end."""
         self._queue.put(None)
         self._thread.join(timeout_seconds)
 
@@ -198,7 +209,7 @@ class RealDisk:
     """The file system."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, _Worker] = {}
+        self._workers: dict[str, Worker] = {}
 
     def open(self, path: str) -> DiskFile:
         """Open for reading and appending; symbolic links are refused."""
@@ -285,7 +296,7 @@ class RealDisk:
         """Run `work` on the named thread, in the order of submission."""
         worker = self._workers.get(thread)
         if worker is None:
-            worker = self._workers[thread] = _Worker(f"disk-{thread}")
+            worker = self._workers[thread] = Worker(f"disk-{thread}")
         return worker.submit(work)
 
     def is_quick(self, thread: str) -> bool:
@@ -360,4 +371,20 @@ def real_world(seed: int | None = None, log: Log | None = None) -> World:
     clock = RealClock()
     disk: Disk = RealDisk()
     network: Network = RealNetwork()
-    return World(clock, Random(seed, clock), disk, network, log or RealLog(clock, sys.stdout))
+    return World(
+        clock, Random(seed, clock), disk, network, log or RealLog(clock, sys.stdout), _Scripts()
+    )
+
+
+class _Scripts:
+    """Makes the host of scripts when it is first asked for one."""
+
+    def __init__(self) -> None:
+        self._host: ScriptHost | None = None
+
+    def __call__(self) -> ScriptHost:
+        if self._host is None:
+            from psdb_base.real_scripts import RealScripts
+
+            self._host = RealScripts()
+        return self._host

@@ -209,6 +209,51 @@ class Log(Protocol):
         ...
 
 
+class ScriptSlot(Protocol):
+    """A thread that may run users' JavaScript, in a process that can be ended at any time."""
+
+    def submit(self, work: Callable[[], T]) -> Awaitable[T]:
+        """Run `work` on the slot's thread."""
+        ...
+
+    def call(self, session: int, text: str, timeout_seconds: float, heap_bytes: int) -> str:
+        """Ask the script process and block until it answers.
+
+        Args:
+            session: Scripts of one session share globals; another's sees none of them.
+            text: What `psdb_base/script_worker/prelude.js` takes.
+            timeout_seconds: Then the process is ended and TimeoutError raised.
+            heap_bytes: Memory that scripts may take.
+
+        Raises OSError when the process ended.
+        """
+        ...
+
+    def kill(self) -> None:
+        """End the process, and with it the call that runs; any thread may say so."""
+        ...
+
+
+class ScriptHost(Protocol):
+    """What runs users' JavaScript."""
+
+    def session(self) -> int:
+        """Return a number that no other session has."""
+        ...
+
+    async def acquire(self) -> ScriptSlot:
+        """Take a slot; wait in the order of asking while all are taken."""
+        ...
+
+    def release(self, slot: ScriptSlot) -> None:
+        """Give a slot back."""
+        ...
+
+    def here(self) -> ScriptSlot | None:
+        """Return an idle slot for one short call on the loop's own thread, None without one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """All that a node may touch."""
@@ -218,3 +263,5 @@ class World:
     disk: Disk
     network: Network
     log: Log
+    scripts: Callable[[], ScriptHost] | None = None
+    """The host of users' scripts; None where there are none."""

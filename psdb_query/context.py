@@ -25,11 +25,36 @@ Evaluate: TypeAlias = Callable[[Any, Env], Any]
 """A compiled expression's code: `(current document, environment) -> value or MISSING`."""
 
 
+SCRIPT: Final = "$script"
+"""Stands among an expression's `variables` when it calls JavaScript (no variable is named so)."""
+
+
 class Collation(Protocol):
     """A string order other than the binary one."""
 
     def sort_key(self, text: str) -> bytes:
         """Return bytes that compare as the texts do; equal bytes mean equal texts."""
+        ...
+
+
+class ScriptEngine(Protocol):
+    """Compiles JavaScript; what it returns raises 139 for what a script throws.
+
+    Attributes:
+        used: Something was compiled.
+
+    """
+
+    used: bool
+
+    def compile_where(
+        self, source: str, scope: dict[str, Any] | None
+    ) -> Callable[[Any, Env], bool]:
+        """Compile `$where`: `(document, environment) -> whether it matches`."""
+        ...
+
+    def compile_function(self, source: str) -> Callable[[list[Any]], Any]:
+        """Compile a function of a list of arguments."""
         ...
 
 
@@ -51,7 +76,7 @@ class CompileContext:
     collation: Collation | None = None
     variables: frozenset[str] = frozenset()
     random: Callable[[], float] | None = None
-    javascript: Any = None
+    javascript: ScriptEngine | None = None
     api_strict: bool = False
     fold: bool = True
     current_rebound: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
@@ -40,6 +40,9 @@ from psdb_wire.frames import (
     build_op_reply,
 )
 from psdb_wire.server import Server
+
+if TYPE_CHECKING:
+    from psdb_server.scripting import Scripts
 
 _BEFORE_HELLO: Final = frozenset({"hello", "isMaster", "saslStart", "saslContinue"})
 _REPEATED: Final = frozenset({"count", "distinct", "find", "ping"})
@@ -132,6 +135,15 @@ class Node:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []
+
+    def scripts(self) -> Scripts | None:
+        """Return a script engine for one operation, None with `--noscripting`."""
+        host = self.world.scripts
+        if host is None or not self.options.get("security", {}).get("javascriptEnabled", True):
+            return None
+        from psdb_server.scripting import Scripts
+
+        return Scripts(host)
 
     def spawn(self, work: Any) -> None:
         """Run a coroutine in the background until `stop`."""

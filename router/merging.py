@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bson.objectid import ObjectId
 
@@ -16,6 +16,8 @@ from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
 if TYPE_CHECKING:
     from router.server import Router
 
+T = TypeVar("T")
+
 
 class RouterPorts:
     """What a pipeline may use on the router: neither collections nor disk yet."""
@@ -25,6 +27,10 @@ class RouterPorts:
 
     async def checkpoint(self, documents: int) -> None:
         """Nothing to yield for: the documents are few."""
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Do work that may call scripts; the router's own pipelines call none yet."""
+        return work()
 
     def foreign(self, database: str, collection: str) -> ForeignSource:
         """Refuse other collections."""

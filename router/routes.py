@@ -207,6 +207,22 @@ async def aggregate(
     return NotImplemented
 
 
+async def map_reduce(
+    router: Router, _connection: Connection, _message: Message, body: Document, db: str
+) -> Any:
+    """Send it to its shard, whose output must be in a database of the same shard."""
+    out = body.get("out")
+    target = out.get("db", db) if type(out) is dict else db
+    if target != db and type(target) is str and target not in ("admin", "config", "local"):
+        channel = await router.routing.channel(db, create=True)
+        if await router.routing.channel(target, create=True) is not channel:
+            raise MongoError(
+                Code.NOT_IMPLEMENTED,
+                "mapReduce into a database on another shard is not supported by PSDB yet",
+            )
+    return NotImplemented
+
+
 _SHARD_LOCAL: Final = frozenset({"$currentOp", "$listLocalSessions"})
 
 
@@ -299,6 +315,7 @@ ROUTES: Final[dict[str, Route]] = {
     "killCursors": Route(kill_cursors),
     "listCollections": _OPENS,
     "listIndexes": _OPENS,
+    "mapReduce": Route(map_reduce, creates=True),
     "renameCollection": Route(rename_collection),
     "update": _CREATES,
     "validate": _FORWARD,

@@ -221,9 +221,9 @@ class Member(Node):
 
     def context(
         self, collation: Document | None = None, let: Document | None = None, *,
-        api_strict: bool = False,
+        api_strict: bool = False, scripts: bool = False,
     ) -> CompileContext:
-        """Make the compile context of one command."""
+        """Make the compile context of one command, with a script engine if it may call one."""
         from psdb_query.collation import Collation
 
         return CompileContext(
@@ -231,6 +231,7 @@ class Member(Node):
             variables=frozenset(let or ()),
             random=self.world.random.random,
             api_strict=api_strict,
+            javascript=self.scripts() if scripts else None,
         )
 
     def env(self, let: Document | None = None) -> Env:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bson.int64 import Int64
 from bson.objectid import ObjectId
@@ -20,13 +20,16 @@ from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline, needed_paths
 from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
+from psdb_server.scripting import Scripts
 from psdb_store.collection import Collection
 from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
 from shardsvr.near_source import geo_index, nearest_first
-from shardsvr.planning import plan_query
+from shardsvr.planning import next_records, plan_query
 from shardsvr.usage import Usage
+
+T = TypeVar("T")
 
 
 class Ports:
@@ -42,10 +45,17 @@ class Ports:
         self.op = op
         self.db = db
         self.collection = collection
+        self.scripts: Scripts | None = None
 
     async def checkpoint(self, documents: int) -> None:
         """Count work; see `Operation.checkpoint`."""
         await self.op.checkpoint(documents)
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Do work that calls scripts on the script thread."""
+        if self.scripts is None:
+            return work()
+        return await self.scripts.run(self.op, work)
 
     def random(self) -> float:
         """Return a float in [0, 1)."""
@@ -150,7 +160,7 @@ async def scan(
     counts) empty ones stand for them, so that nothing is decoded.
     """
     while True:
-        records = execution.next_batch(YIELD_DOCUMENTS)
+        records = await next_records(execution, ports.op, YIELD_DOCUMENTS)
         if records and with_meta:
             documents = [record.document() for record in records]
             yield MetaBatch(documents, [execution.meta(record) for record in records])
@@ -175,9 +185,14 @@ def run_over(
     hint: Any = None, allow_disk_use: bool = True,
 ) -> AsyncIterator[Batch]:
     """Run a pipeline over a collection, its leading match and sort done by the planner."""
+    engine = pipeline.context.expressions.javascript
+    if engine is not None and engine.used:
+        assert isinstance(engine, Scripts)
+        ports.scripts = engine
     run = Run(
         ports, env, allow_disk_use=allow_disk_use,
         memory_bytes=ports.member.parameters["internalQueryMaxBlockingSortMemoryUsageBytes"],
+        scripted=engine is not None and engine.used,
     )
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)

@@ -163,7 +163,7 @@ class _Merge:
 
     def _update(self, record: Any) -> None:
         constants = self.statement.constants or {}
-        context = self.member.context().binding(*constants)
+        context = self.member.context(scripts=True).binding(*constants)
         assert self.statement.update is not None
         update = compile_update(self.statement.update, context)
         old = record.document()

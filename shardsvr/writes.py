@@ -23,7 +23,7 @@ from psdb_store.collection import Collection, Record
 from shardsvr import documents
 from shardsvr.collections import check_writable_name, collection_for_write, member_of, ready
 from shardsvr.member import Member
-from shardsvr.planning import plan_query, split_natural
+from shardsvr.planning import next_records, plan_query, split_natural
 from shardsvr.retryable import Retry
 from shardsvr.upsert_retry import ATTEMPTS_MAX, worth_retrying
 
@@ -72,7 +72,9 @@ def compile_selection(
     if collation is None:
         collection = member.engine.collection(request.db, name)
         collation = None if collection is None else collection.options.get("collation")
-    context = member.context(collation, let, api_strict=request.generic.api_strict)
+    context = member.context(
+        collation, let, api_strict=request.generic.api_strict, scripts=True
+    )
     if variables:
         context = context.binding(*variables)
     env = member.env(let)
@@ -180,10 +182,17 @@ def matching(
     return plan.open()
 
 
-def latest_matches(collection: Collection, execution: Any) -> list[Record]:
+async def latest_matches(
+    request: Request, collection: Collection, selection: Selection, execution: Any
+) -> list[Record]:
     """Return the next records of an execution as they are now, those that still match."""
     found: list[Record] = []
-    for record in execution.next_batch(UNIT_DOCUMENTS):
+    records = await next_records(execution, request.op, UNIT_DOCUMENTS)
+    member = member_of(request)
+    if selection.filter.is_scripted and not _still_writable(member, request.db, collection):
+        if await _writable(member, request.db, collection.name) is not collection:
+            return []
+    for record in records:
         latest = collection.get(record.rid)
         if latest is record or (latest is not None and execution.matches(latest)):
             found.append(latest)
@@ -223,10 +232,14 @@ async def first_match(
         execution = matching(collection, selection, limit=1)
         request.op.ran(execution)
         while not execution.done:
-            for record in execution.next_batch(1):
+            for record in await next_records(execution, request.op, 1):
                 # A blocking sort may have held it over a yield: then look again.
-                if collection.get(record.rid) is record:
+                if collection.get(record.rid) is record and _still_writable(
+                    member, request.db, collection
+                ):
                     return record
+                if await _writable(member, request.db, collection.name) is not collection:
+                    return None
                 return await first_match(request, collection, selection)
             await request.op.checkpoint(UNIT_DOCUMENTS)
             if not _still_writable(member, request.db, collection):
@@ -363,7 +376,7 @@ class _Updater:
         request.op.ran(execution)
         seen: set[int] = set()
         while True:
-            found = latest_matches(self.collection, execution)
+            found = await latest_matches(request, self.collection, self.selection, execution)
             batch = [record for record in found if record.rid not in seen]
             if not batch and execution.done:
                 return
@@ -482,7 +495,7 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
     request.op.ran(execution)
     deleted = 0
     while True:
-        batch = latest_matches(collection, execution)
+        batch = await latest_matches(request, collection, selection, execution)
         with member.engine.unit() as unit:
             for record in batch:
                 unit.delete(collection, record)

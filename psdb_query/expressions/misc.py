@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from bson.binary import Binary
@@ -12,7 +13,7 @@ from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_hash import hash64
 from psdb_base.values import MISSING
-from psdb_query.context import CompileContext, Env
+from psdb_query.context import SCRIPT, CompileContext, Env
 from psdb_query.describe import type_name
 from psdb_query.expressions.core import (
     Expr,
@@ -140,7 +141,8 @@ def _compile_function(spec: Any, ctx: CompileContext) -> Expr:
         values = [read(doc, env) for read in evaluates]
         return call([None if value is MISSING else value for value in values])
 
-    return derive(evaluate, operands)
+    expr = derive(evaluate, operands)
+    return replace(expr, variables=expr.variables | {SCRIPT})
 
 
 OPERATORS: Final[dict[str, Operator]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
-from psdb_query.context import CompileContext, Env
+from psdb_query.context import SCRIPT, CompileContext, Env
 from psdb_query.filters import tree
 from psdb_query.filters.batch import Batch, compile_batch
 from psdb_query.filters.build import Match, compile_match
@@ -26,6 +26,7 @@ class Filter:
         matches: `(document, env) -> bool`.
         batch: `(documents, env) -> those that match`, in order; the fast form of a scan.
         paths: Dotted paths it reads; `""` stands for the whole document.
+        is_scripted: It calls JavaScript.
         is_trivial: Every document matches.
         is_costly: A single document may take long (a script, a regular expression that
             backtracks): a scan should yield after few documents.
@@ -39,6 +40,7 @@ class Filter:
         "_position",
         "batch",
         "is_costly",
+        "is_scripted",
         "is_trivial",
         "matches",
         "near",
@@ -58,6 +60,7 @@ class Filter:
         self.is_trivial = _is_trivial(node)
         nodes = list(walk(node))
         self.is_costly = any(map(_is_costly, nodes))
+        self.is_scripted = any(map(_is_scripted, nodes))
         nears = [found for found in nodes if isinstance(found, tree.Near)]
         texts = [found for found in nodes if isinstance(found, tree.Text)]
         if len(nears) > 1:
@@ -93,6 +96,17 @@ class Filter:
     def without_near(self) -> Filter:
         """Return the filter for documents whose distance is known to be within the limits."""
         return Filter(self.spec, _answered(self.tree), self._ctx)
+
+    @property
+    def scripts(self) -> Any:
+        """The script engine it was compiled with."""
+        return self._ctx.javascript
+
+    def without_scripts(self) -> Filter:
+        """Return a filter that calls no script and matches whatever this one matches."""
+        parts = self.tree.children if isinstance(self.tree, tree.And) else (self.tree,)
+        plain = tuple(part for part in parts if not any(map(_is_scripted, walk(part))))
+        return Filter(self.spec, plain[0] if len(plain) == 1 else tree.And(plain), self._ctx)
 
     def explain_failure(self, document: Document, env: Env) -> Document:
         """Return the `errInfo` of a document that fails this filter as a validator."""
@@ -154,6 +168,12 @@ def _is_costly(node: tree.Node) -> bool:
     if isinstance(node, tree.Regex):
         return not compile_regex(node.pattern, node.options).is_bounded
     return isinstance(node, tree.In) and any(map(_is_costly, node.regexes))
+
+
+def _is_scripted(node: tree.Node) -> bool:
+    if isinstance(node, tree.ExprNode):
+        return SCRIPT in node.expression.variables
+    return isinstance(node, tree.Where)
 
 
 def _answered(node: tree.Node) -> tree.Node:

@@ -8,6 +8,7 @@ which they come out, unless groups had to be spilled. On shards a group hands ou
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from psdb_base import order
@@ -146,7 +147,7 @@ class GroupStage(Stage):
         groups = _Groups(self, run)
         try:
             async for batch in gathered(source, run):
-                groups.add(batch)
+                await groups.take(batch)
                 if groups.is_full():
                     await groups.spill()
             async for result in groups.results():
@@ -213,6 +214,19 @@ class _Groups:
         self.columns: list[Column] = [
             accumulator.new_column() for accumulator in self.stage.accumulators.values()
         ]
+
+    async def take(self, batch: Batch) -> None:
+        """Add a batch, away from the loop when scripts may be called."""
+        if self.run.scripted:
+            await self.run.ports.apply(partial(self.add, batch))
+        else:
+            self.add(batch)
+
+    async def give(self, slots: range) -> Batch:
+        """Return the documents of some groups; see `take`."""
+        if self.run.scripted:
+            return await self.run.ports.apply(partial(self._finish, slots))
+        return self._finish(slots)
 
     def add(self, batch: Batch) -> None:
         """Add a batch."""
@@ -300,7 +314,7 @@ class _Groups:
         if not self.runs:
             for start in range(0, len(self.ids), BATCH_DOCUMENTS):
                 await self.run.ports.checkpoint(1)
-                yield self._finish(range(start, min(start + BATCH_DOCUMENTS, len(self.ids))))
+                yield await self.give(range(start, min(start + BATCH_DOCUMENTS, len(self.ids))))
             return
         if self.ids:
             await self.spill()
@@ -309,14 +323,14 @@ class _Groups:
             for key, record in records:
                 if key != last:
                     if len(self.ids) >= BATCH_DOCUMENTS:
-                        yield self._finish(range(len(self.ids)))
+                        yield await self.give(range(len(self.ids)))
                         self._reset()
                     self._open([record["_id"]])
                     last = key
                 for column, state in zip(self.columns, record["s"], strict=True):
                     column.merge(len(self.ids) - 1, state)
         if self.ids:
-            yield self._finish(range(len(self.ids)))
+            yield await self.give(range(len(self.ids)))
 
     def _finish(self, slots: range) -> Batch:
         finish: list[Callable[[int], Any]] = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.limits import SORT_MEMORY_BYTES_MAX
@@ -39,6 +40,7 @@ class Run:
         memory_bytes: What one blocking stage may hold.
         nearest_first: The source gives what a leading `$geoNear` asks for, in its order: the
             field and the point it measured by.
+        scripted: Expressions may call scripts: they are evaluated through `ports.apply`.
 
     """
 
@@ -47,6 +49,7 @@ class Run:
     allow_disk_use: bool = True
     memory_bytes: int = SORT_MEMORY_BYTES_MAX
     nearest_first: tuple[str, NearPoint] | None = None
+    scripted: bool = False
 
     def binding(self, values: Mapping[str, Any]) -> Run:
         """Return this run with further variables."""
@@ -161,7 +164,10 @@ class Transform(Stage):
         async for batch in source:
             await checkpoint(len(batch))
             if type(batch) is MetaBatch:
-                result: Batch = per_document(transform, batch, env)
+                work: Callable[[], Batch] = partial(per_document, transform, batch, env)
+                result = await run.ports.apply(work) if run.scripted else work()
+            elif run.scripted:
+                result = await run.ports.apply(partial(transform, batch, env))
             else:
                 result = transform(batch, env)
             if result:

@@ -6,8 +6,8 @@ The query language does no I/O of its own. Whoever runs a pipeline passes one ob
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from bson.objectid import ObjectId
 
@@ -17,6 +17,8 @@ from psdb_query.context import Env
 if TYPE_CHECKING:
     from psdb_query.stages.output import MergeTarget, OutTarget
     from psdb_query.stages.pipeline import Pipeline
+
+T = TypeVar("T")
 
 Batch: TypeAlias = list[Document]
 """Documents on their way through a pipeline: never empty, never changed by who did not make it.
@@ -62,6 +64,10 @@ class PipelinePorts(Protocol):
 
     async def checkpoint(self, documents: int) -> None:
         """Count documents worked on; yield now and then; raise when killed or out of time."""
+        ...
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Do work that calls scripts away from the loop; used when `Run.scripted`."""
         ...
 
     def foreign(self, database: str, collection: str) -> ForeignSource:

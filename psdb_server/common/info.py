@@ -26,7 +26,7 @@ async def build_info(_request: Request) -> Reply:
         "gitVersion": "psdb",
         "modules": [],
         "allocator": "python",
-        "javascriptEngine": "none",
+        "javascriptEngine": "quickjs",
         "sysInfo": "deprecated",
         "versionArray": list(limits.MONGODB_VERSION_ARRAY),
         "openssl": {"running": "disabled", "compiled": "disabled"},

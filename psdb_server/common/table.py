@@ -29,7 +29,7 @@ _NOT_YET: Final = (
     "getClusterParameter", "getDefaultRWConcern", "getShardMap",
     "getShardVersion", "grantPrivilegesToRole", "grantRolesToRole", "grantRolesToUser",
     "invalidateUserCache", "killAllSessions", "killAllSessionsByPattern", "lockInfo", "logRotate",
-    "mapReduce", "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "moveCollection",
+    "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "moveCollection",
     "movePrimary", "moveRange", "planCacheClear", "planCacheClearFilters",
     "planCacheListFilters", "planCacheSetFilter", "reIndex",
     "refineCollectionShardKey", "removeQuerySettings", "removeShard", "removeShardFromZone",

@@ -72,7 +72,7 @@ class Aggregation:
         self.args = args
         self.env: Env = member.env(args.get("let"))
         context = member.context(
-            collation, args.get("let"), api_strict=request.generic.api_strict
+            collation, args.get("let"), api_strict=request.generic.api_strict, scripts=True
         )
         self.pipeline: Pipeline = compile_pipeline(
             spec, context, database=request.db, collection=name

@@ -110,7 +110,7 @@ def _check_view(request: Request, options: Document) -> None:
             )
     member = member_of(request)
     compile_pipeline(
-        pipeline, member.context(), database=request.db, collection=options["viewOn"],
+        pipeline, member.context(scripts=True), database=request.db, collection=options["viewOn"],
         place="view",
     )
     seen = [name_of(request)]

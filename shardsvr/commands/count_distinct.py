@@ -15,14 +15,14 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import CHECKS, Field
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
-from shardsvr.planning import plan_query
+from shardsvr.planning import next_records, plan_query
 
 
 def query_plan(request: Request, collection: Collection) -> Any:
     """Plan the `query` of a count or distinct."""
     args, member = request.args, member_of(request)
     collation = args.get("collation") or collection.options.get("collation")
-    context = member.context(collation)
+    context = member.context(collation, scripts=True)
     return plan_query(
         collection, compile_filter(args.get("query", {}), context), member.env(),
         hint=args.get("hint"), collation=context.collation,
@@ -38,7 +38,7 @@ async def count(request: Request) -> Reply:
     skip = CHECKS["count"](args.get("skip", 0), "count.skip")
     request.node.operations.count("command")
     if collection is None:
-        compile_filter(args.get("query", {}), member_of(request).context())
+        compile_filter(args.get("query", {}), member_of(request).context(scripts=True))
         return {"n": 0}
     if collection.is_view:
         from shardsvr.commands.aggregate import count_on_view
@@ -59,7 +59,7 @@ async def _count_matching(request: Request, collection: Collection, enough: int)
     request.op.ran(execution)
     total = 0
     while True:
-        total += len(execution.next_batch(YIELD_DOCUMENTS))
+        total += len(await next_records(execution, request.op, YIELD_DOCUMENTS))
         if execution.done or (enough and total >= enough):
             return total
         await request.op.checkpoint(YIELD_DOCUMENTS)
@@ -73,7 +73,7 @@ async def distinct(request: Request) -> Reply:
         raise MongoError(31032, "Key field cannot contain an embedded null byte")
     collection = find_collection(request)
     if collection is None:
-        compile_filter(args.get("query", {}), member_of(request).context())
+        compile_filter(args.get("query", {}), member_of(request).context(scripts=True))
         return {"values": []}
     if collection.is_view:
         from shardsvr.commands.aggregate import distinct_on_view
@@ -85,7 +85,7 @@ async def distinct(request: Request) -> Reply:
     request.op.ran(execution)
     found: dict[bytes, Any] = {}
     while True:
-        records = execution.next_batch(YIELD_DOCUMENTS)
+        records = await next_records(execution, request.op, YIELD_DOCUMENTS)
         collect_distinct(found, (record.document() for record in records), key, context.collation)
         if execution.done:
             break

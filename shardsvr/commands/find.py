@@ -25,7 +25,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
-from shardsvr.planning import plan_query, split_natural
+from shardsvr.planning import next_records, plan_query, split_natural
 from shardsvr.tailing import TailSource, check_tailable
 from shardsvr.writes import NOT_POINTS
 
@@ -75,7 +75,7 @@ class FindSource:
         size = 0
         while len(result) < wanted and size <= REPLY_BATCH_BYTES_MAX:
             room = min(wanted - len(result), YIELD_DOCUMENTS)
-            records = self._held[:room] or execution.next_batch(room)
+            records = self._held[:room] or await next_records(execution, op, room)
             self._held = self._held[room:]
             if self._shape is None and not self._show_record_id:
                 result.extend([record.raw for record in records])
@@ -177,7 +177,7 @@ def compile_find(request: Request, collection: Collection | None) -> tuple[Any, 
     if collation is None and collection is not None:
         collation = collection.options.get("collation")
     context: CompileContext = member.context(
-        collation, let, api_strict=request.generic.api_strict
+        collation, let, api_strict=request.generic.api_strict, scripts=True
     )
     env = member.env(let)
     chosen = compile_filter(args.get("filter", {}), context)

@@ -8,5 +8,6 @@ shows both.
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.forced import split_natural
 from shardsvr.planning.plan import Plan, plan_query
+from shardsvr.planning.scripted import next_records
 
-__all__ = ["Execution", "Plan", "plan_query", "split_natural"]
+__all__ = ["Execution", "Plan", "next_records", "plan_query", "split_natural"]

@@ -161,6 +161,8 @@ def plan_query(
         distinct,
         meta,
     )
+    if filter_.is_scripted:
+        return _scripted(query)
     key = _id_key(query)
     if key is not None:
         return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
@@ -170,6 +172,16 @@ def plan_query(
         return Plan(query, plans[0])
     outcome = choose(query, plans)
     return Plan(query, plans[outcome.number], plans, outcome)
+
+
+def _scripted(query: Query) -> Plan:
+    from shardsvr.planning.scripted import ScriptedPlan
+
+    inner = plan_query(
+        query.collection, query.filter.without_scripts(), query.env, sort=query.sort,
+        hint=query.hint, collation=query.collation, min_=query.min, max_=query.max,
+    )
+    return ScriptedPlan(query, inner)
 
 
 def _id_key(query: Query) -> bytes | None:

@@ -26,6 +26,7 @@ PROCESS = {
     "psdb_server/process_info.py", "psdb/ping.py", "psdb/serve.py", "psdb/supervisor.py",
 }
 CLIENTS = {"psdb/initiate.py", "psdb/status.py"}
+SCRIPTS = {"psdb_base/script_worker/__main__.py"}  # a program of its own
 """Programs that ask running servers from outside: they wait in real time."""
 BANNED_CALLS = {
     "asyncio.wait": set(),
@@ -37,22 +38,22 @@ BANNED_CALLS = {
     "print": set(),
     "random.random": set(),
     "time.monotonic": REAL_WORLD | CLIENTS,
-    "time.sleep": CLIENTS,
+    "time.sleep": CLIENTS | SCRIPTS,
     "time.time": REAL_WORLD,
     "time.time_ns": REAL_WORLD,
     "uuid.uuid4": set(),
 }
 BANNED_IMPORTS = {
-    "os": REAL_WORLD | PROCESS,
+    "os": REAL_WORLD | PROCESS | SCRIPTS,
     "pickle": set(),
     "random": {"psdb_base/world.py"},
     "secrets": REAL_WORLD,
     "shutil": REAL_WORLD,
     "socket": REAL_WORLD | PROCESS,
-    "subprocess": PROCESS,
+    "subprocess": PROCESS | {"psdb_base/real_scripts.py"},
     "tempfile": set(),
-    "threading": REAL_WORLD,
-    "time": REAL_WORLD | CLIENTS,
+    "threading": REAL_WORLD | SCRIPTS,
+    "time": REAL_WORLD | CLIENTS | SCRIPTS,
     "uuid": set(),
 }
 SORTED_TABLES = (

@@ -1,0 +1,1 @@
+"""The process that runs users' JavaScript: a program of its own, started by `real_scripts`."""
