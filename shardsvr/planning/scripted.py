@@ -28,6 +28,7 @@ class ScriptedExecution:
     Attributes:
         done: All has been given.
         root: The stage at the top of the plan.
+        node: The plan.
 
     """
 
@@ -47,6 +48,11 @@ class ScriptedExecution:
     def root(self) -> Any:
         """The stage at the top."""
         return self._inner.root
+
+    @property
+    def node(self) -> Any:
+        """The plan."""
+        return self._inner.node
 
     @property
     def done(self) -> bool:
