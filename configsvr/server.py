@@ -19,10 +19,12 @@ CONFIG_COMMANDS: Final[CommandTable] = make_table(
 class ConfigServer(Member):
     """A member that also answers the router's questions about the catalogue."""
 
+    is_config_server = True
+
     def __init__(self, world: World, options: Document, dbpath: str) -> None:
         super().__init__(world, CONFIG_COMMANDS, options, dbpath)
 
-    async def start(self) -> None:
-        """Open the engine and see that the catalogue has its version."""
-        await super().start()
+    async def take_up_office(self) -> None:
+        """See that the catalogue has its version."""
+        await super().take_up_office()
         await catalogue.ensure_version(self)

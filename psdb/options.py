@@ -26,7 +26,7 @@ NOT_HONOURED: Final = (
     "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
     "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth",
     "--notablescan", "--nounixsocket", "--objcheck", "--pidfilepath", "--profile", "--quiet",
-    "--redactClientLogData", "--repair", "--replSet",
+    "--redactClientLogData", "--repair",
     "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
     "--tlsCAFile", "--tlsCertificateKeyFile", "--tlsMode", "--timeStampFormat",
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
@@ -199,6 +199,8 @@ def build_parser() -> argparse.ArgumentParser:
         member = commands.add_parser(name, allow_abbrev=False, help=text)
         _server_flags(member, name)
         _storage_flags(member, "/data/db")
+        member.add_argument("--replSet", metavar="NAME", default="",
+                            help="belong to the replica set of this name")
         member.add_argument(f"--{name}", action="store_true", help=argparse.SUPPRESS)
 
     initiate = commands.add_parser(
@@ -277,6 +279,8 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
         document["sharding"] = {"clusterRole": options.command}
     if options.noscripting:
         document["security"] = {"javascriptEnabled": False}
+    if getattr(options, "replSet", ""):
+        document["replication"] = {"replSetName": options.replSet.partition("/")[0]}
     if options.logpath:
         document["systemLog"] = {"destination": "file", "path": options.logpath}
     return document

@@ -186,9 +186,11 @@ def _announce(world: World, options: argparse.Namespace, port: int) -> None:
         "W", "CONTROL", 22120, "Access control is not enabled for the database. Read and write "
         "access to data and configuration is unrestricted", {},
     )
-    world.log.write(
-        "I", "REPL", 21331, "transition to primary complete; database writes are now permitted", {}
-    )
+    if not getattr(options, "replSet", ""):
+        world.log.write(
+            "I", "REPL", 21331,
+            "transition to primary complete; database writes are now permitted", {},
+        )
     world.log.write(
         "I", "NETWORK", 23016, "Waiting for connections", {"port": port, "ssl": "off"}
     )

@@ -29,6 +29,18 @@ RETRYABLE_CODES: Final = frozenset(
     }
 )
 """After these a write may have been carried out or not, and sending it again is safe and useful."""
+STATE_CHANGE_CODES: Final = frozenset(
+    {
+        int(Code.INTERRUPTED_AT_SHUTDOWN),
+        int(Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE),
+        int(Code.NOT_PRIMARY_NO_SECONDARY_OK),
+        int(Code.NOT_PRIMARY_OR_SECONDARY),
+        int(Code.NOT_WRITABLE_PRIMARY),
+        int(Code.PRIMARY_STEPPED_DOWN),
+        int(Code.SHUTDOWN_IN_PROGRESS),
+    }
+)
+"""With these goes the `topologyVersion`: a client learns whether it knows of the change already."""
 
 
 def labelled(error: Exception, body: Document) -> Exception:

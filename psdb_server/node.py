@@ -25,7 +25,7 @@ from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Reques
 from psdb_server.cursors import Cursors
 from psdb_server.fail_points import FailPoints
 from psdb_server.generic import GENERIC_FIELDS, Generic, parse_generic
-from psdb_server.labels import labelled
+from psdb_server.labels import STATE_CHANGE_CODES, labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.operations import Operation, Operations
 from psdb_server.parameters import Parameters
@@ -327,9 +327,22 @@ class Node:
             )
         if message.flags & MORE_TO_COME:
             return None
-        elements = replies.document_elements(replies.error_document(error))
+        document = replies.error_document(error)
+        if document["code"] in STATE_CHANGE_CODES and self.role == "mongod":
+            document["topologyVersion"] = self.topology_version()
+        elements = replies.document_elements(document)
         body = replies.close_body(elements + self.reply_times())
         return build_op_msg(message.request_id, message.request_id, body)
+
+    def topology_version(self) -> Document:
+        """Return what tells two states of this server apart (drivers' "Server Monitoring")."""
+        return {"processId": self.process_id, "counter": Int64(self.topology_counter)}
+
+    def topology_has_changed(self) -> None:
+        """Tell those who wait in `hello` that its answer is another one now."""
+        self.topology_counter += 1
+        changed, self.topology_changed = self.topology_changed, asyncio.Event()
+        changed.set()
 
     def describe_role(self, primary: str) -> Document:
         """Return the fields of `hello` that tell the role.

@@ -152,6 +152,7 @@ class Checkpointer:
             [frozen.fields for frozen in cut.collections],
             [session_fields(lsid, record) for lsid, record in cut.sessions.items()],
             cut.membership,
+            self._engine.manifest_terms(cut.position.index),
         )
         await self._engine.committed(cut.position.index)
         path = f"{self._dbpath}/{NAME}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from bson.int64 import Int64
@@ -46,7 +47,7 @@ from psdb_store.received import Received
 from psdb_store.record import CACHE_BYTES as HOT_BYTES
 from psdb_store.record import HOT
 from psdb_store.recovery import Opened, open_journal
-from psdb_store.segments import Position, entry_index, is_membership
+from psdb_store.segments import Position, entry_index, entry_term, is_membership
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
 from psdb_store.unit import WriteUnit
 from psdb_store.versions import Applied, TailEntry, Versions, View
@@ -77,7 +78,10 @@ class Engine:
         refusal: Why writes are refused now (not in office, or `failure`); None when they are not.
         memberships: Log index and document of the replica set's configurations in the log, oldest
             first; the first is the one in effect at the commit index.
-        on_append: Called while an entry is being appended: for the next turn of the loop.
+        on_append: Called while an entry is being appended, with its index and its line's bytes:
+            for the next turn of the loop.
+        manifest_terms: Tells `(first index, term)` of each run of entries of one term, oldest
+            first, up to an index; the manifest keeps them, so that `log_terms` knows them again.
         on_durable: Called after more of the log became durable.
         on_failed: Called once when the disk failed.
 
@@ -101,9 +105,12 @@ class Engine:
         self.failure: MongoError | None = None
         self.refusal: MongoError | None = None
         self.memberships: list[tuple[int, Document]] = []
-        self.on_append: Callable[[], None] | None = None
+        self.on_append: Callable[[int, int], None] | None = None
         self.on_durable: Callable[[], None] = _nothing
         self.on_failed: Callable[[], None] = _nothing
+        self.manifest_terms: Callable[[int], list[tuple[int, int]]] = no_terms
+        self._terms_before: tuple[int, int] = (0, 0)
+        self._terms: list[tuple[int, int]] = []
         self.log_bytes_unsaved = 0
         self.cold = Cold(world.disk, dbpath, options.cache_bytes)
         # The records between two checkpoints stay in memory whatever the bound.
@@ -230,6 +237,7 @@ class Engine:
             self.catalogue.membership = read_document(manifest["membership"])[1]
             self.memberships.append((at, self.catalogue.membership))
         self.commit_index = at
+        self._terms = [(first, term) for first, term in manifest.get("terms", ())]
 
     async def _replay(self, opened: Opened) -> None:
         """Apply the log after the manifest."""
@@ -253,6 +261,7 @@ class Engine:
         self.received = Received(self.catalogue, self.sessions, applied)
         for line in opened.lines[len(lines) :]:
             self.received.add(line)
+        self._recover_terms(opened)
         for line in opened.lines:
             self._note_membership(line)
         self.commit_index = self.versions.horizon = applied.index
@@ -262,6 +271,25 @@ class Engine:
         if self.journal.end.term > self.member.term:
             await self.member.advance(self.journal.end.term)
         self.term = self.member.term
+
+    def _recover_terms(self, opened: Opened) -> None:
+        """Find out the terms of the log's entries, of those the manifest has as far as it says."""
+        before = self.journal.segments[0].before if self._terms else opened.base
+        runs = [(first, term) for first, term in self._terms if first > before.index]
+        older = [term for first, term in self._terms if first <= before.index + 1]
+        if older and (not runs or runs[0][0] > before.index + 1):
+            runs.insert(0, (before.index + 1, older[-1]))
+        if before.index >= opened.base.index:
+            runs = []
+        for line in opened.lines:
+            term = entry_term(line)
+            if not runs or runs[-1][1] != term:
+                runs.append((entry_index(line), term))
+        self._terms_before, self._terms = (before.index, before.term), runs
+
+    def log_terms(self) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+        """Return, as recovered, the position before the log and the runs of terms in it."""
+        return self._terms_before, self._terms
 
     def _note_membership(self, line: bytes) -> None:
         """Note the configuration that an entry holds, if it holds one."""
@@ -481,7 +509,7 @@ class Engine:
         self.versions.push(entry)
         self.log_bytes_unsaved += len(line)
         if self.on_append is not None:
-            self.on_append()
+            self.on_append(index, len(line))
         if self.log_bytes_unsaved >= self._checkpoint_log_bytes:
             self._start_background()
         return entry
@@ -578,6 +606,20 @@ class Engine:
         self._apply_received(self.journal.end.index)
         return self.append_noop()
 
+    def committed_term(self) -> int:
+        """Term of the last committed entry; that of the last applied one until one is committed."""
+        line = self.versions.committed_line
+        return entry_term(line) if line else self.received.applied.term
+
+    def found(self, term: int, membership: Document) -> int:
+        """Append a new group's first configuration behind all that the log has; return its index.
+
+        The term is durable already.
+        """
+        self.term = term
+        self._apply_received(self.journal.end.index)
+        return self.append_membership(membership)
+
     def leave_office(self, refusal: MongoError, interruption: MongoError) -> None:
         """Undo what is not committed: it stays in the log, and another leader may commit it.
 
@@ -615,6 +657,10 @@ class Engine:
                 self._waiters.append(waiter)
             elif not waiter[1].done():
                 waiter[1].set_exception(error)
+
+    def fail_disk(self, error: BaseException, what: str) -> None:
+        """Take note that something the member relies on could not be written."""
+        self._fail(disk_failure(error, what))
 
     def _fail(self, error: MongoError) -> None:
         """Refuse writes from now on and tell everybody who waits: the disk failed for good."""
@@ -665,6 +711,16 @@ class Engine:
         """Remove segments that nobody needs (after a checkpoint)."""
         needed = min(self._pins.values(), default=self.journal.end.index)
         await self.journal.trim(self._checkpointer.position.index, needed)
+
+    def keep_log(self, size_bytes: int | None, retention_ms: int | None) -> None:
+        """Change how much of the log is kept for readers; None leaves a setting as it is."""
+        options = self.options
+        self.options = replace(
+            options,
+            oplog_bytes=options.oplog_bytes if size_bytes is None else size_bytes,
+            oplog_retention_ms=options.oplog_retention_ms if retention_ms is None else retention_ms,
+        )
+        self.journal.options = self.options
 
     def view(self, at: int | None = None) -> View:
         """Open a view of the state at a log index, None for the latest; close it after use.
@@ -729,6 +785,11 @@ class Engine:
             "sessions": len(self.sessions),
             "views": self.versions.view_count,
         }
+
+
+def no_terms(_: int) -> list[tuple[int, int]]:
+    """Stand in for `Engine.manifest_terms` where nobody asks for the terms."""
+    return []
 
 
 def void(_: object) -> None:

@@ -43,6 +43,7 @@ class Journal:
         failure: The final error, None while all is well.
         on_durable: Called after each write with the new durable position set.
         on_failure: Called once when a write failed.
+        options: Settings; replaced when they change.
         commit: Tells the commit index, for local lines.
 
     """
@@ -59,7 +60,7 @@ class Journal:
         self._disk = world.disk
         self._clock = world.clock
         self._folder = folder
-        self._options = options
+        self.options = options
         self.segments = segments
         self._file = file
         self.end = end
@@ -121,7 +122,7 @@ class Journal:
     def _remember(self, index: int, line: bytes) -> None:
         self._recent.append((index, line))
         self._recent_bytes += len(line)
-        while self._recent_bytes > self._options.recent_bytes:
+        while self._recent_bytes > self.options.recent_bytes:
             self._recent_bytes -= len(self._recent.popleft()[1])
 
     def _flush(self) -> None:
@@ -153,7 +154,7 @@ class Journal:
         """Return the work that writes one batch, in a new segment when the last is full."""
         segment = self.segments[-1]
         fresh: Segment | None = None
-        full = segment.size >= self._options.segment_bytes
+        full = segment.size >= self.options.segment_bytes
         if lines and full and segment.before.index < self.durable.index:
             fresh = self._next_segment(segment)
             segment = fresh
@@ -225,7 +226,7 @@ class Journal:
 
     def _watch_quiet(self) -> None:
         loop = asyncio.get_running_loop()
-        self._quiet = loop.call_later(self._options.quiet_seconds, self._on_quiet, self._writes)
+        self._quiet = loop.call_later(self.options.quiet_seconds, self._on_quiet, self._writes)
 
     def _on_quiet(self, writes: int) -> None:
         self._quiet = None
@@ -315,16 +316,23 @@ class Journal:
         """Bytes of all segments."""
         return sum(segment.size for segment in self.segments)
 
+    def recent(self, after: int, up_to: int) -> list[bytes] | None:
+        """Return the lines above `after` up to `up_to` if they are in memory, None if not."""
+        first = self._recent[0][0] if self._recent else self.end.index + 1
+        if first > after + 1:
+            return None
+        recent = self._recent
+        return [recent[at - first][1] for at in range(after + 1, up_to + 1)]
+
     async def read(self, after: int, limit: int, up_to: int) -> list[bytes]:
         """Return at most `limit` entry lines above `after`, none above `up_to`.
 
         The caller made sure that `after + 1 >= first_index`.
         """
         up_to = min(up_to, after + limit)
-        first = self._recent[0][0] if self._recent else self.end.index + 1
-        if first <= after + 1:
-            recent = self._recent
-            return [recent[at - first][1] for at in range(after + 1, up_to + 1)]
+        recent = self.recent(after, up_to)
+        if recent is not None:
+            return recent
         lines: list[bytes] = []
         while after < up_to:
             segment = self._segment_of(after + 1)
@@ -366,7 +374,7 @@ class Journal:
         return lines
 
     def _reader(self, path: str, offset: int) -> Callable[[], bytes]:
-        size = self._options.block_bytes
+        size = self.options.block_bytes
 
         def work() -> bytes:
             file = self._disk.open(path)
@@ -387,9 +395,9 @@ class Journal:
         """
         kept = self.size_bytes
         bound = min(checkpointed, needed_after)
-        horizon_ms = self._clock.now_ms() - self._options.oplog_retention_ms
+        horizon_ms = self._clock.now_ms() - self.options.oplog_retention_ms
         gone: list[Segment] = []
-        while len(self.segments) > 1 and kept > self._options.oplog_bytes:
+        while len(self.segments) > 1 and kept > self.options.oplog_bytes:
             oldest, following = self.segments[0], self.segments[1]
             if following.before.index > bound or following.wall_ms > horizon_ms:
                 break

@@ -9,6 +9,7 @@
 | `time` | cluster time of that entry, `{"$timestamp":{"t","i"}}` |
 | `nextFile` | number of the next data file |
 | `membership` | the replica set's configuration at that index (null for a group of one) |
+| `terms` | `[first index, term]` of each run of log entries of one term up to `index` |
 | `prepared` | prepared transactions (empty until there are any) |
 | `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `dataSize`, `files`|
 | `files` | list (of one): `path`, `bytes`, `lines`, `digest` |
@@ -78,6 +79,7 @@ def manifest_line(
     collections: list[dict[str, Any]],
     sessions: list[dict[str, Any]],
     membership: Document | None,
+    terms: list[tuple[int, int]],
 ) -> bytes:
     """Make the manifest's line."""
     fields = {
@@ -86,6 +88,6 @@ def manifest_line(
         "time": {"$timestamp": {"t": time.time, "i": time.inc}},
         "nextFile": next_file,
         "membership": None if membership is None else document_fragment(membership),
-        "prepared": [], "collections": collections, "sessions": sessions,
+        "terms": terms, "prepared": [], "collections": collections, "sessions": sessions,
     }  # fmt: skip
     return seal(orjson.dumps(fields)[1:])

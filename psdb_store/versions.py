@@ -110,7 +110,8 @@ class Versions:
         tail: Entries not committed, oldest first.
         tail_bytes: Their lines' bytes.
         horizon: Versions superseded at or below this index may be gone.
-        committed_time, committed_wall: Cluster and wall time of the last committed entry.
+        committed_time, committed_wall, committed_line: Cluster and wall time and line of the last
+            entry committed here.
 
     """
 
@@ -120,6 +121,7 @@ class Versions:
         self.tail_bytes = 0
         self.committed_time = Timestamp(0, 0)
         self.committed_wall = 0
+        self.committed_line = b""
         self.horizon = 0
         self._views: dict[int, View] = {}
         self._superseded: deque[tuple[int, Collection, Record, bool]] = deque()
@@ -137,6 +139,7 @@ class Versions:
         while tail and tail[0].index <= index:
             entry = tail.popleft()
             self.committed_time, self.committed_wall = entry.time, entry.wall
+            self.committed_line = entry.line
             self.tail_bytes -= len(entry.line)
             if entry.on_commit is not None:
                 entry.on_commit()

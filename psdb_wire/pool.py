@@ -82,6 +82,14 @@ class ClientConnection(asyncio.Protocol):
         self.closed = True
         self._transport.abort()
 
+    def push(self, message: bytes) -> None:
+        """Send a whole message that wants no reply."""
+        self._transport.write(message)
+
+    def backlog_bytes(self) -> int:
+        """How much was pushed that the other side has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     async def request(self, message: bytes) -> bytes:
         """Send a whole message and return the whole reply; b"" where none is expected.
 

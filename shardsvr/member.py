@@ -8,8 +8,9 @@ answer rests on what may be undone.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
@@ -29,12 +30,15 @@ from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
 from psdb_wire.connection import Connection
-from shardsvr import compatibility, spill, ttl
+from shardsvr import compatibility, replicated_writes, spill, ttl
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
 from shardsvr.usage import Usage
 from shardsvr.validation import Validators
 from shardsvr.write_gate import WriteGate
+
+if TYPE_CHECKING:
+    from shardsvr.replication.replica_set import ReplicaSet
 
 T = TypeVar("T")
 _COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
@@ -47,6 +51,7 @@ class Member(Node):
         engine: The storage engine of this member's dbpath.
         store_options: Settings of the engine; change them before `start`.
         validators: Compiled validators of collections.
+        replica_set: The replication side, None on a standalone.
         shard_name: The shard this member belongs to, None outside a cluster.
         gate: Holds writes back while `fsync` has locked the member.
         profiler: What of which database is profiled.
@@ -55,6 +60,7 @@ class Member(Node):
     """
 
     role = "mongod"
+    is_config_server = False
 
     def __init__(
         self, world: World, table: CommandTable, options: Document, dbpath: str
@@ -70,20 +76,48 @@ class Member(Node):
         self.usage: dict[str, Usage] = {}
         self.ttl_passes = 0
         self.ttl_deleted = 0
+        self.replica_set: ReplicaSet | None = None
+        name = options.get("replication", {}).get("replSetName")
+        if name:
+            from shardsvr.replication.replica_set import ReplicaSet
+
+            self.replica_set = ReplicaSet(self, name)
         self._changes: list[asyncio.Task[Any]] = []
         self._turns = SessionTurns()
         self.engine: Engine
 
     async def start(self) -> None:
         """Open the engine (recovering from its files) and begin background work."""
+        if self.replica_set is not None:
+            self.store_options = dataclasses.replace(self.store_options, alone=False)
         self.engine = await Engine.open(
             self.world, self.dbpath, clock=self.clock, options=self.store_options
         )
         spill.sweep(self)
         self.shard_name = self._stored_name()
-        await compatibility.ensure(self)
+        if self.replica_set is not None:
+            self.replica_set.start()
+        elif self.engine.memberships:
+            await self.engine.close()
+            raise MongoError(
+                Code.INVALID_REPLICA_SET_CONFIG,
+                "this dbpath belongs to the replica set "
+                f"{self.engine.memberships[-1][1]['_id']}: start it with --replSet",
+            )
+        else:
+            await self.take_up_office()
         await super().start()
         self.spawn(ttl.monitor(self))
+
+    async def take_up_office(self) -> None:
+        """Write what a primary sees to before it serves: on a standalone at the start."""
+        await compatibility.ensure(self)
+        self.shard_name = self._stored_name()
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether this member takes writes."""
+        return self.replica_set is None or self.replica_set.is_primary
 
     def status_sections(self) -> Document:
         """Sections of `serverStatus` that only a member has."""
@@ -102,7 +136,7 @@ class Member(Node):
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
         await super().reap()
-        if self.gate.locks:
+        if self.gate.locks or not self.is_primary:
             return
         horizon = self.world.clock.now_ms() - SESSION_IDLE_MINUTES * 60_000
         idle = self.engine.sessions.idle_since(horizon)
@@ -110,7 +144,9 @@ class Member(Node):
             await self.catalogue(self.engine.forget_sessions(idle))
 
     async def stop(self) -> None:
-        """Stop serving, write a checkpoint, release the dbpath."""
+        """Hand office over, stop serving, write a checkpoint, release the dbpath."""
+        if self.replica_set is not None:
+            await self.replica_set.stop()
         await super().stop()
         await self.engine.close()
 
@@ -118,6 +154,9 @@ class Member(Node):
         """Run a command; hold its answer until what it rests on is committed."""
         command = request.command
         concern = request.generic.read_concern
+        replica_set = self.replica_set
+        if replica_set is not None:
+            await replica_set.admit(request)
         if concern:
             await self._wait_for_read_time(request)
         lone = request.connection is self._writer
@@ -126,24 +165,33 @@ class Member(Node):
             request.op.profiled = True
         if not command.writes:
             reply = await super().execute(request)
-            if concern and concern.get("level") in _COMMITTED_LEVELS:
+            level = concern.get("level") if concern else None
+            if level in _COMMITTED_LEVELS:
                 await self.engine.committed(self.engine.log_end)
+                if replica_set is not None and level == "linearizable":
+                    await replica_set.linearize()
             return reply
         self._writer = request.connection
+        if replica_set is not None:
+            return await replicated_writes.execute(self, replica_set, request)
+        try:
+            reply = await self.run_write(request)
+        except MongoError:
+            await self.engine.committed(self.engine.log_end, lone=lone)
+            raise
+        await self.engine.committed(self.engine.log_end, lone=lone)
+        return with_write_concern(reply, request.generic.write_concern)
+
+    async def run_write(self, request: Request) -> Any:
+        """Run the handler of a command that writes, unless `fsync` has locked the member."""
         gate = self.gate
         await gate.enter(request.op)
         try:
             if request.generic.txn_number is None:
-                reply = await super().execute(request)
-            else:
-                reply = await self._execute_in_turn(request)
-        except MongoError:
-            await self.engine.committed(self.engine.log_end, lone=lone)
-            raise
+                return await super().execute(request)
+            return await self._execute_in_turn(request)
         finally:
             gate.leave()
-        await self.engine.committed(self.engine.log_end, lone=lone)
-        return with_write_concern(reply, request.generic.write_concern)
 
     def slow_fields(self, op: Operation) -> Document:
         """Return the plan in a few words, and what it looked at."""
@@ -217,7 +265,18 @@ class Member(Node):
 
     def describe_role(self, primary: str) -> Document:
         """Fields of `hello`: a member without a replica-set name is a standalone."""
-        return {primary: True}
+        if self.replica_set is None:
+            return {primary: True}
+        from shardsvr.replication import status
+
+        return status.describe(self.replica_set, primary)
+
+    def default_host(self) -> str:
+        """Return this member's address for `replSetInitiate` without a configuration."""
+        port = self.host.rpartition(":")[2]
+        address = str(self.options.get("net", {}).get("bindIp", "")).split(",")[0].strip()
+        everywhere = ("", "*", "0.0.0.0", "::")  # noqa: S104 -- compared, not bound
+        return f"{address}:{port}" if address not in everywhere else self.host
 
     def context(
         self, collation: Document | None = None, let: Document | None = None, *,
@@ -251,7 +310,11 @@ class Member(Node):
 
 def with_write_concern(reply: Reply, concern: Document) -> Reply:
     """Return a write's reply, with `writeConcernError` when its concern cannot be met."""
-    failure = write_concern_failure(concern) if concern else None
+    return with_failure(reply, write_concern_failure(concern) if concern else None)
+
+
+def with_failure(reply: Reply, failure: Document | None) -> Reply:
+    """Return a write's reply with this `writeConcernError`, as it is for None."""
     if failure is None:
         return reply
     if isinstance(reply, RawReply):

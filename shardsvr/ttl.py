@@ -24,7 +24,8 @@ async def monitor(member: Member) -> None:
     """Delete expired documents now and then, until cancelled."""
     while True:
         await asyncio.sleep(member.parameters["ttlMonitorSleepSecs"])
-        if not member.parameters["ttlMonitorEnabled"] or member.gate.locks:
+        enabled = member.parameters["ttlMonitorEnabled"] and member.is_primary
+        if not enabled or member.gate.locks:
             continue
         try:
             await sweep(member)

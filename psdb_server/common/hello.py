@@ -101,9 +101,7 @@ def _describe(request: Request) -> Document:
     primary = "isWritablePrimary" if request.command.name == "hello" else "ismaster"
     document |= node.describe_role(primary)
     document |= {
-        "topologyVersion": {
-            "processId": node.process_id, "counter": Int64(node.topology_counter),
-        },
+        "topologyVersion": node.topology_version(),
         "maxBsonObjectSize": limits.DOCUMENT_BYTES_MAX,
         "maxMessageSizeBytes": limits.MESSAGE_BYTES_MAX,
         "maxWriteBatchSize": limits.WRITE_BATCH_COUNT_MAX,

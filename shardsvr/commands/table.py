@@ -27,6 +27,7 @@ from shardsvr.commands import (
     update,
     validate,
 )
+from shardsvr.replication import commands as replication
 
 MEMBER_COMMANDS: Final[CommandTable] = make_table(
     NOT_YET,
@@ -47,6 +48,7 @@ MEMBER_COMMANDS: Final[CommandTable] = make_table(
     maintenance.COMMANDS,
     map_reduce.COMMANDS,
     profile.COMMANDS,
+    replication.COMMANDS,
     stats.COMMANDS,
     update.COMMANDS,
     validate.COMMANDS,

@@ -72,7 +72,7 @@ _SETTINGS_DEFAULTS: Final[Document] = {
     "chainingAllowed": True,
     "heartbeatIntervalMillis": 2000,
     "heartbeatTimeoutSecs": 10,
-    "electionTimeoutMillis": 10000,
+    "electionTimeoutMillis": 1000,
     "catchUpTimeoutMillis": -1,
     "catchUpTakeoverDelayMillis": 30000,
     "getLastErrorModes": {},

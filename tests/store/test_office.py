@@ -31,7 +31,7 @@ async def _leader(world: World) -> tuple[Engine, Any]:
     await engine.member.advance(1)
     engine.advance_commit(engine.begin_term(1))
     loop = asyncio.get_running_loop()
-    engine.on_append = lambda: void(
+    engine.on_append = lambda *_: void(
         loop.call_soon(lambda: engine.advance_commit(engine.log_end))
     )
     c = await engine.create_collection("d", "c", {})

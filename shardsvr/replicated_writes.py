@@ -1,0 +1,59 @@
+"""Commands that write, on a replica set: executed at once, answered when the log is committed.
+
+An answer stands for the office in which the command ran: if that was lost meanwhile, what it did
+may be undone, and the client is told so instead (11602, which drivers retry).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from psdb_base.errors import MongoError
+from psdb_base.values import Document
+from psdb_server.command import Reply, Request
+
+if TYPE_CHECKING:
+    from shardsvr.member import Member
+    from shardsvr.replication.replica_set import ReplicaSet
+
+
+async def execute(member: Member, replica_set: ReplicaSet, request: Request) -> Any:
+    """Run a command that writes and wait for its write concern."""
+    term = member.engine.term
+    failed: MongoError | None = None
+    reply: Any = None
+    try:
+        reply = await member.run_write(request)
+    except MongoError as error:
+        failed = error
+    failure = await _settle(member, replica_set, request.generic.write_concern)
+    replica_set.check_office(term)
+    if failed is not None:
+        raise failed
+    return _with_failure(reply, failure)
+
+
+async def _settle(
+    member: Member, replica_set: ReplicaSet, concern: Document
+) -> Document | None:
+    """Wait until all that was executed so far is committed and the concern is met."""
+    index = member.engine.log_end
+    timeout_ms = int(concern.get("wtimeout", 0)) if concern else 0
+    if not timeout_ms:
+        await member.engine.committed(index)
+        return await replica_set.wait_for(index, concern) if concern else None
+    from shardsvr.replication import concern as concerns
+
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            await member.engine.committed(index)
+            return await replica_set.wait_for(index, concern)
+    except TimeoutError:
+        return concerns.timed_out(concern)
+
+
+def _with_failure(reply: Reply, failure: Document | None) -> Reply:
+    from shardsvr.member import with_failure
+
+    return with_failure(reply, failure)

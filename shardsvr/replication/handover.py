@@ -1,0 +1,80 @@
+"""Giving office away: `replSetStepDown`, and before a member stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from psdb_base.errors import Code, MongoError
+from shardsvr.replication.driver import TICK_SECONDS
+
+if TYPE_CHECKING:
+    from shardsvr.replication.replica_set import ReplicaSet
+
+
+async def step_down(
+    replica_set: ReplicaSet, seconds: int, catch_up_seconds: int, *, force: bool
+) -> None:
+    """Hand office to a caught-up member; do not stand again for `seconds`.
+
+    Raises:
+        MongoError: 10107 when this member is not primary, 262 when no electable member caught up
+            within `catch_up_seconds` and `force` is not set.
+
+    """
+    driver = replica_set.driver
+    if driver is None or not replica_set.is_primary:
+        raise MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary so can't step down")
+    term = driver.core.term
+    ticks = round(seconds / TICK_SECONDS)
+    given = await _give_away(replica_set, term, catch_up_seconds)
+    if driver.core.term == term and driver.core.is_leader:
+        if not given and not force:
+            raise MongoError(
+                Code.EXCEEDED_TIME_LIMIT,
+                "No electable secondaries caught up as of "
+                f"{replica_set.member.world.clock.now_ms()}. Please use the replSetStepDown "
+                "command with the argument {force: true} to force node to step down.",
+            )
+        driver.core.step_down(ticks)
+        driver.schedule()
+        await asyncio.sleep(0)
+    else:
+        driver.core.freeze(ticks)
+
+
+async def _give_away(replica_set: ReplicaSet, term: int, seconds: float) -> bool:
+    """Hand office over within the time; tell whether it is gone."""
+    driver = replica_set.driver
+    assert driver is not None
+    try:
+        async with asyncio.timeout(seconds):
+            while driver.core.is_leader and driver.core.term == term:
+                if driver.core.transfer() is None:
+                    driver.schedule()
+                    await driver.transfer_over()
+                else:
+                    await asyncio.sleep(TICK_SECONDS)
+    except TimeoutError:
+        pass
+    return not (driver.core.is_leader and driver.core.term == term)
+
+
+async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
+    """Give office away before this member stops; return at once where nobody can take it."""
+    driver = replica_set.driver
+    if driver is None or not driver.core.is_leader:
+        return
+    if len(driver.core.config.voters) > 1:
+        term = driver.core.term
+        if driver.core.transfer() is None:
+            driver.schedule()
+            try:
+                async with asyncio.timeout(seconds):
+                    await driver.transfer_over()
+            except TimeoutError:
+                pass
+        if not (driver.core.is_leader and driver.core.term == term):
+            return
+    driver.core.step_down(round(60 / TICK_SECONDS))
+    driver.schedule()

@@ -1,0 +1,227 @@
+"""Ways to the other members: one-way messages in order, and requests with answers.
+
+A `Link` holds one connection for Raft's messages, which want no reply (`moreToCome`): what is
+sent while there is no connection is lost, as on any network, and Raft sends again what matters.
+A message too large for one frame goes as byte ranges. A connection that is lost is opened again
+at once; if that fails, the owner is told: most likely the other process is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from bson.binary import Binary
+
+from psdb_base.bson_codec import decode, encode
+from psdb_base.errors import MongoError
+from psdb_base.values import Document
+from psdb_base.world import World
+from psdb_wire.channel import raise_for
+from psdb_wire.frames import MORE_TO_COME, build_op_msg, parse
+from psdb_wire.pool import ClientConnection, ConnectionPool
+
+FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
+"""No message between members is larger; what is comes in parts."""
+_PART_BYTES: Final = FRAME_BYTES_MAX - 64 * 1024
+_CONNECT_SECONDS: Final = 2.0
+_RETRY_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+_EARLY_MESSAGES_MAX: Final = 32
+"""So many messages wait for a connection that is being opened for the first time."""
+_BACKLOG_BYTES_MAX: Final = 64 * 1024 * 1024
+"""With more than this unsent a peer takes nothing: messages to it are dropped."""
+
+
+def split_address(host: str) -> tuple[str, int]:
+    """Split `name:port`."""
+    name, _, port = host.rpartition(":")
+    return name.strip("[]"), int(port)
+
+
+HELLO: Final[Document] = {
+    "hello": 1, "internalClient": {"minWireVersion": 25, "maxWireVersion": 25},
+}
+"""How members greet each other."""
+
+
+class Link:
+    """One-way messages to one address.
+
+    Attributes:
+        host: `name:port` of the other member.
+        is_up: Whether there is a connection now.
+
+    Args:
+        world: For the network.
+        host: Where to.
+        on_down: Called when the connection was lost and could not be opened again at once.
+
+    """
+
+    def __init__(self, world: World, host: str, on_down: Callable[[], None]) -> None:
+        self.host = host
+        self._world = world
+        self._on_down = on_down
+        self._connection: ClientConnection | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._closed = False
+        self._failures = 0
+        self._last_part = 0
+        self._early: list[bytes] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection is not None and not self._connection.closed
+
+    def open(self) -> None:
+        """Begin to connect; also called again after each loss."""
+        if self._opening is None and not self._closed:
+            self._opening = asyncio.get_running_loop().create_task(self._connect())
+
+    def send(self, body: bytes) -> bool:
+        """Send a command's whole body; return whether it went out."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            if self._failures or len(self._early) >= _EARLY_MESSAGES_MAX:
+                return False
+            self._early.append(body)
+            return True
+        if connection.backlog_bytes() > _BACKLOG_BYTES_MAX:
+            return False
+        if len(body) <= FRAME_BYTES_MAX:
+            connection.push(build_op_msg(0, 0, body, flags=MORE_TO_COME))
+            return True
+        self._last_part += 1
+        for offset in range(0, len(body), _PART_BYTES):
+            part = encode({
+                "_replSetPart": self._last_part, "offset": offset, "total": len(body),
+                "data": Binary(body[offset : offset + _PART_BYTES]), "$db": "admin",
+            })
+            connection.push(build_op_msg(0, 0, part, flags=MORE_TO_COME))
+        return True
+
+    async def _connect(self) -> None:
+        """Connect, again and again until it works."""
+        while not self._closed:
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    self._connection = await self._shake_hands()
+            except (TimeoutError, OSError, MongoError):
+                self._failures += 1
+                self._early.clear()
+                if self._failures == 1:
+                    self._on_down()
+                wait = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS)) - 1]
+                await asyncio.sleep(wait)
+                continue
+            self._failures = 0
+            early, self._early = self._early, []
+            for body in early:
+                self.send(body)
+            break
+        self._opening = None
+        if not self.is_up:
+            self.open()
+
+    async def _shake_hands(self) -> ClientConnection:
+        name, port = split_address(self.host)
+        protocol = await self._world.network.connect(
+            name, port, lambda: ClientConnection(self.host, self._lost)
+        )
+        connection = cast("ClientConnection", protocol)
+        try:
+            body = encode({**HELLO, "$db": "admin"})
+            raise_for(decode(parse(await connection.request(build_op_msg(1, 0, body))).body))
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    def _lost(self, connection: ClientConnection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            self.open()
+
+    def close(self) -> None:
+        """Close for good."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._connection is not None:
+            self._connection.abort()
+
+
+class Parts:
+    """Puts bodies together that came in parts on one connection."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def take(self, number: int, offset: int, total: int, data: bytes) -> bytes | None:
+        """Take in a part; return the whole body with its last one. Parts out of order are lost."""
+        if offset == 0:
+            self._number, self._pieces, self._size = number, [], 0
+        if number != self._number or offset != self._size:
+            self._pieces = []
+            return None
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size < total:
+            return None
+        whole, self._pieces = b"".join(self._pieces), []
+        return whole
+
+
+class Peers:
+    """Links and request channels by address."""
+
+    def __init__(self, world: World, on_down: Callable[[str], None]) -> None:
+        self._world = world
+        self._on_down = on_down
+        self._links: dict[str, Link] = {}
+        self._pools: dict[str, ConnectionPool] = {}
+
+    def keep(self, hosts: list[str]) -> None:
+        """Have links to these addresses and to no others."""
+        for host in hosts:
+            if host not in self._links:
+                link = Link(self._world, host, lambda host=host: self._on_down(host))  # type: ignore[misc]
+                self._links[host] = link
+                link.open()
+        for host in [host for host in self._links if host not in hosts]:
+            self._links.pop(host).close()
+
+    def send(self, host: str, body: bytes) -> bool:
+        """Send one message to a kept address; return whether it went out."""
+        link = self._links.get(host)
+        return link is not None and link.send(body)
+
+    def is_up(self, host: str) -> bool:
+        """Whether there is a connection to a kept address now."""
+        link = self._links.get(host)
+        return link is not None and link.is_up
+
+    async def request(self, host: str, command: Document, seconds: float) -> Document:
+        """Run a command on another member; raises MongoError."""
+        pool = self._pools.get(host)
+        if pool is None:
+            name, port = split_address(host)
+            pool = self._pools[host] = ConnectionPool(
+                self._world.network, name, port, HELLO, size_max=8,
+                connect_seconds=_CONNECT_SECONDS, idle_seconds_max=60.0,
+            )
+        return await pool.command("admin", command, timeout_seconds=seconds)
+
+    async def close(self) -> None:
+        """Close everything."""
+        for link in self._links.values():
+            link.close()
+        for pool in self._pools.values():
+            await pool.close()
+        self._links.clear()
+        self._pools.clear()
+

@@ -1,0 +1,438 @@
+"""What a member is in its replica set: its state, its way to the others, who waits for what.
+
+A member started with `--replSet` is of no set until `replSetInitiate` founds one on it, or the
+leader of one adds it: the first message of Raft that names this member's id makes it a learner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from bson.binary import Binary
+from bson.timestamp import Timestamp
+
+from psdb_base.bson_codec import encode
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_raft.messages import Append, Message, from_fields, to_fields
+from psdb_raft.values import RoleChange
+from psdb_server.command import Request
+from shardsvr.replication import concern as concerns
+from shardsvr.replication import handover, membership
+from shardsvr.replication.config import MemberConfig, ReplSetConfig
+from shardsvr.replication.driver import (
+    Driver,
+    not_primary,
+    raft_config,
+    settings_of,
+    shutting_down,
+    stepped_down,
+)
+from shardsvr.replication.heartbeats import Heartbeats, PeerView
+from shardsvr.replication.links import Parts, Peers
+
+if TYPE_CHECKING:
+    from shardsvr.member import Member
+
+STARTUP: Final = 0
+PRIMARY: Final = 1
+SECONDARY: Final = 2
+RECOVERING: Final = 3
+STARTUP2: Final = 5
+DOWN: Final = 8
+REMOVED: Final = 10
+STATE_NAMES: Final = {
+    STARTUP: "STARTUP", PRIMARY: "PRIMARY", SECONDARY: "SECONDARY", RECOVERING: "RECOVERING",
+    STARTUP2: "STARTUP2", DOWN: "(not reachable/healthy)", REMOVED: "REMOVED",
+}
+
+
+class ReplicaSet:
+    """The replication side of one member.
+
+    Attributes:
+        member: The node.
+        name: As given by `--replSet`.
+        config: The configuration in effect, None before there is one.
+        driver: Runs the core; None before the member belongs to a set.
+        is_primary: It takes writes.
+        installing: A snapshot is being installed.
+        election_time: Cluster time of the last election won here, and its wall time in ms.
+        heartbeats: What the other members last said of themselves.
+
+    """
+
+    def __init__(self, member: Member, name: str) -> None:
+        self.member = member
+        self.name = name
+        self.config: ReplSetConfig | None = None
+        self.driver: Driver | None = None
+        self.is_primary = False
+        self.installing = False
+        self.election_time = Timestamp(0, 0)
+        self.election_wall = 0
+        self.change_in_progress = False
+        self.peers = Peers(member.world, self._on_down)
+        self.heartbeats: Heartbeats = Heartbeats(self)
+        self._addresses: dict[str, str] = {}
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._progress_waiters: list[asyncio.Future[None]] = []
+        self._promotion: asyncio.Task[None] | None = None
+
+    # -- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take up the role that the log gives this member."""
+        engine = self.member.engine
+        engine.refusal = engine.failure or not_primary()
+        if engine.memberships:
+            config = ReplSetConfig.parse(engine.memberships[-1][1])
+            if config.name != self.name:
+                raise MongoError(
+                    Code.INVALID_REPLICA_SET_CONFIG,
+                    f"Local replica set configuration document set name of {config.name} does not "
+                    f"match command line --replSet name of {self.name}",
+                )
+            self.run(str(config.set_id))
+            self._take_config(config)
+        self.heartbeats.start()
+
+    def run(self, group: str) -> Driver:
+        """Make the core and let it run, as a member of the set with this id."""
+        driver = Driver(self.member.world, self.member.engine, group)
+        driver.on_role = self._on_role
+        driver.on_config = self._take_config
+        driver.on_progress = self._on_progress
+        driver.send = self._send
+        self.driver = driver
+        driver.start()
+        return driver
+
+    async def stop(self) -> None:
+        """Hand office over if there is an heir, then take no part any more."""
+        await handover.before_stop(self, 5.0)
+        self.heartbeats.stop()
+        if self._promotion is not None:
+            self._promotion.cancel()
+        if self.driver is not None:
+            self.driver.close()
+        # What is not committed may never be: it stays in the log, outside the last checkpoint.
+        self.member.engine.leave_office(not_primary(), shutting_down())
+        await self.peers.close()
+        self._wake_all()
+
+    # -- state -----------------------------------------------------------------------------------
+
+    @property
+    def own(self) -> MemberConfig | None:
+        """This member's row of the configuration in effect."""
+        if self.config is None:
+            return None
+        return self.config.by_member_id(self.member.engine.member.id)
+
+    @property
+    def own_host(self) -> str:
+        """This member's address, as the others know it."""
+        own = self.own
+        return self.member.host if own is None else own.host
+
+    @property
+    def state(self) -> int:
+        """The member's state by MongoDB's numbers."""
+        if self.driver is None or self.config is None:
+            return STARTUP if self.driver is None else STARTUP2
+        if self.own is None:
+            return REMOVED
+        if self.is_primary:
+            return PRIMARY
+        return STARTUP2 if self.installing else SECONDARY
+
+    @property
+    def state_name(self) -> str:
+        """The member's state by MongoDB's names."""
+        return STATE_NAMES[self.state]
+
+    @property
+    def leader(self) -> MemberConfig | None:
+        """The primary as far as this member knows."""
+        driver = self.driver
+        if driver is None or self.config is None or driver.core.leader is None:
+            return None
+        if driver.core.leader == self.member.engine.member.id and not self.is_primary:
+            return None
+        return self.config.by_member_id(driver.core.leader)
+
+    @property
+    def term(self) -> int:
+        """The present term."""
+        return self.member.engine.member.term if self.driver is None else self.driver.core.term
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def receive(self, body: Document, sender: str) -> None:
+        """Take in a message of another member's core."""
+        try:
+            lines = bytes(body["e"]).split(b"\n") if "e" in body else None
+            message = from_fields(body["m"], lines)
+            time = body.get("time")
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            raise MongoError(Code.FAILED_TO_PARSE, f"not a message of a member: {error}") from None
+        own_id = self.member.engine.member.id
+        if body.get("set") != self.name or message.to != own_id:
+            return
+        if self.driver is None:
+            if self.change_in_progress or self.member.engine.log_end:
+                return  # its data are of no set: they cannot become those of this one
+            self.run(message.group)
+        driver = self.driver
+        assert driver is not None
+        if message.group != driver.core.group:
+            return
+        if type(time) is Timestamp:
+            self.member.clock.observe(time)
+        if message.sender not in self._addresses:
+            self._addresses[message.sender] = sender
+            self._keep_links()
+        driver.step(message)
+
+    def _send(self, message: Message, lines: list[bytes]) -> None:
+        host = self.address(message.to)
+        if host is None:
+            return
+        document: Document = {
+            "_replSetRaft": 1, "set": self.name, "host": self.own_host,
+            "time": self.member.clock.now, "m": to_fields(message),
+        }
+        if lines:
+            document["e"] = Binary(b"\n".join(lines))
+        document["$db"] = "admin"
+        sent = self.peers.send(host, encode(document))
+        if not sent and type(message) is Append and self.driver is not None:
+            driver = self.driver
+            asyncio.get_running_loop().call_soon(driver.unreachable, message.to)
+
+    def address(self, member_id: str) -> str | None:
+        """Return the address of a member, None when it is not known."""
+        row = None if self.config is None else self.config.by_member_id(member_id)
+        return self._addresses.get(member_id) if row is None else row.host
+
+    def _keep_links(self) -> None:
+        hosts: dict[str, None] = {}
+        own_id = self.member.engine.member.id
+        if self.config is not None:
+            for row in self.config.members:
+                if row.member_id != own_id:
+                    hosts[row.host] = None
+                    self._addresses.pop(row.member_id, None)
+        for host in self._addresses.values():
+            hosts[host] = None
+        hosts.pop(self.own_host, None)
+        self.peers.keep(list(hosts))
+
+    def _on_down(self, host: str) -> None:
+        """Stand for election at once when it is the leader that cannot be reached any more."""
+        driver = self.driver
+        if driver is None:
+            return
+        leader = driver.core.leader
+        if leader is not None and self.address(leader) == host:
+            driver.core.campaign_now()
+
+    # -- what the driver tells -------------------------------------------------------------------
+
+    def _take_config(self, config: ReplSetConfig) -> None:
+        self.config = config
+        if self.driver is not None:
+            self.driver.core.settings = settings_of(config)
+        self._keep_links()
+        self.member.topology_has_changed()
+        self._on_progress()
+
+    def _on_role(self, _change: RoleChange) -> None:
+        if self._promotion is not None:
+            self._promotion.cancel()
+            self._promotion = None
+        if self.is_primary:
+            self.is_primary = False
+            self.member.world.log.write(
+                "I", "REPL", 21358, "Replica set state transition",
+                {"newState": "SECONDARY", "oldState": "PRIMARY"},
+            )
+        self.member.topology_has_changed()
+        self._wake_all()
+
+    def _on_progress(self) -> None:
+        driver = self.driver
+        if driver is not None and driver.in_office and not self.is_primary:
+            if self._promotion is None:
+                self._promotion = asyncio.get_running_loop().create_task(self._promote())
+        waiting, self._progress_waiters = self._progress_waiters, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _promote(self) -> None:
+        """Serve: the no-op of this term is committed, and everything before it is applied."""
+        member, driver = self.member, self.driver
+        assert driver is not None
+        member.engine.refusal = None
+        self.election_time = member.engine.last_timestamp
+        self.election_wall = member.world.clock.now_ms()
+        try:
+            await member.take_up_office()
+        except MongoError as error:
+            member.world.log.write(
+                "E", "REPL", 7200001, "Cannot take up office", {"error": str(error)}
+            )
+            driver.core.step_down(20)
+            driver.schedule()
+            return
+        if not driver.in_office:
+            return
+        self._promotion = None
+        self.is_primary = True
+        member.topology_has_changed()
+        member.world.log.write(
+            "I", "REPL", 21331,
+            "transition to primary complete; database writes are now permitted",
+            {"term": driver.core.term},
+        )
+        self.heartbeats.hurry()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        waiting, self._progress_waiters = self._progress_waiters, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def progress(self) -> None:
+        """Return when something moved: commit index, a peer's position, the role."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._progress_waiters.append(waiter)
+        await waiter
+
+    # -- commands --------------------------------------------------------------------------------
+
+    async def admit(self, request: Request) -> None:
+        """Let a command in, or raise what this member's state has to say.
+
+        Raises:
+            MongoError: 10107, 13435, 13436.
+
+        """
+        command = request.command
+        if command.writes:
+            if not self.is_primary:
+                raise not_primary()
+            driver = self.driver
+            if driver is not None and driver.core.is_transferring:
+                await driver.transfer_over()
+                if not self.is_primary:
+                    raise not_primary()
+            return
+        if command.secondary_ok or self.is_primary:
+            return
+        if self.state != SECONDARY:
+            raise MongoError(
+                Code.NOT_PRIMARY_OR_SECONDARY, "node is not in primary or recovering state"
+            )
+        preference = request.generic.read_preference
+        if preference is None or preference["mode"] == "primary":
+            raise MongoError(
+                Code.NOT_PRIMARY_NO_SECONDARY_OK, "not primary and secondaryOk=false"
+            )
+
+    def check_office(self, term: int) -> None:
+        """Raise 11602 if office was lost since `term`: what was done then may be undone."""
+        driver = self.driver
+        if driver is None or not driver.in_office or self.member.engine.term != term:
+            raise stepped_down()
+
+    async def linearize(self) -> None:
+        """Confirm that this member still leads; raise 10107 or 11602 when it does not."""
+        driver = self.driver
+        if driver is None or not self.is_primary:
+            raise MongoError(
+                Code.NOT_WRITABLE_PRIMARY,
+                "cannot satisfy linearizable read concern on non-primary node",
+            )
+        if await driver.read_index() is None:
+            raise stepped_down()
+
+    async def wait_for(self, index: int, concern: Document) -> Document | None:
+        """Wait until a write concern is met for the log up to `index`, which is committed.
+
+        Returns the `writeConcernError`, None when the concern is met.
+        """
+        config = self.config
+        assert config is not None
+        failed = concerns.unsatisfiable(config, concern)
+        if failed is not None:
+            return failed
+        w = concern.get("w", 1)
+        if not concerns.is_more_than_majority(config, w):
+            return None
+        term = self.member.engine.term
+        while True:
+            config = self.config
+            assert config is not None
+            if concerns.is_met(config, w, lambda row: self.has_reached(row, index)):
+                return None
+            self.check_office(term)
+            await self.progress()
+
+    def has_reached(self, row: MemberConfig, index: int) -> bool:
+        """Tell whether a member has the log up to `index` on its disk, as the leader knows."""
+        if row.member_id == self.member.engine.member.id:
+            return True
+        driver = self.driver
+        progress = None if driver is None else driver.core.progress.get(row.member_id)
+        return progress is not None and progress.match >= index
+
+    # -- founding and changing -------------------------------------------------------------------
+
+    async def found(self, config: ReplSetConfig) -> None:
+        """Found the set: the configuration becomes the first entry that all members share."""
+        engine = self.member.engine
+        driver = self.run(str(config.set_id))
+        position = driver.core.bootstrap(raft_config(config))
+        await engine.member.advance(position.term)
+        engine.term = position.term
+        driver.found(config.document(internal=True))
+        self._take_config(config)
+        await self._durable(position.index)
+        driver.core.campaign_now()
+
+    async def _durable(self, index: int) -> None:
+        while self.member.engine.journal.durable.index < index:
+            if self.member.engine.failure is not None:
+                raise self.member.engine.failure
+            await asyncio.sleep(0.01)
+
+    async def look_at(self, host: str, view: PeerView) -> None:
+        """See what another member's answer asks this one to do."""
+        await membership.look_at(self, host, view)
+
+    async def change(self, config: ReplSetConfig) -> None:
+        """Log another configuration and wait until it is committed.
+
+        Raises MongoError 103 when the core refuses it, 109 when another change is under way.
+        """
+        driver = self.driver
+        if driver is None or not self.is_primary:
+            raise not_primary()
+        refusal = driver.core.check_config(raft_config(config))
+        if refusal is not None:
+            raise MongoError(Code.NEW_REPLICA_SET_CONFIGURATION_INCOMPATIBLE, refusal)
+        index = self.member.engine.append_membership(config.document(internal=True))
+        driver.schedule()
+        await self.member.engine.committed(index)
+
+
+def parts_of(connection: Any) -> Parts:
+    """Return what puts together the messages that come in parts on a connection."""
+    parts: Parts = connection.state.setdefault("replicationParts", Parts())
+    return parts
+

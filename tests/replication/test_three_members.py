@@ -1,0 +1,160 @@
+"""Three members as processes: founding, reading, failing over, as drivers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson.objectid import ObjectId
+from bson.timestamp import Timestamp
+from pymongo import ReadPreference, WriteConcern
+from pymongo.errors import NotPrimaryError, OperationFailure, WriteConcernError
+from replication_kit import Replicas, until
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
+    with Replicas(tmp_path_factory.mktemp("rs"), 3) as started:
+        started.initiate()
+        yield started
+
+
+def _secondary(replicas: Replicas) -> int:
+    primary = replicas.primary()
+    return next(number for number in range(3) if number != primary)
+
+
+def test_hello_tells_the_set(replicas: Replicas) -> None:
+    primary = replicas.primary()
+    reply = replicas.direct(primary).admin.command("hello")
+    assert reply["setName"] == "rs0"
+    assert reply["hosts"] == replicas.hosts
+    assert reply["me"] == reply["primary"] == replicas.hosts[primary]
+    assert reply["isWritablePrimary"] is True
+    assert reply["secondary"] is False
+    assert type(reply["electionId"]) is ObjectId
+    assert type(reply["lastWrite"]["majorityOpTime"]["ts"]) is Timestamp
+    other = replicas.direct(_secondary(replicas)).admin.command("isMaster")
+    assert other["ismaster"] is False
+    assert other["secondary"] is True
+    assert other["primary"] == replicas.hosts[primary]
+    assert "electionId" not in other
+
+
+def test_every_member_has_what_was_written_with_all(replicas: Replicas) -> None:
+    client = replicas.client(w=3)
+    client.t.all.insert_many([{"_id": number} for number in range(500)])
+    client.t.all.create_index("x")
+    client.t.all.insert_one({"_id": 500})
+    until(replicas.settled)
+    for number in range(3):
+        there = replicas.direct(number).t.get_collection(
+            "all", read_preference=ReadPreference.NEAREST
+        )
+        assert there.count_documents({}) == 501
+        assert list(there.index_information()) == ["_id_", "x_1"]
+
+
+def test_a_secondary_reads_when_asked_to_and_never_writes(replicas: Replicas) -> None:
+    replicas.client(w=3).t.reads.insert_one({"_id": 1})
+    connection = replicas.direct(_secondary(replicas))
+    find = {"find": "reads", "filter": {}}
+    with pytest.raises(NotPrimaryError) as caught:
+        connection.t.command({**find, "$readPreference": {"mode": "primary"}})
+    assert caught.value.details["code"] == 13435  # type: ignore[index]
+    assert "topologyVersion" in caught.value.details  # type: ignore[operator]
+    preferred = connection.t.get_collection("reads", read_preference=ReadPreference.SECONDARY)
+    until(lambda: preferred.find_one() == {"_id": 1})
+    with pytest.raises(NotPrimaryError) as caught:
+        connection.t.reads.insert_one({"_id": 2})
+    assert caught.value.details["code"] == 10107  # type: ignore[index]
+
+
+def test_write_concerns(replicas: Replicas) -> None:
+    collection = replicas.client().t.concerns
+    for w in (1, 2, 3, "majority"):
+        collection.with_options(write_concern=WriteConcern(w)).insert_one({"w": w})
+    for bad, code in ((4, 100), ("nowhere", 79)):
+        with pytest.raises(WriteConcernError) as caught:
+            collection.with_options(write_concern=WriteConcern(bad)).insert_one({})
+        assert caught.value.code == code
+
+
+def test_status_lists_the_members(replicas: Replicas) -> None:
+    status = replicas.direct(replicas.primary()).admin.command("replSetGetStatus")
+    assert status["set"] == "rs0"
+    assert status["myState"] == 1
+    assert [row["name"] for row in status["members"]] == replicas.hosts
+    until(lambda: _states(replicas) == ["PRIMARY", "SECONDARY", "SECONDARY"])
+    for row in status["members"]:
+        assert row["health"] == 1.0
+        assert row["optime"]["ts"] > Timestamp(0, 0)
+
+
+def _states(replicas: Replicas) -> list[str]:
+    status = replicas.direct(replicas.primary()).admin.command("replSetGetStatus")
+    return sorted(row["stateStr"] for row in status["members"])
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"version": 1}, 103),
+        ({"_id": "other"}, 103),
+        ({"members": []}, 93),
+        ({"settings": {"chainingAllowed": "x"}}, 93),
+        ({"nonsense": 1}, 93),
+    ],
+)
+def test_bad_configurations_are_refused(
+    replicas: Replicas, change: dict[str, Any], code: int
+) -> None:
+    admin = replicas.direct(replicas.primary()).admin
+    config = admin.command("replSetGetConfig")["config"]
+    config["version"] += 1
+    with pytest.raises(OperationFailure) as caught:
+        admin.command("replSetReconfig", {**config, **change})
+    assert caught.value.code == code
+    with pytest.raises(OperationFailure) as caught:
+        admin.command("replSetInitiate", replicas.configuration())
+    assert caught.value.code == 23
+
+
+def test_stepping_down_gives_office_to_another(replicas: Replicas) -> None:
+    before = replicas.primary()
+    client = replicas.client()
+    client.t.steps.insert_one({"_id": "before"})
+    client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
+    client.t.steps.insert_one({"_id": "after"})
+    assert replicas.primary() != before
+    assert client.t.steps.count_documents({}) == 2
+
+
+def test_a_killed_primary_costs_a_moment_and_no_write(replicas: Replicas) -> None:
+    client = replicas.client()
+    collection = client.t.kills
+    for round_ in range(2):
+        primary = replicas.primary()
+        collection.insert_one({"_id": f"{round_} before"})
+        replicas.members[primary].kill()
+        collection.insert_one({"_id": f"{round_} after"})
+        replicas.members[primary].start()
+        until(lambda: len(_states(replicas)) == 3 and "DOWN" not in str(_states(replicas)))
+    assert collection.count_documents({}) == 4
+    until(replicas.settled)
+
+
+def test_a_restart_of_all_keeps_everything(tmp_path: Path) -> None:
+    with Replicas(tmp_path, 3) as replicas:
+        replicas.initiate()
+        client = replicas.client()
+        client.t.c.insert_many([{"_id": number} for number in range(100)])
+        for member in replicas.members:
+            member.kill()
+        for member in replicas.members:
+            member.start()
+        replicas.primary()
+        assert client.t.c.count_documents({}) == 100
+        client.t.c.insert_one({"_id": 100})
