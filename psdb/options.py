@@ -272,7 +272,7 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     if getattr(options, "dbpath", None):
         document["storage"] = _storage_document(options)
         if options.oplogSize is not None:
-            document["replication"] = {"oplogSizeMB": options.oplogSize}
+            document.setdefault("replication", {})["oplogSizeMB"] = options.oplogSize
     if getattr(options, "configdb", None):
         document["sharding"] = {"configDB": options.configdb}
     elif options.command in ("shardsvr", "configsvr"):
@@ -280,7 +280,8 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     if options.noscripting:
         document["security"] = {"javascriptEnabled": False}
     if getattr(options, "replSet", ""):
-        document["replication"] = {"replSetName": options.replSet.partition("/")[0]}
+        name = options.replSet.partition("/")[0]
+        document["replication"] = {**document.get("replication", {}), "replSetName": name}
     if options.logpath:
         document["systemLog"] = {"destination": "file", "path": options.logpath}
     return document

@@ -62,7 +62,7 @@ def test_ping(server: Server) -> None:
     "arguments",
     [
         ("up", "--replicas", "0"), ("up", "--auth"),
-        ("shardsvr", "--oplogSize", "100"), ("router", "--configdb", "x:1", "--keyFile", "k"),
+        ("shardsvr", "--pidfilepath", "x"), ("router", "--configdb", "x:1", "--keyFile", "k"),
         ("up", "--tlsMode", "requireTLS"), ("up", "--config", "psdb.yaml"), ("up", "--nonsense"),
         ("up", "--port", "99999999"), ("up", "--setParameter", "nonsense=1"), (),
     ],
