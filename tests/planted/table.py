@@ -1,7 +1,7 @@
 """Planted faults: each a small patch of the sources that breaks one rule, and who must notice.
 
-A fault is text that is replaced in a module when it is imported (`hook`). `finders` run in the
-order given until one notices: `scripts` are those of tests/raft, `storm` its seeded storms, `sim` the
+A fault is text that is replaced in a module when it is imported (`hook`). `finders` run in the order
+given until one notices: `scripts` are those of tests/raft, `storm` its seeded storms, `sim` the
 simulated replica sets.
 """
 
@@ -89,7 +89,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a leader whose disk hangs stays",
-        ((LEADER, "    return state.stalled >= state.settings.disk_ticks\n", "    return False\n"),),
+        ((LEADER, "    return state.stalled >= state.settings.disk_ticks\n",
+          "    return False\n"),),
         finders=("scripts",), script="disk",
     ),
     Fault(
