@@ -334,12 +334,26 @@ def _local_sessions(ports: Ports, _spec: Any) -> Batch:
     ]
 
 
+def _plan_cache_stats(ports: Ports, _spec: Any) -> Batch:
+    from shardsvr.commands.plan_cache import describe_cache
+
+    assert ports.collection is not None
+    collection = ports.member.engine.collection(ports.db, ports.collection)
+    if collection is None or collection.is_view:
+        return []
+    place: Document = {"host": ports.member.host}
+    if ports.member.shard_name is not None:
+        place["shard"] = ports.member.shard_name
+    return [{**row, **place} for row in describe_cache(collection)]
+
+
 _SOURCES = {
     "$collStats": _coll_stats,
     "$currentOp": _current_op,
     "$indexStats": _index_stats,
     "$listLocalSessions": _local_sessions,
     "$listSessions": _local_sessions,
+    "$planCacheStats": _plan_cache_stats,
 }
 
 

@@ -180,7 +180,7 @@ def execution_fields(op: Operation) -> Document:
 
     execution = op.execution
     if execution is None:
-        return {"planSummary": "IDHACK"} if op.by_id else {}
+        return {"planSummary": "EXPRESS_IXSCAN { _id: 1 }"} if op.by_id else {}
     return {
         "planSummary": plan_summary(execution.node),
         "execStats": stage_statistics(execution.node, execution.root),

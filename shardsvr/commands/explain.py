@@ -13,12 +13,8 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
-from shardsvr import writes
 from shardsvr.collections import find_collection, name_of
-from shardsvr.commands import count_distinct, find
-from shardsvr.commands.delete import STATEMENT as DELETE_STATEMENT
-from shardsvr.commands.update import STATEMENT as UPDATE_STATEMENT
-from shardsvr.planning import plan_query
+from shardsvr.commands import count_distinct, explain_writes, find
 
 VERBOSITIES: Final = ("allPlansExecution", "executionStats", "queryPlanner")
 
@@ -133,44 +129,6 @@ def _plan_find(request: Request, collection: Collection) -> Any:
     return find.make_plan(request, collection)[0]
 
 
-def _plan_write(request: Request, collection: Collection, statement: Document, limit: int) -> Any:
-    selection = writes.compile_selection(
-        request, collection.name, statement["q"], collation=statement.get("collation"),
-        hint=statement.get("hint"), sort=statement.get("sort"), let=request.args.get("let"),
-    )
-    return plan_query(
-        collection, selection.filter, selection.env, sort=selection.sorter,
-        hint=selection.hint, limit=limit or None,
-        collation=selection.context.collation,
-    )
-
-
-def _single(request: Request, name: str) -> Document:
-    statements: list[Document] = request.args[name]
-    if len(statements) != 1:
-        raise MongoError(
-            Code.INVALID_LENGTH, "explained write batches must be of size 1"
-        )
-    return statements[0]
-
-
-def _plan_update(request: Request, collection: Collection) -> Any:
-    statement = UPDATE_STATEMENT.parse(_single(request, "updates"))
-    return _plan_write(request, collection, statement, 0 if statement.get("multi") else 1)
-
-
-def _plan_delete(request: Request, collection: Collection) -> Any:
-    statement = DELETE_STATEMENT.parse(_single(request, "deletes"))
-    return _plan_write(request, collection, statement, statement["limit"])
-
-
-def _plan_find_and_modify(request: Request, collection: Collection) -> Any:
-    args = request.args
-    statement = {"q": args.get("query", {}), "collation": args.get("collation"),
-                 "hint": args.get("hint")}
-    return _plan_write(request, collection, statement, 1)
-
-
 async def explain_aggregate(request: Request, args: Document, verbosity: str) -> Document:
     """Explain a pipeline: the planner's part, then the stages as they run."""
     from shardsvr.commands.aggregate import Aggregation
@@ -195,11 +153,11 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
 _PLANNERS: Final[dict[str, Callable[[Request, Collection], Any]]] = {
     "aggregate": _plan_find,
     "count": count_distinct.query_plan,
-    "delete": _plan_delete,
+    "delete": explain_writes.plan_delete,
     "distinct": count_distinct.query_plan,
     "find": _plan_find,
-    "findAndModify": _plan_find_and_modify,
-    "update": _plan_update,
+    "findAndModify": explain_writes.plan_find_and_modify,
+    "update": explain_writes.plan_update,
 }
 
 COMMANDS = (

@@ -20,8 +20,8 @@ from shardsvr.planning.indexes import (
     access_of,
     fields_of,
     is_descending,
-    ready_indexes,
     shape_of,
+    usable_indexes,
 )
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
@@ -66,7 +66,7 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate]:
     known = predicates.by_path
     ordered = query.sort.paths if query.sort is not None else ()
     found: list[Candidate] = []
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         if index.kind == "wildcard":
             found += wildcard_candidates(query, index, predicates)
         if index.kind not in SERVING:
@@ -118,7 +118,7 @@ def fetched(access: Access, scan: Node, predicates: Predicates) -> Node:
 def skipping(query: Query, predicates: Predicates) -> list[Candidate]:
     """Return plans that skip through an index whose leading field is open but a later is not."""
     found = []
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         if not any(path in predicates.by_path for path in index.key_pattern):
             continue
         access = access_of(query, index, predicates)
@@ -150,7 +150,7 @@ def _branch(query: Query, child: tree.Node, rest: list[tree.Node]) -> Access | N
     own = Predicates(child, query.env)
     both = Predicates(tree.And((child, *rest)), query.env) if rest else own
     best: tuple[tuple[float, ...], Access] | None = None
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         if next(iter(index.key_pattern)) not in own.by_path:
             continue
         access = access_of(query, index, both)

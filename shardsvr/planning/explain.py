@@ -9,6 +9,7 @@ from shardsvr.planning.execution import Execution
 from shardsvr.planning.filter_text import filter_document
 from shardsvr.planning.nodes import Count, Node, Or, Project, Subplan
 from shardsvr.planning.query import Query
+from shardsvr.planning.shapes import hash_text, key_text, shape_of_query
 from shardsvr.planning.stages import Stage
 from shardsvr.planning.text import TextMatch
 
@@ -20,10 +21,15 @@ def planner_section(
     query: Query, winner: Node, rejected: list[Node], *, is_cached: bool
 ) -> Document:
     """Return `queryPlanner`."""
+    shape = shape_of_query(query)
+    shape_hash = hash_text(shape)
     return {
         "namespace": query.collection.ns,
         "parsedQuery": filter_document(query.shown or query.filter.tree),
-        "indexFilterSet": False,
+        "indexFilterSet": query.allowed is not None,
+        "queryHash": shape_hash,
+        "planCacheShapeHash": shape_hash,
+        "planCacheKey": key_text(shape, query.collection),
         "optimizationTimeMillis": 0,
         "maxIndexedOrSolutionsReached": False,
         "maxIndexedAndSolutionsReached": False,

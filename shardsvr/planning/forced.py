@@ -31,7 +31,7 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
 
     Raises MongoError 2 for a hint that fits no index, and the errors of `min` and `max`.
     """
-    if query.hint is None or query.hint == {}:
+    if query.hint is None or query.hint == {} or query.allowed is not None:
         return None
     direction = natural_direction(query.hint)
     if direction is not None:

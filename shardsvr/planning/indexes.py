@@ -90,6 +90,14 @@ def ready_indexes(collection: Collection) -> Iterator[Index]:
             yield index
 
 
+def usable_indexes(query: Query) -> Iterator[Index]:
+    """Yield the indexes that plans of a query may use: an index filter may leave some out."""
+    allowed = query.allowed
+    for index in ready_indexes(query.collection):
+        if allowed is None or index.name in allowed:
+            yield index
+
+
 def access_of(
     query: Query, index: Index, predicates: Predicates, *, forced: bool = False
 ) -> Access | None:

@@ -6,7 +6,7 @@ from psdb_query.bounds_index import Predicates
 from psdb_query.projection import Projection
 from shardsvr.planning import nodes
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import PLACES, Access, access_of, fields_of, ready_indexes
+from shardsvr.planning.indexes import PLACES, Access, access_of, fields_of, usable_indexes
 from shardsvr.planning.query import Query
 
 
@@ -49,7 +49,7 @@ def _keeps_values(access: Access) -> bool:
 
 def candidate(query: Query, predicates: Predicates) -> Candidate | None:
     """Return the plan that counts entries, or meets each value of a field once."""
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         if query.distinct is None or query.distinct in index.key_pattern:
             access = access_of(query, index, predicates)
             if access is not None and (access.is_useful or not query.count):

@@ -96,7 +96,13 @@ class IdLookup(Node):
     """One document by its `_id`."""
 
     key: bytes
-    stage = "IDHACK"
+    stage: str = "IDHACK"
+
+    def describe(self) -> Document:
+        """Show the index."""
+        if self.stage == "IDHACK":
+            return {}
+        return {"keyPattern": "{ _id: 1 }", "indexName": "_id_"}
 
     def open(self, query: Query) -> Stage:
         """Make the look-up."""

@@ -15,6 +15,7 @@ from psdb_store.collection import Collection
 from shardsvr.planning import access, explain, forced, keys_only, nodes, special
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
+from shardsvr.planning.index_filters import allowed_indexes
 from shardsvr.planning.indexes import same_collation
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
@@ -163,8 +164,11 @@ def plan_query(
     )
     if filter_.is_scripted:
         return _scripted(query)
+    query.allowed = allowed_indexes(query)
     key = _id_key(query)
     if key is not None:
+        if _is_express(query):
+            return Plan(query, nodes.IdLookup(key, "EXPRESS_IXSCAN"))
         return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
     predicates = Predicates(filter_.tree, env)
     plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
@@ -182,6 +186,11 @@ def _scripted(query: Query) -> Plan:
         hint=query.hint, collation=query.collation, min_=query.min, max_=query.max,
     )
     return ScriptedPlan(query, inner)
+
+
+def _is_express(query: Query) -> bool:
+    """Tell whether one look-up is all there is to do, but for a projection by the caller."""
+    return not (query.count or query.distinct is not None or query.skip or query.sort is not None)
 
 
 def _id_key(query: Query) -> bytes | None:

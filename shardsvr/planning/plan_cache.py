@@ -8,15 +8,14 @@ tried again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final
 from weakref import WeakKeyDictionary
 
-from psdb_query.filters import tree
+from psdb_base.values import Document
 from psdb_store.collection import Collection
 from shardsvr.planning.query import Query
-
-Shape: TypeAlias = tuple[Any, ...]
+from shardsvr.planning.shapes import Shape, shape_of_query
 
 ENTRIES_MAX: Final = 512
 """Shapes kept for one collection."""
@@ -25,18 +24,22 @@ SLACK: Final = 64
 """A plan from the cache may work three times as much as when it won, but not much more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """A plan that won.
 
     Args:
         number: Its place among the candidates.
         work: Keys and documents it looked at until it had won.
+        story: How it won, as `$planCacheStats` shows it.
+        is_active: It has served a second query of its shape.
 
     """
 
     number: int
     work: int
+    story: Document = field(default_factory=dict)
+    is_active: bool = False
 
     @property
     def allowance(self) -> int:
@@ -63,6 +66,7 @@ class Cache:
             self._indexes = indexes
         entry = self._entries.get(shape)
         if entry is not None:
+            entry.is_active = True
             self._entries.move_to_end(shape)
         return entry
 
@@ -76,9 +80,17 @@ class Cache:
         """Drop an entry that did not hold."""
         self._entries.pop(shape, None)
 
-    def clear(self) -> None:
-        """Drop all entries."""
-        self._entries.clear()
+    def clear(self, shape: Shape | None = None) -> None:
+        """Drop all entries, or those of the queries of one shape."""
+        if shape is None:
+            self._entries.clear()
+            return
+        for key in [key for key in self._entries if key[0] == shape]:
+            del self._entries[key]
+
+    def items(self) -> list[tuple[Shape, Entry]]:
+        """Return all entries with their keys, the least recently used first."""
+        return list(self._entries.items())
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -95,28 +107,13 @@ def cache_of(collection: Collection) -> Cache:
     return cache
 
 
-def shape_of_query(query: Query, plans: int) -> Shape:
-    """Return what queries share that one plan may serve."""
-    sort = None if query.sort is None else tuple(query.sort.spec.items())
-    paths = None if query.projection is None else query.projection.paths
+def cache_key(query: Query, plans: int) -> Shape:
+    """Return what queries share that one plan may serve: the shape, and how it is asked."""
     return (
-        filter_shape(query.filter.tree),
-        repr(sort),
-        None if paths is None else tuple(sorted(paths)),
+        shape_of_query(query),
         repr(query.hint),
         query.limit is not None,
         query.count,
         query.distinct,
         plans,
     )
-
-
-def filter_shape(node: tree.Node) -> Shape:
-    """Return a filter without its constants."""
-    kind = type(node).__name__
-    if isinstance(node, (tree.And, tree.Nor, tree.Or, tree.ElemMatchValue)):
-        path = getattr(node, "path", "")
-        return (kind, path, *(filter_shape(child) for child in node.children))
-    if isinstance(node, (tree.Not, tree.ElemMatchObject)):
-        return (kind, getattr(node, "path", ""), filter_shape(node.child))
-    return (kind, getattr(node, "path", ""), getattr(node, "op", ""))

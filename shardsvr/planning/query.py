@@ -30,6 +30,7 @@ class Query:
         count: Only the number of documents is wanted.
         distinct: Only one document for each value of this field is wanted.
         meta: The caller wants the metadata of the records (scores).
+        allowed: Names of the indexes that an index filter leaves; None for all.
         shown: The filter's tree as it was asked, where `filter` has been made to test `$text`.
 
     """
@@ -49,6 +50,7 @@ class Query:
     distinct: str | None = None
     meta: bool = False
     shown: tree.Node | None = None
+    allowed: frozenset[str] | None = None
 
     @property
     def needs_meta(self) -> bool:

@@ -10,7 +10,7 @@ from psdb_query.bounds_index import Predicates
 from psdb_store.index import Index
 from shardsvr.planning import access, nodes
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import Access, access_of, ready_indexes, same_pattern
+from shardsvr.planning.indexes import Access, access_of, same_pattern, usable_indexes
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Selector, Stage
 
@@ -45,7 +45,7 @@ def _near_accesses(query: Query, predicates: Predicates) -> list[Access]:
     near = query.filter.near
     assert near is not None
     found = []
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         kind = index.key_pattern.get(near.path)
         if not _may_measure(kind, query) or not _hinted(index, query.hint):
             continue

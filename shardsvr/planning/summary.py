@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psdb_query.describe import text_of
-from shardsvr.planning.nodes import Node
+from shardsvr.planning.nodes import IdLookup, Node
 
 
 def plan_summary(node: Node) -> str:
@@ -15,6 +15,8 @@ def plan_summary(node: Node) -> str:
 def _leaves(node: Node) -> list[str]:
     if node.children:
         return [text for child in node.children for text in _leaves(child)]
+    if isinstance(node, IdLookup):
+        return [node.stage if node.stage == "IDHACK" else f"{node.stage} {{ _id: 1 }}"]
     index = getattr(node, "index", None)
     if index is None:
         return [node.stage]

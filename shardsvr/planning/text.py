@@ -24,7 +24,7 @@ from psdb_store.index import Index
 from psdb_store.index_text import TERM, fields_of_text
 from shardsvr.planning import access, nodes, stages
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import access_of, ready_indexes, shape_of
+from shardsvr.planning.indexes import access_of, shape_of, usable_indexes
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Selector, Stage
@@ -148,7 +148,7 @@ def candidate(query: Query, predicates: Predicates) -> Candidate:
 
 
 def _text_index(query: Query) -> Index:
-    for index in ready_indexes(query.collection):
+    for index in usable_indexes(query):
         if index.kind == "text":
             return index
     raise MongoError(Code.INDEX_NOT_FOUND, "text index required for $text query")
@@ -238,7 +238,7 @@ def _branch(
         return nodes.Or(scans) if scans else nodes.Eof()
     found = [
         one
-        for other in ready_indexes(query.collection)
+        for other in usable_indexes(query)
         if (one := access_of(query, other, own)) is not None and one.is_useful
     ]
     return min(found, key=access.tightness).scan() if found else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from psdb_base.values import Document
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
-from shardsvr.planning.plan_cache import Entry, cache_of, shape_of_query
+from shardsvr.planning.plan_cache import Entry, cache_key, cache_of
 from shardsvr.planning.query import Query
 
 FIRST_ROUND: Final = 8
@@ -35,6 +36,11 @@ class Trial:
         """Keys and documents looked at."""
         root = self.execution.root
         return root.total("keys_examined") + root.total("docs_examined")
+
+    @property
+    def productivity(self) -> float:
+        """Rows for each key or document looked at."""
+        return self.execution.found / max(self.work, 1)
 
     def work_up_to(self, limit: int, query: Query) -> None:
         """Go on, in growing steps, until so much work is done or enough is found."""
@@ -68,7 +74,7 @@ class Outcome:
 def choose(query: Query, plans: list[Node]) -> Outcome:
     """Choose a plan: the one that won before for queries of this shape, or by trial."""
     cache = cache_of(query.collection)
-    shape = shape_of_query(query, len(plans))
+    shape = cache_key(query, len(plans))
     entry = cache.find(query.collection, shape)
     if entry is not None:
         known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
@@ -78,8 +84,32 @@ def choose(query: Query, plans: list[Node]) -> Outcome:
         cache.forget(shape)
     number, trials = race(query, plans)
     winner = trials[number]
-    cache.keep(shape, Entry(number, winner.work))
+    cache.keep(shape, Entry(number, winner.work, _story(query, number, trials)))
     return Outcome(number, winner.execution, trials)
+
+
+def _story(query: Query, number: int, trials: list[Trial]) -> Document:
+    """Keep what `$planCacheStats` shows of a plan that won."""
+    created: Document = {
+        "query": query.filter.spec,
+        "sort": {} if query.sort is None else query.sort.spec,
+        "projection": {} if query.projection is None else query.projection.spec,
+    }
+    order = [number, *(other for other in range(len(trials)) if other != number)]
+    return {
+        "timeOfCreation": query.env.get("NOW"),
+        "createdFromQuery": created,
+        "cachedPlan": trials[number].node.explain(),
+        "creationExecStats": [
+            {
+                "nReturned": trials[at].execution.found,
+                "totalKeysExamined": trials[at].execution.root.total("keys_examined"),
+                "totalDocsExamined": trials[at].execution.root.total("docs_examined"),
+            }
+            for at in order
+        ],
+        "candidatePlanScores": [1 + trials[at].productivity for at in order],
+    }
 
 
 def race(query: Query, plans: list[Node]) -> tuple[int, list[Trial]]:

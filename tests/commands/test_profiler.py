@@ -62,7 +62,7 @@ def test_get_more_and_commands(profiled: Any) -> None:
     assert command["command"]["aggregate"] == "things"
     assert command["docsExamined"] == 10
     point = entries(profiled, op="query")[-1]
-    assert (point["planSummary"], point["docsExamined"]) == ("IDHACK", 1)
+    assert (point["planSummary"], point["docsExamined"]) == ("EXPRESS_IXSCAN { _id: 1 }", 1)
 
 
 def test_writes_one_entry_a_statement(profiled: Any) -> None:

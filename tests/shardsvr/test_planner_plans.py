@@ -47,8 +47,8 @@ def kit() -> Kit:
 STAGES: list[tuple[Document, dict[str, Any], list[str]]] = [
     ({}, {}, COLLSCAN),
     ({"x": 1}, {}, COLLSCAN),
-    ({"_id": 5}, {}, ["IDHACK"]),
-    ({"_id": {"$eq": 5}}, {}, ["IDHACK"]),
+    ({"_id": 5}, {}, ["EXPRESS_IXSCAN"]),
+    ({"_id": {"$eq": 5}}, {}, ["EXPRESS_IXSCAN"]),
     ({"_id": {"$in": [5, 6]}}, {}, IXSCAN),
     ({"_id": 5, "a": 1}, {}, IXSCAN),
     ({"a": 5}, {}, IXSCAN),

@@ -1,0 +1,58 @@
+"""Index filters: which indexes the planner may use for the queries of a shape.
+
+They are set by command, kept in memory, and stand above hints.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from psdb_base.values import Document
+from psdb_store.collection import Collection
+from shardsvr.planning.indexes import same_pattern
+from shardsvr.planning.query import Query
+from shardsvr.planning.shapes import Shape, shape_of_query
+
+_FILTERS: Final[WeakKeyDictionary[Collection, dict[Shape, Document]]] = WeakKeyDictionary()
+
+
+def filters_of(collection: Collection) -> list[Document]:
+    """Return a collection's filters as `planCacheListFilters` shows them."""
+    return list(_FILTERS.get(collection, {}).values())
+
+
+def set_filter(collection: Collection, shape: Shape, shown: Document) -> None:
+    """Keep a filter, in place of an earlier one for the shape."""
+    _FILTERS.setdefault(collection, {})[shape] = shown
+
+
+def clear_filters(collection: Collection, shape: Shape | None) -> None:
+    """Forget the filter of a shape, or all."""
+    found = _FILTERS.get(collection)
+    if found is None:
+        return
+    if shape is None:
+        found.clear()
+    else:
+        found.pop(shape, None)
+
+
+def allowed_indexes(query: Query) -> frozenset[str] | None:
+    """Return the names of the indexes that a filter leaves to a query; None without a filter."""
+    found = _FILTERS.get(query.collection)
+    if not found:
+        return None
+    shown = found.get(shape_of_query(query))
+    if shown is None:
+        return None
+    indexes = query.collection.indexes.values()
+    return frozenset(
+        index.name
+        for index in indexes
+        if any(_is_meant(index.name, index.key_pattern, one) for one in shown["indexes"])
+    )
+
+
+def _is_meant(name: str, pattern: Document, wanted: Any) -> bool:
+    return wanted == name if type(wanted) is str else same_pattern(pattern, wanted)
