@@ -23,6 +23,7 @@ class Parameter:
 
 
 PARAMETERS: Final[dict[str, Parameter]] = {
+    "allowDiskUseByDefault": Parameter(True, "safe bool"),
     "authenticationMechanisms": Parameter(
         ["SCRAM-SHA-1", "SCRAM-SHA-256"], "array", at_startup=False, at_runtime=False
     ),

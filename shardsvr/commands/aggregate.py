@@ -83,7 +83,9 @@ class Aggregation:
         """Start it."""
         return run_over(
             self.ports, self.collection, self.pipeline, self.env, hint=self.args.get("hint"),
-            allow_disk_use=self.args.get("allowDiskUse", True),
+            allow_disk_use=self.args.get(
+                "allowDiskUse", self.ports.member.parameters["allowDiskUseByDefault"]
+            ),
         )
 
 

@@ -126,7 +126,7 @@ def _nothing(request: Request, verbosity: str) -> Document:
 
 def _plan_find(request: Request, collection: Collection) -> Any:
     find.check_options(request.args)
-    return find.make_plan(request, collection)[0]
+    return find.make_plan(request, collection, bounds_memory=False)[0]
 
 
 async def explain_aggregate(request: Request, args: Document, verbosity: str) -> Document:

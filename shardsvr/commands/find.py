@@ -25,7 +25,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
-from shardsvr.planning import next_records, plan_query, split_natural
+from shardsvr.planning import SortOverflowError, next_records, plan_query, split_natural
 from shardsvr.tailing import TailSource, check_tailable
 from shardsvr.writes import NOT_POINTS
 
@@ -53,14 +53,18 @@ FIELDS: Final = (
 )
 
 
+SORT_MEMORY: Final = "internalQueryMaxBlockingSortMemoryUsageBytes"
+
+
 class FindSource:
     """A cursor's source over a plan's execution."""
 
     def __init__(
         self, execution: Any, shape: Callable[[Document], Document] | None, *,
-        show_record_id: bool, meta: Callable[[Any], Document] | None = None,
+        show_record_id: bool, meta: Callable[[Any], Document] | None = None, spilled: Any = None,
     ) -> None:
         self._execution = execution
+        self._spilled = spilled
         self._meta = meta
         self._shape = shape
         self._show_record_id = show_record_id
@@ -69,23 +73,36 @@ class FindSource:
 
     async def fetch(self, op: Operation, count: int) -> list[bytes]:
         """Return up to `count` documents, fewer when they are many bytes."""
-        execution = self._execution
         wanted = count or YIELD_DOCUMENTS
         result: list[bytes] = []
         size = 0
         while len(result) < wanted and size <= REPLY_BATCH_BYTES_MAX:
             room = min(wanted - len(result), YIELD_DOCUMENTS)
-            records = self._held[:room] or await next_records(execution, op, room)
+            records = self._held[:room] or await self._next(op, room)
             self._held = self._held[room:]
             if self._shape is None and not self._show_record_id:
                 result.extend([record.raw for record in records])
             else:
                 size += self._project_some(records, result)
-            if execution.done and not self._held:
+            if self._execution.done and not self._held:
                 self.exhausted = True
                 break
             await op.checkpoint(YIELD_DOCUMENTS)
         return result
+
+    async def _next(self, op: Operation, count: int) -> list[Any]:
+        """Return the next records; a sort that is too large for memory goes on with the disk."""
+        execution = self._execution
+        if execution is self._spilled:
+            records: list[Any] = await execution.next_records(op, count)
+            return records
+        try:
+            return await next_records(execution, op, count)
+        except SortOverflowError:
+            if self._spilled is None:
+                raise
+            self._execution = self._spilled
+            return await self._next(op, count)
 
     def _project_some(self, records: list[Any], result: list[bytes]) -> int:
         """Project records until they are many bytes; hold the rest back; return the bytes."""
@@ -112,6 +129,8 @@ class FindSource:
     async def close(self) -> None:
         """Give up the execution."""
         self.exhausted = True
+        if self._spilled is not None:
+            await self._spilled.close()
 
 
 def check_options(args: Document) -> None:
@@ -201,7 +220,9 @@ def _compile_only(request: Request) -> None:
     compile_find(request, None)
 
 
-def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection | None, Env]:
+def make_plan(
+    request: Request, collection: Collection, *, bounds_memory: bool = True
+) -> tuple[Any, Projection | None, Env]:
     """Plan a find."""
     args = request.args
     context, env, chosen, sorter, projection = compile_find(request, collection)
@@ -212,6 +233,8 @@ def make_plan(request: Request, collection: Collection) -> tuple[Any, Projection
         collection, chosen, env, sort=sorter, projection=projection, hint=hint,
         skip=args.get("skip", 0), limit=args.get("limit") or None, collation=context.collation,
         min_=args.get("min"), max_=args.get("max"),
+        sort_memory_bytes=member_of(request).parameters[SORT_MEMORY],
+        bounds_memory=bounds_memory,
     )
     return plan, projection, env
 
@@ -232,7 +255,19 @@ def open_find(request: Request, collection: Collection) -> FindSource:
         from shardsvr.find_meta import meta_projection
 
         meta = meta_projection(plan, execution, projection, env)
-    return FindSource(execution, shape, show_record_id=show_record_id, meta=meta)
+    spilled = None
+    if plan.query.sort is not None and not plan.sorted_by_index and _may_spill(request):
+        from shardsvr.spilled_sort import SpilledSort
+
+        spilled = SpilledSort(member_of(request), plan.query)
+    return FindSource(
+        execution, shape, show_record_id=show_record_id, meta=meta, spilled=spilled
+    )
+
+
+def _may_spill(request: Request) -> bool:
+    default = member_of(request).parameters["allowDiskUseByDefault"]
+    return bool(request.args.get("allowDiskUse", default))
 
 
 def _opened(request: Request, plan: Any) -> Any:

@@ -9,5 +9,8 @@ from shardsvr.planning.execution import Execution
 from shardsvr.planning.forced import split_natural
 from shardsvr.planning.plan import Plan, plan_query
 from shardsvr.planning.scripted import next_records
+from shardsvr.planning.stages_combine import SortOverflowError
 
-__all__ = ["Execution", "Plan", "next_records", "plan_query", "split_natural"]
+__all__ = [
+    "Execution", "Plan", "SortOverflowError", "next_records", "plan_query", "split_natural",
+]

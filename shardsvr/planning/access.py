@@ -91,16 +91,16 @@ def wildcard_candidates(query: Query, index: Index, predicates: Predicates) -> l
 
 def from_access(query: Query, access: Access, predicates: Predicates) -> list[Candidate]:
     """Return the plans that one index makes possible: by its bounds, or by its order."""
-    found = []
     direction = order_given(query.sort, access) if query.sort is not None else None
-    if access.is_useful or direction is not None:
-        scan = access.scan(reverse=direction == "backward")
-        found.append(_candidate(access, scan, predicates, is_sorted=direction is not None))
     if direction is None and access.is_useful and query.sort is not None:
         merged = merged_order(query.sort, access)
         if merged is not None:
-            found.append(_candidate(access, merged, predicates, is_sorted=True))
-    return found
+            # It meets the same entries as the scan below, so a sort has nothing to win.
+            return [_candidate(access, merged, predicates, is_sorted=True)]
+    if access.is_useful or direction is not None:
+        scan = access.scan(reverse=direction == "backward")
+        return [_candidate(access, scan, predicates, is_sorted=direction is not None)]
+    return []
 
 
 def _candidate(access: Access, scan: Node, predicates: Predicates, *, is_sorted: bool) -> Candidate:

@@ -8,6 +8,7 @@ from psdb_store.record import Record
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Selector, Stage
+from shardsvr.planning.stages_combine import SortOverflowError
 
 SLICE_MAX: Final = 1024
 """Keys or documents that one step looks at, at most."""
@@ -19,11 +20,14 @@ class Execution:
     Attributes:
         node: The plan.
         done: All has been given.
+        failed: What `advance` met, to be raised by the next batch.
         root: The stage at the top, for its counters.
 
     """
 
-    __slots__ = ("_buffer", "_query", "_selector", "_slice", "done", "node", "returned", "root")
+    __slots__ = (
+        "_buffer", "_query", "_selector", "_slice", "done", "failed", "node", "returned", "root",
+    )  # fmt: skip
 
     def __init__(self, query: Query, node: Node) -> None:
         self._query = query
@@ -34,6 +38,7 @@ class Execution:
         self._slice = 1
         self.returned = 0
         self.done = False
+        self.failed: SortOverflowError | None = None
 
     def next_batch(self, count: int) -> list[Record]:
         """Return up to `count` records.
@@ -41,6 +46,8 @@ class Execution:
         One call looks at a bounded number of documents, so it may return fewer or none while
         `done` is still False. Every record is the latest version and matches.
         """
+        if self.failed is not None:
+            raise self.failed
         batch = self._from_buffer(count) if self._buffer else []
         budget = max(count, SLICE_MAX)
         while len(batch) < count and budget > 0 and not self.done and not self._buffer:
@@ -72,8 +79,12 @@ class Execution:
 
     def advance(self, work: int) -> None:
         """Do some work ahead of the first batch; what it finds is kept for `next_batch`."""
-        if not self.root.done:
+        if self.root.done or self.failed is not None:
+            return
+        try:
             self._buffer += self.root.pull(min(work, SLICE_MAX))
+        except SortOverflowError as error:
+            self.failed = error
 
     def examined(self) -> tuple[int, int]:
         """Return how many keys and documents were looked at so far."""

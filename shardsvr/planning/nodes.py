@@ -342,6 +342,8 @@ class Sort(Node):
             Selector(query.filter, query.env),
             query.env,
             self.limit,
+            self.memory_bytes,
+            bounded=query.bounds_memory,
         )
 
 

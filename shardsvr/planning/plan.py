@@ -122,6 +122,8 @@ def plan_query(
     count: bool = False,
     distinct: str | None = None,
     meta: bool = False,
+    sort_memory_bytes: int = SORT_MEMORY_BYTES_MAX,
+    bounds_memory: bool = True,
 ) -> Plan:
     """Plan a query over a collection.
 
@@ -141,6 +143,9 @@ def plan_query(
         distinct: Only the values of this field are wanted: documents that would show no new
             value may be left out.
         meta: Scores are wanted; see `Execution.meta`.
+        sort_memory_bytes: What a sort in memory may hold; beyond it the run raises
+            `SortOverflowError` before it has given anything.
+        bounds_memory: False lets a sort hold more, to be explained.
 
     Raises:
         MongoError: 2 BadValue (no such index), 291 NoQueryExecutionPlans and others.
@@ -161,8 +166,15 @@ def plan_query(
         count,
         distinct,
         meta,
+        sort_memory_bytes=sort_memory_bytes,
+        bounds_memory=bounds_memory,
     )
-    if filter_.is_scripted:
+    return plan_of(query)
+
+
+def plan_of(query: Query) -> Plan:
+    """Plan a query; see `plan_query`."""
+    if query.filter.is_scripted:
         return _scripted(query)
     query.allowed = allowed_indexes(query)
     key = _id_key(query)
@@ -170,7 +182,7 @@ def plan_query(
         if _is_express(query):
             return Plan(query, nodes.IdLookup(key, "EXPRESS_IXSCAN"))
         return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
-    predicates = Predicates(filter_.tree, env)
+    predicates = Predicates(query.filter.tree, query.env)
     plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
     if len(plans) == 1:
         return Plan(query, plans[0])
@@ -184,6 +196,7 @@ def _scripted(query: Query) -> Plan:
     inner = plan_query(
         query.collection, query.filter.without_scripts(), query.env, sort=query.sort,
         hint=query.hint, collation=query.collation, min_=query.min, max_=query.max,
+        sort_memory_bytes=query.sort_memory_bytes, bounds_memory=query.bounds_memory,
     )
     return ScriptedPlan(query, inner)
 
@@ -246,7 +259,7 @@ def _finish(query: Query, candidate: Candidate) -> Node:
     if covered is not None:
         return _limited(query, _skipped(query, covered))
     if query.sort is not None and not candidate.sorted:
-        node = nodes.Sort(node, query.sort.spec, query.needed, SORT_MEMORY_BYTES_MAX)
+        node = nodes.Sort(node, query.sort.spec, query.needed, query.sort_memory_bytes)
         return _projected(query, _skipped(query, node))
     return _cut(query, node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import Document
 from psdb_query.context import Collation, Env
 from psdb_query.filters import Filter, tree
@@ -31,6 +32,8 @@ class Query:
         distinct: Only one document for each value of this field is wanted.
         meta: The caller wants the metadata of the records (scores).
         allowed: Names of the indexes that an index filter leaves; None for all.
+        sort_memory_bytes: What a sort in memory may hold.
+        bounds_memory: A sort that would hold more ends with `SortOverflowError`.
         shown: The filter's tree as it was asked, where `filter` has been made to test `$text`.
 
     """
@@ -51,6 +54,8 @@ class Query:
     meta: bool = False
     shown: tree.Node | None = None
     allowed: frozenset[str] | None = None
+    sort_memory_bytes: int = SORT_MEMORY_BYTES_MAX
+    bounds_memory: bool = True
 
     @property
     def needs_meta(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from psdb_base import order
+from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.bounds_keys import component_ends
 from psdb_query.context import Env
@@ -141,6 +142,17 @@ class MergeSorted(Stage):
         }
 
 
+class SortOverflowError(MongoError):
+    """A sort in memory has more rows than it may hold (292): it has to go on with disk space."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        super().__init__(
+            Code.QUERY_EXCEEDED_MEMORY_LIMIT_NO_DISK_USE_ALLOWED,
+            f"Sort exceeded memory limit of {memory_bytes} bytes, but did not opt in to external "
+            "sorting. Aborting operation. Pass allowDiskUse:true to opt in.",
+        )
+
+
 class Sort(Stage):
     """All rows of a stage in order, or the first of them.
 
@@ -149,12 +161,15 @@ class Sort(Stage):
     """
 
     __slots__ = (
+        "_bounded",
         "_child",
         "_collection",
         "_env",
         "_filter",
+        "_held_bytes",
         "_keyed",
         "_limit",
+        "_memory_bytes",
         "_place",
         "_rows",
         "_sorted",
@@ -170,10 +185,16 @@ class Sort(Stage):
         selector: Selector,
         env: Env,
         limit: int | None,
+        memory_bytes: int,
+        *,
+        bounded: bool,
     ) -> None:
         super().__init__(child)
         self._child = child
         self._collection = collection
+        self._memory_bytes = memory_bytes
+        self._bounded = bounded
+        self._held_bytes = 0
         self._sorter = sorter
         self._filter = selector
         self._env = env
@@ -202,7 +223,22 @@ class Sort(Stage):
 
     def _take(self, rows: list[Record]) -> None:
         self.works += len(rows)
-        self.total_bytes += sum([len(row.raw) for row in rows])
+        size = sum([len(row.raw) for row in rows])
+        self.total_bytes += size
+        self._held_bytes += size
+        self._hold(rows)
+        if self._bounded and self._held_bytes > self._memory_bytes:
+            if self._limit is not None:
+                self._trim(self._limit)
+            if self._held_bytes > self._memory_bytes:
+                raise SortOverflowError(self._memory_bytes)
+
+    def _trim(self, limit: int) -> None:
+        """Keep only the first rows."""
+        self._rows, self._keyed = self._order()[:limit], None
+        self._held_bytes = sum([len(row.raw) for row in self._rows])
+
+    def _hold(self, rows: list[Record]) -> None:
         if self._keyed is not None:
             self._take_keyed(rows)
             return
@@ -210,7 +246,7 @@ class Sort(Stage):
         if len(self._rows) <= _KEYED_FROM:
             return
         if self._limit is not None and self._limit * _TRIM_FACTOR + _TRIM_SLACK < _KEYED_FROM:
-            self._rows = self._ordered(self._rows)[: self._limit]
+            self._trim(self._limit)
             return
         self._keyed = []
         self._take_keyed(self._rows)
@@ -251,7 +287,11 @@ class Sort(Stage):
 
     def counters(self) -> Document:
         """Sizes as MongoDB names them."""
-        return {"totalDataSizeSorted": self.total_bytes, "usedDisk": False, "spills": 0}
+        # A run to be explained holds everything; the find itself goes to disk this often.
+        spills = self._held_bytes // max(self._memory_bytes, 1)
+        return {
+            "totalDataSizeSorted": self.total_bytes, "usedDisk": spills > 0, "spills": spills,
+        }
 
 
 class Skip(Stage):

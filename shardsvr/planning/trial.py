@@ -52,7 +52,13 @@ class Trial:
     def has_enough(self, query: Query) -> bool:
         """Tell whether the plan is at its end or has found a first batch."""
         wanted = RESULTS_WANTED if query.limit is None else min(RESULTS_WANTED, query.limit)
-        return self.execution.root.done or self.execution.found >= wanted
+        execution = self.execution
+        return self.failed or execution.root.done or execution.found >= wanted
+
+    @property
+    def failed(self) -> bool:
+        """It has run out of memory."""
+        return self.execution.failed is not None
 
 
 @dataclass(slots=True)
@@ -79,7 +85,7 @@ def choose(query: Query, plans: list[Node]) -> Outcome:
     if entry is not None:
         known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
         known.work_up_to(max(entry.allowance, FIRST_ROUND), query)
-        if known.has_enough(query):
+        if known.has_enough(query) and not known.failed:
             return Outcome(entry.number, known.execution, [])
         cache.forget(shape)
     number, trials = race(query, plans)
@@ -124,7 +130,13 @@ def race(query: Query, plans: list[Node]) -> tuple[int, list[Trial]]:
     while size <= WORKS_MAX:
         for trial in trials:
             trial.work_up_to(size, query)
-        finished = [number for number, trial in enumerate(trials) if trial.has_enough(query)]
+        finished = [
+            number
+            for number, trial in enumerate(trials)
+            if trial.has_enough(query) and not trial.failed
+        ]
+        if not finished and all(trial.failed for trial in trials):
+            return 0, trials
         if finished:
             return min(finished, key=lambda number: _effort(trials[number])), trials
         size *= 2
@@ -139,6 +151,8 @@ def _effort(trial: Trial) -> tuple[bool, float]:
     return (False, trial.work * RESULTS_WANTED / max(execution.found, 1))
 
 
-def _unproductive(trial: Trial) -> tuple[float, bool]:
+def _unproductive(trial: Trial) -> tuple[bool, float, bool]:
     """Order unfinished plans: the most rows for the work first."""
-    return (-trial.execution.found / max(trial.work, 1), trial.node.stage == "SORT")
+    return (
+        trial.failed, -trial.execution.found / max(trial.work, 1), trial.node.stage == "SORT",
+    )
