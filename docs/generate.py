@@ -95,9 +95,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "shutdown, SIGTERM, quiesce mode": "SIGTERM",
         "validate": "not `repair`, `background`",
     },
-    "projection": {"$meta": "`recordId`, `sortKey`, `indexKey`; scores need a text index"},
-    "query_operators": {
-    },
+    "projection": {"$meta": "not `geoNearPoint`, and none of Atlas Search"},
     "read_preferences": dict.fromkeys(
         (
             "primaryPreferred", "secondary", "secondaryPreferred", "nearest", "tag sets",
@@ -118,7 +116,8 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
     "ops": (
         "currentOp", "killOp", "dbStats / collStats", "$indexStats", "slow query log",
         "structured JSON log", "getLog global / startupWarnings", "explain queryPlanner",
-        "explain executionStats", "explain allPlansExecution", "journal / crash recovery",
+        "explain executionStats", "explain allPlansExecution", "plan cache and its commands",
+        "journal / crash recovery",
         "TTL monitor",
         "GridFS",
     ),
@@ -140,7 +139,6 @@ WHY: Final[dict[str, str]] = {
     "commitTransaction": "there are no transactions yet",
     "mongodump / mongorestore work": "not tried",
     "mongoexport / mongoimport work": "not tried",
-    "plan cache": "the plan cache cannot be looked at yet",
     "replication": "there are no replica sets yet",
     "roles": "there are no users yet",
     "sessions_transactions": "there are no transactions yet",
