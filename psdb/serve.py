@@ -65,6 +65,7 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     loop.add_signal_handler(signal.SIGUSR1, log.rotate)
     if options.supervised:
         _stop_at_end_of_input(loop, stopped)
+    front.request_stop, front.rotate_log = stopped.set, log.rotate
     world.log.write("I", "CONTROL", 23285, "PSDB starting", {
         "role": options.command, "dbPath": getattr(options, "dbpath", None),
     })

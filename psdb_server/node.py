@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bson.int64 import Int64
@@ -87,6 +87,8 @@ class Node:
         options: Parsed command line, as `getCmdLineOpts` shows it.
         slow_ms: Operations that take at least this many milliseconds are logged.
         sample_rate: Which share of the slow ones is.
+        request_stop: Has the process stop; None within another one's process.
+        rotate_log: Begins a new log file; None likewise.
 
     """
 
@@ -112,6 +114,8 @@ class Node:
         self.host = "localhost:27017"
         self.slow_ms = self.parameters.slow_ms
         self.sample_rate = 1.0
+        self.request_stop: Callable[[], None] | None = None
+        self.rotate_log: Callable[[], None] | None = None
         self.stopping = False
         self._times: tuple[Timestamp | None, Timestamp | None, bytes] = (None, None, b"")
         self._known: dict[bytes, KnownBody] = {}
@@ -302,6 +306,16 @@ class Node:
     def slow_fields(self, op: Operation) -> Document:  # noqa: ARG002 -- a member knows more
         """Return what a role knows of how an operation ran."""
         return {}
+
+    async def before_shutdown(self, *, force: bool, timeout_seconds: int) -> None:
+        """Do what `shutdown` waits for; a role may refuse, or hand over first."""
+
+    def pool_rows(self) -> dict[str, Document]:
+        """Return the counts of `connPoolStats` by address of the node connected to."""
+        return {}
+
+    def drop_pooled(self, hosts: list[str]) -> None:
+        """Close the connections to these addresses."""
 
     def idle_session_rows(self) -> list[Document]:
         """Return `$currentOp` rows of sessions that hold something without running a command."""

@@ -32,7 +32,14 @@ from psdb_store import compaction
 from psdb_store.catalogue import collection_fields
 from psdb_store.cold import Home
 from psdb_store.collection import Collection
-from psdb_store.datafile import THREAD, DataFile, gone_line, header_line, record_line
+from psdb_store.datafile import (
+    THREAD,
+    DataFile,
+    gone_line,
+    header_line,
+    record_line,
+    verify,
+)
 from psdb_store.files import replace_file
 from psdb_store.manifest import NAME, document_fragment, manifest_line, session_fields
 from psdb_store.names import folder_name
@@ -99,7 +106,8 @@ class Checkpointer:
         """
         async with self._lock:
             await self._engine.catalogue_settled()
-            if self._engine.received.applied == self.position:
+            rewrites = any(c.rewrite for c in self._engine.catalogue.all())
+            if self._engine.received.applied == self.position and not rewrites:
                 return
             cut = self._freeze()
             try:
@@ -115,6 +123,13 @@ class Checkpointer:
             if self._options.freeze_gc:
                 gc.collect(1)  # the young only: what was garbage must not be frozen with the rest
                 gc.freeze()
+
+    async def verify(self, c: Collection) -> None:
+        """Read a collection's file and compare it with what was written; 301 on damage."""
+        async with self._lock:
+            if c.data is not None:
+                path = f"{self._dbpath}/{c.data.path}"
+                await verify(self._disk, path, file_fields(c.data), self._options.block_bytes)
 
     def _freeze(self) -> _Cut:
         engine = self._engine
@@ -195,12 +210,13 @@ class Checkpointer:
     async def _compact(self, frozen: _Frozen) -> str | None:
         """Rewrite a file that is mostly garbage or in another's folder; return the old path."""
         data = frozen.c.data
+        rewrite, frozen.c.rewrite = frozen.c.rewrite, False
         if data is None:
             return None
         live = frozen.fields["count"]
         garbage = data.size * (1 - live / data.lines) if data.lines else 0
         misplaced = posixpath.dirname(data.path) != frozen.folder
-        if not misplaced:
+        if not misplaced and not rewrite:
             if garbage < self._options.compact_garbage_bytes or garbage * 2 < data.size:
                 return None
         writer = FileWriter(self._engine, None, frozen.folder, self._take_number)

@@ -42,6 +42,7 @@ class Collection:
         dropped: It is no longer in the catalogue.
         count: Number of documents.
         data_size_bytes: Sum of the documents' BSON.
+        rewrite: The next checkpoint writes its data file anew, however little garbage is in it.
         scans: How often a plan looked at all documents (the planner counts).
         is_view, is_capped: From the options.
         collation: Compiled default collation, None for the binary order.
@@ -64,6 +65,7 @@ class Collection:
         self.dropped = False
         self.count = 0
         self.data_size_bytes = 0
+        self.rewrite = False
         self.scans = 0
         self.next_rid = 1
         self.records: dict[int, Record] = {}

@@ -32,6 +32,7 @@ from psdb_store.segments import (
 THREAD: Final = "journal"
 READ_THREAD: Final = "journal-read"
 """Readers of the log's past do not delay its writes."""
+_VERIFY_ENTRIES: Final = 10_000
 
 
 class Journal:
@@ -342,6 +343,34 @@ class Journal:
             lines += found
             after += len(found)
         return lines
+
+    async def verify_chain(self, slice_entries: int) -> None:
+        """Read all durable entries; StorageDamagedError where one does not follow its predecessor.
+
+        The caller keeps the segments from being removed meanwhile.
+        """
+        before = self.segments[0].before
+        after, link = before.index, before.hash
+        end = self.durable.index
+        while after < end:
+            upto = min(end, after + _VERIFY_ENTRIES)
+            lines = await self._read_segment(self._segment_of(after + 1), after, upto)
+            if not lines:
+                name = self._segment_of(after + 1).name
+                raise StorageDamagedError(
+                    f"{self._folder}/{name}", 0, f"entry {after + 1} is missing"
+                )
+            for number, line in enumerate(lines):
+                after += 1
+                if entry_previous(line) != link:
+                    name = self._segment_of(after).name
+                    raise StorageDamagedError(
+                        f"{self._folder}/{name}", 0,
+                        f"entry {after} does not continue the chain of hashes",
+                    )
+                link = line_hash(line)
+                if not number % slice_entries:
+                    await asyncio.sleep(0)
 
     def _segment_of(self, index: int) -> Segment:
         for segment in reversed(self.segments):

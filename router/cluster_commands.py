@@ -78,6 +78,9 @@ async def add_shard(request: Request) -> Reply:
     await channel.command("admin", {
         "_shardsvrSetIdentity": 1, "shardName": reply["shardAdded"],
     })
+    from router.settings_commands import tell_newcomer
+
+    await tell_newcomer(router, channel)
     await router.routing.refresh_shards()
     return {"shardAdded": reply["shardAdded"]}
 

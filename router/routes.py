@@ -296,6 +296,7 @@ ROUTES: Final[dict[str, Route]] = {
     "bulkWrite": Route(bulk_write, opens_cursor=True),
     "collMod": _FORWARD,
     "collStats": Route(coll_stats),
+    "convertToCapped": _FORWARD,
     "count": _FORWARD,
     "create": _CREATES,
     "createIndexes": _CREATES,
@@ -308,6 +309,7 @@ ROUTES: Final[dict[str, Route]] = {
     "dropDatabase": Route(drop_database),
     "dropIndexes": _FORWARD,
     "explain": Route(explain),
+    "filemd5": _FORWARD,
     "find": _OPENS,
     "findAndModify": _CREATES,
     "getMore": Route(get_more),
@@ -321,6 +323,7 @@ ROUTES: Final[dict[str, Route]] = {
     "planCacheListFilters": _FORWARD,
     "planCacheSetFilter": _FORWARD,
     "renameCollection": Route(rename_collection),
+    "setIndexCommitQuorum": _FORWARD,
     "update": _CREATES,
     "validate": _FORWARD,
 }

@@ -33,6 +33,7 @@ from psdb_wire.connection import Connection
 from shardsvr import compatibility, replicated_writes, spill, ttl
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
+from shardsvr.settings import DEFAULT_MAX_TIME, WRITE_BLOCK, Settings, default_concern
 from shardsvr.usage import Usage
 from shardsvr.validation import Validators
 from shardsvr.write_gate import WriteGate
@@ -56,6 +57,7 @@ class Member(Node):
         gate: Holds writes back while `fsync` has locked the member.
         profiler: What of which database is profiled.
         usage: How much each namespace was used.
+        settings: What the whole cluster is set to.
 
     """
 
@@ -74,6 +76,7 @@ class Member(Node):
         self.gate = WriteGate()
         self.profiler = Profiler()
         self.usage: dict[str, Usage] = {}
+        self.settings = Settings(self)
         self.ttl_passes = 0
         self.ttl_deleted = 0
         self.replica_set: ReplicaSet | None = None
@@ -164,6 +167,9 @@ class Member(Node):
         if levels and request.db in levels:
             request.op.profiled = True
         if not command.writes:
+            if command.read_concern:
+                concern = concern or default_concern(self.settings, "defaultReadConcern")
+                self._limit_read(request)
             reply = await super().execute(request)
             level = concern.get("level") if concern else None
             if level in _COMMITTED_LEVELS:
@@ -172,6 +178,8 @@ class Member(Node):
                     await replica_set.linearize()
             return reply
         self._writer = request.connection
+        if self.settings.get(WRITE_BLOCK):
+            check_write_block(request)
         if replica_set is not None:
             return await replicated_writes.execute(self, replica_set, request)
         try:
@@ -180,7 +188,7 @@ class Member(Node):
             await self.engine.committed(self.engine.log_end, lone=lone)
             raise
         await self.engine.committed(self.engine.log_end, lone=lone)
-        return with_write_concern(reply, request.generic.write_concern)
+        return with_write_concern(reply, self.write_concern(request))
 
     async def run_write(self, request: Request) -> Any:
         """Run the handler of a command that writes, unless `fsync` has locked the member."""
@@ -192,6 +200,19 @@ class Member(Node):
             return await self._execute_in_turn(request)
         finally:
             gate.leave()
+
+    def write_concern(self, request: Request) -> Document:
+        """Return the write concern of a command, the cluster's default where it names none."""
+        concern = request.generic.write_concern
+        if concern or not request.command.write_concern:
+            return concern
+        return default_concern(self.settings, "defaultWriteConcern")
+
+    def _limit_read(self, request: Request) -> None:
+        """Set the cluster's default time limit for a read that brings none."""
+        limit = self.settings.get(DEFAULT_MAX_TIME).get("readOperations")
+        if limit and "maxTimeMS" not in request.body:
+            request.op.limit(int(limit))
 
     def slow_fields(self, op: Operation) -> Document:
         """Return the plan in a few words, and what it looked at."""
@@ -306,6 +327,16 @@ class Member(Node):
     def internal_operation(self, name: str, db: str) -> Operation:
         """Begin an operation of the server's own (TTL, index builds)."""
         return self.operations.begin(None, name, db)
+
+
+def check_write_block(request: Request) -> None:
+    """Raise 373 for a user's write while `setUserWriteBlockMode` refuses them."""
+    if request.db not in ("admin", "config", "local") or request.command.name in _ON_ADMIN:
+        raise MongoError(Code.USER_WRITES_BLOCKED, "User writes blocked")
+
+
+_ON_ADMIN: Final = ("bulkWrite", "renameCollection")
+"""Commands on admin that write to databases of users."""
 
 
 def with_write_concern(reply: Reply, concern: Document) -> Reply:

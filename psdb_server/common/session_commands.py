@@ -41,16 +41,60 @@ async def refresh_sessions(request: Request) -> Reply:
 async def kill_sessions(request: Request) -> Reply:
     """Kill the operations and cursors of sessions; an empty list means all of them."""
     node = request.node
-    targets = _sessions(request) or list(node.sessions.last_use)
-    for lsid in targets:
-        if lsid != request.generic.lsid:
-            node.operations.kill_session(lsid)
-        await node.cursors.kill_matching(lsid=lsid)
+    await kill_sessions_of(request, _sessions(request) or list(node.sessions.last_use))
     return {}
+
+
+async def kill_all_sessions(request: Request) -> Reply:
+    """Kill the operations and cursors of users' sessions; without users these are everybody's."""
+    for at, user in enumerate(request.target):
+        if type(user) is not dict or set(user) != {"user", "db"}:
+            raise MongoError(
+                40414 if type(user) is dict else Code.TYPE_MISMATCH,
+                f"'killAllSessions.{at}' has to be a document with user and db",
+            )
+    if not request.target:
+        await kill_sessions_of(request, list(request.node.sessions.last_use))
+    return {}
+
+
+async def kill_all_sessions_by_pattern(request: Request) -> Reply:
+    """Kill the sessions that one of the patterns matches; no pattern matches all."""
+    known = list(request.node.sessions.last_use)
+    chosen: list[bytes] = [] if request.target else known
+    for at, pattern in enumerate(request.target):
+        where = f"killAllSessionsByPattern.{at}"
+        if type(pattern) is not dict:
+            raise MongoError(Code.TYPE_MISMATCH, f"'{where}' has to be a document")
+        for name in pattern:
+            if name not in ("lsid", "roles", "uid", "users"):
+                raise MongoError(40415, f"BSON field '{where}.{name}' is an unknown field.")
+        if "lsid" in pattern:
+            lsid = parse_lsid(pattern["lsid"], f"{where}.lsid")
+            chosen += [one for one in known if one == lsid]
+        elif not pattern.get("uid") and not pattern.get("users"):
+            chosen += known
+    await kill_sessions_of(request, chosen)
+    return {}
+
+
+async def kill_sessions_of(request: Request, lsids: list[bytes]) -> None:
+    """Kill the operations, but for this one, and the cursors of sessions."""
+    for lsid in lsids:
+        if lsid != request.generic.lsid:
+            request.node.operations.kill_session(lsid)
+        await request.node.cursors.kill_matching(lsid=lsid)
 
 
 COMMANDS = (
     Command("endSessions", end_sessions, target="array", api_v1=True, help="End sessions."),
+    Command(
+        "killAllSessions", kill_all_sessions, target="array", help="Kill users' sessions.",
+    ),
+    Command(
+        "killAllSessionsByPattern", kill_all_sessions_by_pattern, target="array",
+        help="Kill the sessions that patterns match.",
+    ),
     Command("killSessions", kill_sessions, target="array", help="Kill sessions' operations."),
     Command(
         "refreshSessions", refresh_sessions, target="array", api_v1=True,

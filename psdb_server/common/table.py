@@ -6,6 +6,7 @@ from typing import Final
 
 from psdb_server.command import Command
 from psdb_server.common import (
+    admin_commands,
     authentication,
     fail_point_commands,
     hello,
@@ -21,27 +22,27 @@ _NOT_YET: Final = (
     "addShardToZone", "analyze", "analyzeShardKey", "appendOplogNote", "applyOps", "autoCompact",
     "balancerCollectionStatus", "balancerStart", "balancerStatus", "balancerStop",
     "checkMetadataConsistency", "cleanupOrphaned", "cleanupReshardCollection", "clearJumboFlag",
-    "cloneCollectionAsCapped", "commitReshardCollection", "commitTransaction", "compact",
+    "commitReshardCollection", "commitTransaction",
     "configureCollectionBalancing", "configureQueryAnalyzer",
-    "connPoolStats", "convertToCapped", "coordinateCommitTransaction", "createRole", "createUser",
-    "dropAllRolesFromDatabase", "dropAllUsersFromDatabase", "dropConnections",
-    "dropRole", "dropUser", "enableSharding", "filemd5", "flushRouterConfig",
-    "getClusterParameter", "getDefaultRWConcern", "getShardMap",
+    "coordinateCommitTransaction", "createRole", "createUser",
+    "dropAllRolesFromDatabase", "dropAllUsersFromDatabase",
+    "dropRole", "dropUser", "enableSharding", "flushRouterConfig",
+    "getShardMap",
     "getShardVersion", "grantPrivilegesToRole", "grantRolesToRole", "grantRolesToUser",
-    "invalidateUserCache", "killAllSessions", "killAllSessionsByPattern", "lockInfo", "logRotate",
+    "invalidateUserCache",
     "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "moveCollection",
-    "movePrimary", "moveRange", "reIndex",
+    "movePrimary", "moveRange",
     "refineCollectionShardKey", "removeQuerySettings", "removeShard", "removeShardFromZone",
     "replSetAbortPrimaryCatchUp", "replSetFreeze", "replSetGetConfig", "replSetGetStatus",
     "replSetInitiate", "replSetMaintenance", "replSetReconfig", "replSetResizeOplog",
     "replSetStepDown", "replSetSyncFrom", "reshardCollection", "revokePrivilegesFromRole",
     "revokeRolesFromRole", "revokeRolesFromUser", "rolesInfo", "rotateCertificates",
-    "setAllowMigrations", "setClusterParameter", "setDefaultRWConcern",
-    "setFeatureCompatibilityVersion", "setIndexCommitQuorum", "setQuerySettings",
-    "setUserWriteBlockMode", "shardCollection", "shardingState", "shutdown", "split",
+    "setAllowMigrations",
+    "setQuerySettings",
+    "shardCollection", "shardingState", "split",
     "splitVector", "transitionFromDedicatedConfigServer",
     "transitionToDedicatedConfigServer", "unshardCollection", "updateRole",
-    "updateUser", "updateZoneKeyRange", "usersInfo", "validateDBMetadata",
+    "updateUser", "updateZoneKeyRange", "usersInfo",
 )
 
 NOT_YET: Final = tuple(
@@ -50,6 +51,7 @@ NOT_YET: Final = tuple(
 """Rows without a handler: they answer 238 NotImplemented, where an unknown name answers 59."""
 
 COMMON: Final = (
+    *admin_commands.COMMANDS,
     *authentication.COMMANDS,
     *fail_point_commands.COMMANDS,
     *hello.COMMANDS,

@@ -18,8 +18,9 @@ from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import member_of, resolve_view
-from shardsvr.member import with_write_concern
+from shardsvr.member import check_write_block, with_write_concern
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
+from shardsvr.settings import WRITE_BLOCK
 
 _CHANGE_STREAM: Final = "$changeStream"
 
@@ -122,13 +123,15 @@ async def aggregate(request: Request) -> Reply:
     _check_level(request, writing.name)
     member = member_of(request)
     engine = member.engine
+    if member.settings.get(WRITE_BLOCK):
+        check_write_block(request)
     await member.gate.enter(request.op)
     try:
         reply = await first_batch(request, source, ns, size, writes=True)
     finally:
         member.gate.leave()
         await engine.committed(engine.log_end)
-    return with_write_concern(reply, request.generic.write_concern)
+    return with_write_concern(reply, member.write_concern(request))
 
 
 def _check_level(request: Request, stage: str) -> None:

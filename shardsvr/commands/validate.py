@@ -19,6 +19,7 @@ from psdb_server.fields import Field
 from psdb_store.collection import Collection, Index
 from psdb_store.record import Record
 from shardsvr.collections import existing_collection, member_of
+from shardsvr.commands.rebuild import rebuild_indexes
 
 _ERRORS_MAX: Final = 20
 """Errors of one kind that are told in full."""
@@ -39,10 +40,31 @@ def _check_options(args: Document) -> None:
             "Running the validate command with { metadata: true } is not supported with any "
             "other options",
         )
-    if args.get("repair"):
+    if args.get("checkBSONConformance") and args.get("repair"):
         raise MongoError(
-            Code.NOT_IMPLEMENTED, "validate with repair is not supported by PSDB yet"
+            Code.INVALID_OPTIONS,
+            "Running the validate command with both { checkBSONConformance: true } and "
+            "{ repair: true } is not supported",
         )
+
+
+def conforms(raw: bytes) -> bool:
+    """Tell whether a document keeps BSON's finer rules: unique names, arrays numbered from 0."""
+    pending = [(raw, False)]
+    while pending:
+        document, is_array = pending.pop()
+        seen: dict[str, None] = {}
+        for at, (name, kind, start, end) in enumerate(bson_codec.iterate(document)):
+            if name in seen or (is_array and name != str(at)):
+                return False
+            seen[name] = None
+            if kind in (_OBJECT, _ARRAY):
+                pending.append((document[start:end], kind == _ARRAY))
+    return True
+
+
+_OBJECT: Final = 0x03
+_ARRAY: Final = 0x04
 
 
 class Validation:
@@ -57,7 +79,10 @@ class Validation:
         self.problems: dict[str, list[str]] = {name: [] for name in self.indexes}
         self.extra: list[Document] = []
         self.missing: list[Document] = []
-        self.records = self.unreadable = self.unfit = 0
+        self.records = self.unreadable = self.unfit = self.nonconformant = 0
+        self.damage: list[str] = []
+        self.repaired = False
+        self._conformance = bool(request.args.get("checkBSONConformance"))
 
     async def run(self) -> None:
         """Look at every record, then at every entry."""
@@ -82,6 +107,19 @@ class Validation:
                     self._entry(index, key, rid)
                 await self._turn(len(entries))
 
+    async def check_files(self) -> None:
+        """Read the collection's file and the journal again: checksums, digest, hash chain."""
+        try:
+            await self._member.engine.verify_files(self.collection)
+        except MongoError as error:
+            self.damage.append(error.message)
+
+    def repair(self) -> None:
+        """Build the indexes anew where one is wrong."""
+        if any(self.problems.values()):
+            rebuild_indexes(self.collection)
+            self.repaired = True
+
     async def _turn(self, count: int) -> None:
         await self._op.checkpoint(count)
         if self.collection.dropped:
@@ -99,6 +137,8 @@ class Validation:
         except MongoError:
             self.unreadable += 1
             return
+        if self._conformance and not conforms(record.raw):
+            self.nonconformant += 1
         validator = self._member.validators.filter_of(self.collection)
         if validator is not None and not validator.matches(document, self._env):
             self.unfit += 1
@@ -125,6 +165,7 @@ class Validation:
             f"index {name}: {problem}"
             for name, problems in self.problems.items() for problem in problems[:_ERRORS_MAX]
         ]
+        errors += self.damage
         if self.unreadable:
             errors.append(f"{self.unreadable} documents are not valid BSON")
         warnings = []
@@ -133,11 +174,18 @@ class Validation:
                 "Detected one or more documents not compliant with the collection's schema. "
                 "Check logs for log id 5363500."
             )
+        if self.nonconformant:
+            warnings.append(
+                "Detected one or more documents in this collection not conformant to BSON "
+                "specifications. For more info, see logs with log id 6825900"
+            )
+        if self.repaired:
+            warnings.append("The indexes were built anew.")
         return {
             "ns": collection.ns,
             "uuid": collection.uuid,
             "nInvalidDocuments": Int64(self.unreadable),
-            "nNonCompliantDocuments": Int64(self.unfit),
+            "nNonCompliantDocuments": Int64(self.unfit + self.nonconformant),
             "nrecords": Int64(self.records),
             "nIndexes": len(self.indexes),
             "keysPerIndex": {
@@ -146,8 +194,8 @@ class Validation:
             "indexDetails": {
                 name: {"valid": not problems} for name, problems in self.problems.items()
             },
-            "valid": not errors,
-            "repaired": False,
+            "valid": not errors or (self.repaired and not self.damage and not self.unreadable),
+            "repaired": self.repaired,
             "warnings": warnings,
             "errors": errors,
             "extraIndexEntries": self.extra[:_ERRORS_MAX],
@@ -163,6 +211,10 @@ async def validate(request: Request) -> Reply:
     validation = Validation(request, existing_collection(request))
     if not args.get("metadata"):
         await validation.run()
+    if args.get("full"):
+        await validation.check_files()
+    if args.get("repair"):
+        validation.repair()
     return validation.reply()
 
 

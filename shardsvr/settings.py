@@ -1,0 +1,94 @@
+"""Settings of the whole cluster that members honour: default concerns, parameters, write block.
+
+They are ordinary documents of the `config` database, so they survive restarts and failovers and
+every member of a replica set sees them; what was read of one is kept while its record stays the
+same. In a sharded cluster the router writes them on the config server and on every shard.
+
+| document | what |
+|---|---|
+| `config.settings` `ReadWriteConcernDefaults` | as in MongoDB |
+| `config.clusterParameters` by parameter name | as in MongoDB |
+| `config.user_writes_critical_sections` `""` | `setUserWriteBlockMode`, while it is on |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from psdb_base import bson_codec, order
+from psdb_base.values import Document
+
+if TYPE_CHECKING:
+    from psdb_store.record import Record
+    from shardsvr.member import Member
+
+CONCERNS: Final = ("settings", "ReadWriteConcernDefaults")
+WRITE_BLOCK: Final = ("user_writes_critical_sections", "")
+PARAMETERS: Final = "clusterParameters"
+DEFAULT_MAX_TIME: Final = (PARAMETERS, "defaultMaxTimeMS")
+_NONE: Final[Document] = {}
+
+
+class Settings:
+    """Reads settings from a member's own `config` database, on the way of every command."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+        self._known: dict[tuple[str, str], tuple[Record, Document]] = {}
+        self._keys: dict[tuple[str, str], bytes] = {}
+
+    def get(self, place: tuple[str, str]) -> Document:
+        """Return a setting's document, {} when it was never set."""
+        collection = self._member.engine.collection("config", place[0])
+        if collection is None:
+            return _NONE
+        key = self._keys.get(place)
+        if key is None:
+            key = self._keys[place] = order.key(place[1])
+        record = collection.by_id(key)
+        if record is None:
+            return _NONE
+        known = self._known.get(place)
+        if known is None or known[0] is not record:
+            known = self._known[place] = (record, dict(record.document()))
+        return known[1]
+
+    def all_parameters(self) -> dict[str, Document]:
+        """Return the cluster parameters that were set, by name."""
+        collection = self._member.engine.collection("config", PARAMETERS)
+        if collection is None:
+            return {}
+        found = [record.document() for record in collection.scan(None, 10_000)]
+        return {document["_id"]: document for document in found}
+
+    async def put(self, place: tuple[str, str], document: Document | None) -> None:
+        """Replace a setting's document; None takes it away. Durable when this returns."""
+        from shardsvr.collections import collection_for_write
+
+        member = self._member
+        collection = await collection_for_write(member, "config", place[0])
+        record = collection.by_id(order.key(place[1]))
+        with member.engine.unit() as unit:
+            if document is None:
+                if record is not None:
+                    unit.delete(collection, record)
+            else:
+                raw = bson_codec.encode({"_id": place[1], **document})
+                if record is None:
+                    unit.insert(collection, raw)
+                else:
+                    unit.update(collection, record, raw)
+            unit.commit()
+        await member.engine.committed(member.engine.log_end)
+
+
+def default_concern(settings: Settings, kind: str) -> Document:
+    """Return the default read or write concern in force, {} for MongoDB's own.
+
+    Args:
+        settings: A member's.
+        kind: `defaultReadConcern` or `defaultWriteConcern`.
+
+    """
+    concern: Any = settings.get(CONCERNS).get(kind)
+    return concern or _NONE
