@@ -228,8 +228,13 @@ class RealLog:
         if not self._path:
             return
         if rename:
-            stamp = self._now()[:19].replace(":", "-")
-            os.replace(self._path, f"{self._path}.{stamp}")  # noqa: PTH105 -- paths are strings
+            target = f"{self._path}.{self._now()[:19].replace(':', '-')}"
+            number = 1
+            while os.path.exists(target if number == 1 else f"{target}-{number}"):  # noqa: PTH110
+                number += 1  # the one before was within this second
+            if number > 1:
+                target = f"{target}-{number}"
+            os.replace(self._path, target)  # noqa: PTH105 -- paths are strings
         self.open_file(self._path)
 
     def set_service(self, service: str) -> None:

@@ -158,9 +158,20 @@ class ConnectionPool:
         self._waiters: deque[asyncio.Future[ClientConnection | None]] = deque()
         self._open: dict[int, ClientConnection] = {}
         self._opening = 0
+        self.opened = 0
         self._generation = 0
         self._closed = False
         self._last_request_id = 0
+
+    def counts(self) -> Document:
+        """Return its figures in the names of `connPoolStats`; `opened` were opened in all."""
+        return {
+            "inUse": len(self._open) - len(self._idle),
+            "available": len(self._idle),
+            "leased": 0,
+            "created": self.opened,
+            "refreshing": self._opening,
+        }
 
     @property
     def size(self) -> int:
@@ -322,6 +333,7 @@ class ConnectionPool:
             raise
         self._opening -= 1
         self._open[id(connection)] = connection
+        self.opened += 1
         connection.generation = generation
         if self._closed:
             connection.abort()

@@ -131,6 +131,10 @@ class ReplicaSetShard:
         reply = await self._request(message, command, again=again, own=True)
         return raise_for(bson_codec.decode(reply[_BODY_AT:]))
 
+    def pools(self) -> list[ConnectionPool]:
+        """Return the pools of the members' connections."""
+        return [member.pool for _address, member in sorted(self._members.items())]
+
     async def close(self) -> None:
         """Stop the monitors and close all connections."""
         self._closed = True

@@ -53,6 +53,10 @@ class RoutingTable:
         await self.refresh_shards()
         return [(name, self._shards[name][1]) for name in sorted(self._shards)]
 
+    def known_shards(self) -> list[Shard]:
+        """Return the ways to the config server and to the shards known by now."""
+        return [self.config, *(self._shards[name][1] for name in sorted(self._shards))]
+
     def known_channel(self, db: str) -> Shard | None:
         """Return the channel of a database's shard when it is known already."""
         if db in CONFIG_DATABASES:

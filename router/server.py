@@ -26,6 +26,7 @@ from psdb_server.node import Node
 from psdb_server.replies import read_cluster_time, read_cursor
 from psdb_wire.connection import Connection, Stream
 from psdb_wire.frames import Message
+from psdb_wire.pool import ConnectionPool
 from router.cursors import CursorOwners
 from router.routes import ROUTES, Route
 from router.routing import CONFIG_DATABASES, RoutingTable
@@ -152,6 +153,24 @@ class Router(Node):
     async def end_session(self, lsid: bytes) -> None:
         """End a session here; its cursors are the shards' to end."""
         self.sessions.end(lsid)
+
+    def _pools(self) -> list[ConnectionPool]:
+        return [pool for shard in self.routing.known_shards() for pool in shard.pools()]
+
+    def pool_rows(self) -> dict[str, Document]:
+        """Return the counts of `connPoolStats` by address of shard and config server."""
+        rows: dict[str, Document] = {}
+        for pool in self._pools():
+            row = rows.setdefault(pool.address, {})
+            for name, count in pool.counts().items():
+                row[name] = row.get(name, 0) + count
+        return rows
+
+    def drop_pooled(self, hosts: list[str]) -> None:
+        """Close the connections to these addresses."""
+        for pool in self._pools():
+            if pool.address in hosts:
+                pool.clear()
 
     async def on_all_shards(self, db: str, command: Document) -> list[tuple[str, Document]]:
         """Run a command on every shard, in order of name; the first error is raised."""

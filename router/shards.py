@@ -29,6 +29,10 @@ class Shard(Protocol):
         """Run a command of the router's own; raise the error of a reply that is not ok."""
         ...
 
+    def pools(self) -> list[ConnectionPool]:
+        """Return the pools of its connections."""
+        ...
+
     async def close(self) -> None:
         """Close all connections."""
         ...
@@ -54,6 +58,10 @@ class RemoteShard:
         """Run a command of the router's own."""
         return await self._channel.command(db, command)
 
+    def pools(self) -> list[ConnectionPool]:
+        """Return the pool of its connections."""
+        return [self._channel] if isinstance(self._channel, ConnectionPool) else []
+
     async def close(self) -> None:
         """Close all connections."""
         await self._channel.close()
@@ -77,6 +85,10 @@ class LocalShard:
     async def command(self, db: str, command: Document) -> Document:
         """Run a command of the router's own."""
         return await self._channel.command(db, command)
+
+    def pools(self) -> list[ConnectionPool]:
+        """Return none: there are no sockets."""
+        return []
 
     async def close(self) -> None:
         """Hand over nothing more."""
