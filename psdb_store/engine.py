@@ -755,7 +755,7 @@ class Engine:
         await self._checkpointer.verify(c)
         unpin = self.pin_log(self.journal.first_index - 1)
         try:
-            await self.journal.verify_chain(self.options.slice_documents)
+            await self.journal.verify_chain()
         finally:
             unpin()
 

@@ -33,6 +33,9 @@ THREAD: Final = "journal"
 READ_THREAD: Final = "journal-read"
 """Readers of the log's past do not delay its writes."""
 _VERIFY_ENTRIES: Final = 10_000
+_VERIFY_BLOCK_BYTES: Final = 1024 * 1024
+_VERIFY_SLICE: Final = 1000
+"""Entries between two turns of the loop."""
 
 
 class Journal:
@@ -344,7 +347,7 @@ class Journal:
             after += len(found)
         return lines
 
-    async def verify_chain(self, slice_entries: int) -> None:
+    async def verify_chain(self) -> None:
         """Read all durable entries; StorageDamagedError where one does not follow its predecessor.
 
         The caller keeps the segments from being removed meanwhile.
@@ -354,22 +357,19 @@ class Journal:
         end = self.durable.index
         while after < end:
             upto = min(end, after + _VERIFY_ENTRIES)
-            lines = await self._read_segment(self._segment_of(after + 1), after, upto)
+            segment = self._segment_of(after + 1)
+            lines = await self._read_segment(segment, after, upto, _VERIFY_BLOCK_BYTES)
+            path = f"{self._folder}/{segment.name}"
             if not lines:
-                name = self._segment_of(after + 1).name
-                raise StorageDamagedError(
-                    f"{self._folder}/{name}", 0, f"entry {after + 1} is missing"
-                )
+                raise StorageDamagedError(path, 0, f"entry {after + 1} is missing")
             for number, line in enumerate(lines):
                 after += 1
                 if entry_previous(line) != link:
-                    name = self._segment_of(after).name
                     raise StorageDamagedError(
-                        f"{self._folder}/{name}", 0,
-                        f"entry {after} does not continue the chain of hashes",
+                        path, 0, f"entry {after} does not continue the chain of hashes"
                     )
                 link = line_hash(line)
-                if not number % slice_entries:
+                if not (number + 1) % _VERIFY_SLICE:
                     await asyncio.sleep(0)
 
     def _segment_of(self, index: int) -> Segment:
@@ -378,13 +378,15 @@ class Journal:
                 return segment
         raise AssertionError(f"entry {index} is older than the log")
 
-    async def _read_segment(self, segment: Segment, after: int, up_to: int) -> list[bytes]:
+    async def _read_segment(
+        self, segment: Segment, after: int, up_to: int, block_bytes: int = 0
+    ) -> list[bytes]:
         path = f"{self._folder}/{segment.name}"
         offset = segment.offset_before(after + 1)
         rest = b""
         lines: list[bytes] = []
         while offset < segment.size:
-            block = await self._disk.submit(READ_THREAD, self._reader(path, offset))
+            block = await self._disk.submit(READ_THREAD, self._reader(path, offset, block_bytes))
             pieces = (rest + block).split(b"\n")
             start = offset - len(rest)
             rest = pieces.pop()
@@ -402,8 +404,8 @@ class Journal:
                 break
         return lines
 
-    def _reader(self, path: str, offset: int) -> Callable[[], bytes]:
-        size = self.options.block_bytes
+    def _reader(self, path: str, offset: int, block_bytes: int) -> Callable[[], bytes]:
+        size = block_bytes or self.options.block_bytes
 
         def work() -> bytes:
             file = self._disk.open(path)

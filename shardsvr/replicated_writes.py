@@ -27,7 +27,7 @@ async def execute(member: Member, replica_set: ReplicaSet, request: Request) -> 
         reply = await member.run_write(request)
     except MongoError as error:
         failed = error
-    failure = await _settle(member, replica_set, request.generic.write_concern)
+    failure = await _settle(member, replica_set, member.write_concern(request))
     replica_set.check_office(term)
     if failed is not None:
         raise failed

@@ -57,7 +57,7 @@ def rebuild_indexes(collection: Collection) -> None:
     """
     for index in collection.secondary:
         if index.ready:
-            index.fill(index_entries(index, collection.records.values()))
+            index.fill(index_entries(collection, index))
     id_index = collection.id_index
     if id_index is not None and id_index.is_built:
         id_index.fill(

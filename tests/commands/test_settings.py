@@ -15,9 +15,9 @@ from servers import RawClient, Server
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoClient[Any]]:
     """Give a cluster whose settings may be changed."""
-    with Server.up(tmp_path_factory.mktemp("settings") / "data") as server:
-        with MongoClient(server.uri) as client:
-            yield client
+    server = Server.up(tmp_path_factory.mktemp("settings") / "data")
+    with server, MongoClient(server.uri) as client:
+        yield client
 
 
 def refused(client: Any, command: dict[str, Any], code: int) -> None:

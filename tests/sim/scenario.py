@@ -473,7 +473,7 @@ class Scenario:
     async def validate(self, client: SimClient, name: str, count: int) -> None:
         """Have the shard check a collection's indexes against its documents."""
         try:
-            reply = await client.command(DB, {"validate": name, "full": True})
+            reply = await client.command(DB, {"validate": name})
         except MongoError as error:
             expect(error.code == Code.NAMESPACE_NOT_FOUND and not count, f"{name}: {error!r}")
             return
