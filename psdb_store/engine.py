@@ -745,20 +745,6 @@ class Engine:
             self._fail(failure)
             raise failure from error
 
-    async def compact(self, c: Collection) -> None:
-        """Write a collection's data file anew without what no longer counts."""
-        c.rewrite = True
-        await self.checkpoint()
-
-    async def verify_files(self, c: Collection) -> None:
-        """Read a collection's file and the whole journal again; 301 when something is damaged."""
-        await self._checkpointer.verify(c)
-        unpin = self.pin_log(self.journal.first_index - 1)
-        try:
-            await self.journal.verify_chain()
-        finally:
-            unpin()
-
     def _start_background(self) -> None:
         if self.options.background and self._background is None and not self._closed:
             self._background = asyncio.get_running_loop().create_task(self._run_background())
@@ -781,10 +767,6 @@ class Engine:
         self._arm_timer()
         if self.failure is None and self.log_bytes_unsaved:
             self._start_background()
-
-    def disk_space(self) -> tuple[int, int]:
-        """Bytes used and bytes in all of the file system below the dbpath."""
-        return self.world.disk.space(self.dbpath)
 
     def stats(self) -> Document:
         """Figures for `serverStatus` and tests; sizes in bytes."""

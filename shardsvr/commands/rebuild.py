@@ -12,6 +12,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_collection_name, check_new_collection_name
+from psdb_store.care import compact as rewrite
 from psdb_store.collection import Collection
 from psdb_store.gate import Gate
 from psdb_store.replay import index_entries
@@ -34,7 +35,7 @@ async def compact(request: Request) -> Reply:
     before = collection.storage_size_bytes
     enough = request.args.get("freeSpaceTargetMB", 0) * 2**20
     if free_bytes(collection) > enough:
-        await member.engine.compact(collection)
+        await rewrite(member.engine, collection)
     return {"bytesFreed": Int64(max(0, before - collection.storage_size_bytes))}
 
 

@@ -11,6 +11,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
+from psdb_store.care import disk_space
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of, not_on_view
 
@@ -110,7 +111,7 @@ async def db_stats(request: Request) -> Reply:
             "freeStorageSize": free / scale, "indexFreeStorageSize": 0.0,
             "totalFreeStorageSize": free / scale,
         }
-    used, total = member_of(request).engine.disk_space()
+    used, total = disk_space(member_of(request).engine)
     return reply | {"fsUsedSize": used / scale, "fsTotalSize": total / scale}
 
 

@@ -16,6 +16,7 @@ from psdb_base.limits import YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
+from psdb_store.care import verify_files
 from psdb_store.collection import Collection, Index
 from psdb_store.record import Record
 from shardsvr.collections import existing_collection, member_of
@@ -110,7 +111,7 @@ class Validation:
     async def check_files(self) -> None:
         """Read the collection's file and the journal again: checksums, digest, hash chain."""
         try:
-            await self._member.engine.verify_files(self.collection)
+            await verify_files(self._member.engine, self.collection)
         except MongoError as error:
             self.damage.append(error.message)
 
