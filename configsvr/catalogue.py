@@ -6,84 +6,43 @@ every write does. MongoDB's document shapes, so that `sh.status()` reads them.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from bson.binary import Binary
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
-from psdb_base import bson_codec, order
+from configsvr import store
+from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_database_name
-from psdb_store.collection import Collection
 from shardsvr.collections import collection_for_write, member_of
 from shardsvr.member import Member
 
 _INTERNAL: Final = ("admin", "config", "local")
 
 
-def put(member: Member, collection: Collection, document: Document) -> None:
-    """Insert or replace a catalogue document by its `_id`, without an await.
-
-    The command's answer waits for the log, as every write's does. The collection must be ready
-    (`collection_for_write`), and what the document was chosen by looked at since then.
-    """
-    raw = bson_codec.encode(document)
-    record = collection.by_id(order.key(document["_id"]))
-    with member.engine.unit() as unit:
-        if record is None:
-            unit.insert(collection, raw)
-        else:
-            unit.update(collection, record, raw)
-        unit.commit()
-
-
-async def remove(member: Member, name: str, identifier: Any) -> None:
-    """Delete a catalogue document by its `_id`."""
-    collection = await collection_for_write(member, "config", name)
-    record = collection.by_id(order.key(identifier))
-    if record is None:
-        return
-    with member.engine.unit() as unit:
-        unit.delete(collection, record)
-        unit.commit()
-
-
-def documents(member: Member, name: str) -> list[Document]:
-    """Return all documents of a catalogue collection, in `_id` order."""
-    collection: Collection | None = member.engine.collection("config", name)
-    if collection is None:
-        return []
-    found = [bson_codec.decode(record.raw) for record in collection.scan(None, 1_000_000)]
-    return sorted(found, key=lambda document: order.key(document["_id"]))
-
-
-def find(member: Member, name: str, identifier: Any) -> Document | None:
-    """Return a catalogue document by its `_id`."""
-    collection = member.engine.collection("config", name)
-    if collection is None:
-        return None
-    record = collection.by_id(order.key(identifier))
-    return None if record is None else bson_codec.decode(record.raw)
-
-
 async def ensure_version(member: Member) -> None:
     """Write `config.version` with a fresh cluster id, once in a cluster's life."""
     collection = await collection_for_write(member, "config", "version")
     if collection.by_id(order.key(1)) is None:
-        put(member, collection, {"_id": 1, "clusterId": member.world.random.object_id()})
+        store.put(member, collection, {"_id": 1, "clusterId": member.world.random.object_id()})
         await member.engine.committed(member.engine.log_end)
 
 
-async def add_shard(request: Request) -> Reply:
+async def register_shard(request: Request) -> Reply:
     """Register a shard under a name; adding the same one again changes nothing."""
     member = member_of(request)
-    host, name = request.args["host"], request.args.get("name")
-    collection = await collection_for_write(member, "config", "shards")
-    known = documents(member, "shards")
+    name = await _register(member, request.args["host"], request.args.get("name"))
+    return {"shardAdded": name}
+
+
+async def _register(member: Member, host: str, name: str | None) -> str:
+    await store.ready(member, "shards")
+    known = store.documents(member, "shards")
     for shard in known:
         if shard["host"] == host:
             if name is not None and shard["_id"] != name:
@@ -91,21 +50,68 @@ async def add_shard(request: Request) -> Reply:
                     Code.ILLEGAL_OPERATION,
                     f"A shard already exists containing the replica set '{host}'",
                 )
-            return {"shardAdded": shard["_id"]}
+            return str(shard["_id"])
     if name is None:
         taken = {shard["_id"] for shard in known}
         name = next(n for n in (f"shard{i:04d}" for i in range(10_000)) if n not in taken)
     elif any(shard["_id"] == name for shard in known):
         raise MongoError(Code.ILLEGAL_OPERATION, f"A shard named {name} already exists")
-    put(member, collection, {
+    store.write(member, [("shards", {
         "_id": name, "host": host, "state": 1, "topologyTime": member.clock.tick(),
+    })])
+    return name
+
+
+async def add_shard(request: Request) -> Reply:
+    """`addShard`: take a server in as a shard, with the databases it has."""
+    member, args = member_of(request), request.args
+    host, name = str(request.target), args.get("name")
+    if "maxSize" in args:
+        raise MongoError(40415, "BSON field 'addShard.maxSize' is an unknown field.")
+    if name == "config":
+        raise MongoError(Code.BAD_VALUE, "use of shard replica set with name 'config' is not "
+                         "allowed")
+    peer = member.sharding.peer(host)
+    try:
+        hello = await peer.command("admin", {"hello": 1})
+        listed = await peer.command("admin", {"listDatabases": 1, "nameOnly": True})
+    except MongoError as error:
+        raise MongoError(
+            Code.OPERATION_FAILED, f"Could not connect to shard {host} :: caused by :: {error}"
+        ) from error
+    if hello.get("msg") == "isdbgrid":
+        raise MongoError(Code.ILLEGAL_OPERATION, f"{host} is a router, not a shard")
+    known = [row["_id"] for row in store.unordered(member, "shards") if row["host"] == host]
+    names = [row["name"] for row in listed["databases"] if row["name"] not in _INTERNAL]
+    if not known:
+        for database in names:
+            row = store.find(member, "databases", database)
+            if row is not None:
+                raise MongoError(
+                    Code.OPERATION_FAILED,
+                    f"can't add shard '{host}' because a local database '{database}' exists in "
+                    f"another {row['primary']}",
+                )
+    added = await _register(member, host, name)
+    await peer.command("admin", {
+        "_shardsvrSetIdentity": 1, "shardName": added,
+        "configsvrConnectionString": request.args.get("configdb", own_host(member)),
     })
-    return {"shardAdded": name}
+    for database in names if not known else ():
+        await _create_database(member, database, added)
+    if not known:
+        await store.note(member, "addShard", "", {"name": added, "host": host})
+    return {"shardAdded": added}
+
+
+def own_host(member: Member) -> str:
+    """Return where this config server is reached, as shards are told it."""
+    return member.config_host or member.host
 
 
 async def get_shards(request: Request) -> Reply:
     """Return all shards."""
-    return {"shards": documents(member_of(request), "shards")}
+    return {"shards": store.documents(member_of(request), "shards")}
 
 
 async def get_database(request: Request) -> Reply:
@@ -113,18 +119,31 @@ async def get_database(request: Request) -> Reply:
     member = member_of(request)
     name = request.args["database"]
     check_database_name(name)
-    row = find(member, "databases", name)
+    row = store.find(member, "databases", name)
     if row is None and request.args.get("create"):
         row = await _create_database(member, name, request.args.get("primaryShard"))
     return {"database": row}
+
+
+async def database(member: Member, name: str, primary: str | None) -> Document:
+    """Return a database's row; a database that is not there is created."""
+    row = store.find(member, "databases", name)
+    if row is None:
+        row = await _create_database(member, name, primary)
+    elif primary is not None and row["primary"] != primary:
+        raise MongoError(
+            Code.NAMESPACE_EXISTS,
+            f"database {name} already exists with primary shard {row['primary']}",
+        )
+    return row
 
 
 async def _create_database(member: Member, name: str, primary: str | None) -> Document:
     """Give a new database a primary shard: the one with the fewest databases."""
     if name in _INTERNAL:
         raise MongoError(Code.INVALID_OPTIONS, f"Cannot manually create database '{name}'")
-    collection = await collection_for_write(member, "config", "databases")
-    existing = documents(member, "databases")
+    await store.ready(member, "databases")
+    existing = store.documents(member, "databases")
     for row in existing:
         if row["_id"] == name:
             return row  # another client was first
@@ -134,7 +153,9 @@ async def _create_database(member: Member, name: str, primary: str | None) -> Do
                 f"db already exists with different case already have: [{row['_id']}] trying to "
                 f"create [{name}]",
             )
-    shards = [shard["_id"] for shard in documents(member, "shards")]
+    shards = [
+        shard["_id"] for shard in store.documents(member, "shards") if not shard.get("draining")
+    ]
     if not shards:
         raise MongoError(Code.SHARD_NOT_FOUND, "No non-draining shard found")
     if primary is None:
@@ -153,26 +174,20 @@ async def _create_database(member: Member, name: str, primary: str | None) -> Do
             "uuid": Binary(member.world.random.uuid(), 4), "timestamp": timestamp, "lastMod": 1,
         },
     }
-    put(member, collection, row)
+    store.write(member, [("databases", row)])
     return row
-
-
-async def drop_database(request: Request) -> Reply:
-    """Forget a database that the router has dropped on its shards."""
-    await remove(member_of(request), "databases", request.args["database"])
-    return {}
 
 
 async def list_databases(request: Request) -> Reply:
     """Return the rows of `config.databases`."""
-    return {"databases": documents(member_of(request), "databases")}
+    return {"databases": store.documents(member_of(request), "databases")}
 
 
 async def report_router(request: Request) -> Reply:
     """Note a router's ping in `config.mongos`."""
     member = member_of(request)
     collection = await collection_for_write(member, "config", "mongos")
-    put(member, collection, {
+    store.put(member, collection, {
         "_id": request.args["id"],
         "advisoryHostFQDNs": [],
         "created": request.args["created"],
@@ -186,13 +201,9 @@ async def report_router(request: Request) -> Reply:
 
 COMMANDS = (
     Command(
-        "_configsvrAddShard", add_shard,
+        "_configsvrAddShard", register_shard,
         (Field("host", "string", required=True), Field("name", "string")),
         admin_only=True, writes=True, help="Internal: register a shard.",
-    ),
-    Command(
-        "_configsvrDropDatabase", drop_database, (Field("database", "string", required=True),),
-        admin_only=True, writes=True, help="Internal: forget a database.",
     ),
     Command(
         "_configsvrGetDatabase", get_database,
@@ -220,5 +231,11 @@ COMMANDS = (
             Field("up", "int", required=True),
         ),
         admin_only=True, writes=True, help="Internal: a router says that it lives.",
+    ),
+    Command(
+        "addShard", add_shard,
+        (Field("name", "string"), Field("maxSize", "number"), Field("configdb", "string")),
+        target="string", admin_only=True, writes=True, write_concern=True,
+        help="Register a shard.",
     ),
 )

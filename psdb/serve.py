@@ -120,6 +120,8 @@ def _log(options: argparse.Namespace) -> RealLog:
 
 def _make(world: World, options: argparse.Namespace, document: Document) -> tuple[Node, Any, Any]:
     """Make the nodes; return the one that listens, and what starts and stops all of them."""
+    from router.shards import connect_over_network
+
     if options.command == "up":
         from psdb.cluster import LocalCluster
         from psdb.layout import holds_processes
@@ -131,11 +133,11 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
                 "numbers it was made with",
             )
         cluster = LocalCluster(world, document, options.dbpath)
-        cluster.config.store_options = cluster.shard.store_options = store_options(options)
+        for one in cluster.members:
+            one.store_options = store_options(options)
         return cluster.router, cluster.start, cluster.stop
     if options.command == "router":
         from router.server import Router
-        from router.shards import connect_over_network
 
         config = connect_over_network(world, options.configdb)
         router = Router(world, document, config, lambda host: connect_over_network(world, host))
@@ -145,12 +147,14 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
 
         config_server = ConfigServer(world, document, options.dbpath)
         config_server.store_options = store_options(options)
+        config_server.connect = lambda host: connect_over_network(world, host)
         return config_server, config_server.start, config_server.stop
     from shardsvr.commands.table import MEMBER_COMMANDS
     from shardsvr.member import Member
 
     member = Member(world, MEMBER_COMMANDS, document, options.dbpath)
     member.store_options = store_options(options)
+    member.connect = lambda host: connect_over_network(world, host)
     return member, member.start, member.stop
 
 

@@ -198,7 +198,9 @@ def _is_movable(node: tree.Node) -> bool:
     return not isinstance(node, _FIXED)
 
 
-_FIXED: Final = (tree.JsonSchema, tree.Near, tree.SampleRate, tree.Text, tree.Where)
+_FIXED: Final = (
+    tree.Guard, tree.JsonSchema, tree.Near, tree.SampleRate, tree.Text, tree.Where,
+)
 
 
 def _mentions_chance(spec: Any) -> bool:

@@ -8,6 +8,7 @@ from bson.binary import Binary
 from bson.timestamp import Timestamp
 
 from psdb_base.errors import Code, MongoError
+from psdb_base.shard_versions import Routed, ShardVersion
 from psdb_base.values import Document
 from psdb_server.command import Command
 from psdb_server.fields import CHECKS, is_number, type_name
@@ -20,9 +21,11 @@ GENERIC_FIELDS: Final = frozenset(
         "$configServerState",
         "$configTime",
         "$db",
+        "$namespaceVersions",
         "$queryOptions",
         "$readPreference",
         "$replData",
+        "$shardRanges",
         "$topologyTime",
         "apiDeprecationErrors",
         "apiStrict",
@@ -59,6 +62,7 @@ class Generic:
         "max_time_ms",
         "read_concern",
         "read_preference",
+        "routed",
         "start_transaction",
         "stmt_ids",
         "txn_number",
@@ -74,6 +78,7 @@ class Generic:
         self.max_time_ms = 0
         self.read_concern: Document = {}
         self.read_preference: Document | None = None
+        self.routed: Routed | None = None
         self.start_transaction = False
         self.stmt_ids: list[int] | None = None
         self.txn_number: int | None = None
@@ -92,6 +97,8 @@ def parse_generic(command: Command, body: Document) -> Generic:
         parser = _PARSERS.get(name)
         if parser is not None and value is not None:
             parser(generic, value, command)
+    if "shardVersion" in body or "databaseVersion" in body or "$namespaceVersions" in body:
+        generic.routed = _routed(body)
     if "apiVersion" in body:
         _check_api(generic, command, body)
     elif "apiStrict" in body or "apiDeprecationErrors" in body:
@@ -155,6 +162,18 @@ def parse_lsid(value: Any, path: str = "lsid") -> bytes:
         if name not in ("id", "uid", "txnNumber", "txnUUID"):
             raise MongoError(40415, f"BSON field '{path}.{name}' is an unknown field.")
     return bytes(identifier)
+
+
+def _routed(body: Document) -> Routed:
+    """Read what a router relies on."""
+    version = body.get("shardVersion")
+    database = body.get("databaseVersion")
+    return Routed(
+        None if version is None else ShardVersion.parse(version),
+        None if database is None else CHECKS["object"](database, "databaseVersion"),
+        body.get("$shardRanges"),
+        body.get("$namespaceVersions"),
+    )
 
 
 def _lsid(generic: Generic, value: Any, _command: Command) -> None:

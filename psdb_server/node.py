@@ -133,9 +133,10 @@ class Node:
         self.topology_changed.set()  # ends the waits of streaming hellos
         if self.server is not None:
             await self.server.close()
-        for task in self._tasks:
+        tasks = list(self._tasks)  # one that ends takes itself out
+        for task in tasks:
             task.cancel()
-        for task in self._tasks:
+        for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         self._tasks = []

@@ -82,13 +82,15 @@ class Changes:
 
     # -- collections -----------------------------------------------------------------------------
 
-    async def create(self, db: str, name: str, options: Document) -> Collection:
-        """Create a collection or view; 48 when the name is taken."""
+    async def create(
+        self, db: str, name: str, options: Document, uuid: bytes | None = None
+    ) -> Collection:
+        """Create a collection or view; 48 when the name is taken. None makes a uuid."""
         engine = self._engine
         async with self._lock:
             if engine.catalogue.get(db, name) is not None:
                 raise MongoError(Code.NAMESPACE_EXISTS, f"Collection {db}.{name} already exists.")
-            c = make_collection(db, name, engine.world.random.uuid(), options)
+            c = make_collection(db, name, uuid or engine.world.random.uuid(), options)
             change: Document = {"create": name, "options": options}
             if not c.is_view:
                 spec: Document = {**ID_INDEX_SPEC, **_id_index_options(options)}

@@ -372,9 +372,11 @@ class Engine:
         """Return a collection by the sixteen bytes of its uuid."""
         return self.catalogue.by_uuid.get(bytes(uuid))
 
-    async def create_collection(self, db: str, name: str, options: Document) -> Collection:
+    async def create_collection(
+        self, db: str, name: str, options: Document, uuid: bytes | None = None
+    ) -> Collection:
         """Create a collection with its `_id_` index, or a view; 48 when the name is taken."""
-        return await self._changes.create(db, name, options)
+        return await self._changes.create(db, name, options, uuid)
 
     async def drop_collection(self, c: Collection) -> None:
         """Drop a collection or view."""

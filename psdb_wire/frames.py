@@ -79,6 +79,8 @@ class Message:
     number_to_return: int = 0
     decoded: dict[str, Any] | None = None
     """The decoded body, once somebody on the message's way through this process had to know it."""
+    routed: Any = None
+    """What a router in this process relies on; over a socket it stands in the body."""
 
 
 def _protocol_error(message: str) -> MongoError:

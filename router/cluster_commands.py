@@ -58,33 +58,6 @@ async def list_databases(request: Request) -> Reply:
     }
 
 
-async def add_shard(request: Request) -> Reply:
-    """Register a shard after having spoken to it."""
-    router = router_of(request)
-    host = request.target
-    channel = router.routing.connect(host)
-    try:
-        hello = await channel.command("admin", {"hello": 1})
-    except MongoError as error:
-        raise MongoError(
-            Code.OPERATION_FAILED, f"Could not connect to shard {host} :: caused by :: {error}"
-        ) from error
-    if hello.get("msg") == "isdbgrid":
-        raise MongoError(Code.ILLEGAL_OPERATION, f"{host} is a router, not a shard")
-    command: Document = {"_configsvrAddShard": 1, "host": host}
-    if "name" in request.args:
-        command["name"] = request.args["name"]
-    reply = await router.routing.config.command("admin", command)
-    await channel.command("admin", {
-        "_shardsvrSetIdentity": 1, "shardName": reply["shardAdded"],
-    })
-    from router.settings_commands import tell_newcomer
-
-    await tell_newcomer(router, channel)
-    await router.routing.refresh_shards()
-    return {"shardAdded": reply["shardAdded"]}
-
-
 async def list_shards(request: Request) -> Reply:
     """Return the rows of `config.shards`."""
     reply = await router_of(request).routing.config.command("admin", {"_configsvrGetShards": 1})
@@ -171,7 +144,11 @@ async def aggregate_on_shards(
 
     pipeline = body["pipeline"]
     name = next(iter(pipeline[0]))
-    if name == "$currentOp":
+    if name == "$shardedDataDistribution":
+        from router.sharding_commands import data_distribution
+
+        rows = await data_distribution(router)
+    elif name == "$currentOp":
         rows = await _operations(router, pipeline[0][name], -1)
     else:
         rows = [
@@ -193,10 +170,6 @@ async def aggregate_on_shards(
 
 
 COMMANDS = (
-    Command(
-        "addShard", add_shard, (Field("name", "string"), Field("maxSize", "number")),
-        target="string", admin_only=True, write_concern=True, help="Register a shard.",
-    ),
     Command(
         "currentOp", current_op, admin_only=True, strict=False, help="List running operations.",
     ),

@@ -61,3 +61,50 @@ def as_router(document: Document, shard: str, host: str) -> Document:
         if name in document:
             result[name] = document[name]
     return result
+
+
+def merged(
+    parts: dict[str, Document], hosts: dict[str, str], host: str, command: Document
+) -> Document:
+    """Put the shards' explain replies together.
+
+    Args:
+        parts: The replies by shard.
+        hosts: The shards' connection strings.
+        host: The router's `host:port`.
+        command: What is explained.
+
+    """
+    many = len(parts) > 1
+    stage = "SINGLE_SHARD"
+    if many:
+        stage = "SHARD_MERGE_SORT" if command.get("sort") else "SHARD_MERGE"
+    planners = []
+    for shard, part in parts.items():
+        planners.append({
+            "explainVersion": part.get("explainVersion", "1"), "shardName": shard,
+            "connectionString": hosts[shard], "serverInfo": part.get("serverInfo", {}),
+            **part.get("queryPlanner", {}),
+        })
+    result: Document = {
+        "explainVersion": "1",
+        "queryPlanner": {"winningPlan": {"stage": stage, "shards": planners}},
+    }
+    if all("executionStats" in part for part in parts.values()):
+        names = ("nReturned", "executionTimeMillis", "totalKeysExamined", "totalDocsExamined")
+        totals = {
+            name: sum(part["executionStats"].get(name, 0) for part in parts.values())
+            for name in names
+        }
+        result["executionStats"] = {
+            **totals,
+            "executionStages": {
+                "stage": stage, **totals,
+                "shards": [
+                    {"shardName": shard, **part["executionStats"]} for shard, part in parts.items()
+                ],
+            },
+        }
+    result["serverInfo"] = {"host": host.rpartition(":")[0], "version": "8.0.0"}
+    result["command"] = command
+    return result

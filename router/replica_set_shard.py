@@ -23,7 +23,7 @@ from psdb_server.labels import RETRYABLE_CODES
 from psdb_server.replies import read_cursor
 from psdb_wire.channel import raise_for
 from psdb_wire.connection import Connection
-from psdb_wire.frames import MORE_TO_COME, Message, append_fields, build_op_msg
+from psdb_wire.frames import Message, append_fields, build_op_msg
 from psdb_wire.pool import ConnectionPool
 from router import topology
 from router.selection import Preference, allowed, may_send_again, preference_of
@@ -109,17 +109,12 @@ class ReplicaSetShard:
     # -- what the router uses -----------------------------------------------------------------
 
     async def forward(self, _connection: Connection, message: Message) -> bytes | None:
-        """Send a client's message on; return the reply, None for a write without one."""
+        """Send a client's message on, with what it relies on; return the reply."""
         body = message.decoded
         if body is None:
             message.decoded = body = bson_codec.decode(message.body)
-        raw = message.raw
-        if message.flags & MORE_TO_COME:
-            raw = append_fields(raw, b"")  # without the checksum, which covers the flags
-            flags = raw[_FLAGS_AT] & ~MORE_TO_COME
-            raw = raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :]
-            await self._request(raw, body, again=may_send_again(body))
-            return None
+        routed = message.routed
+        raw = message.raw if routed is None else append_fields(message.raw, routed.elements)
         return await self._request(raw, body, again=may_send_again(body))
 
     async def command(self, db: str, command: Document) -> Document:

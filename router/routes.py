@@ -16,8 +16,10 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server import replies
-from psdb_server.namespaces import split_namespace
 from psdb_wire.frames import Message, build_op_msg
+from router import catalogue_routes, reads, write_routes
+from router.chunk_map import ChunkMap
+from router.routing import Target
 
 if TYPE_CHECKING:
     from psdb_wire.connection import Connection
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from router.shards import Shard
 
 Run = Callable[["Router", "Connection", Message, Document, str], Awaitable[Any]]
+Sharded = Callable[["Router", "Connection", Message, Document, ChunkMap], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,18 @@ class Route:
 
     Attributes:
         run: Special treatment, None for plain forwarding.
+        sharded: What is done for a sharded collection; None: as for others.
         creates: The database is created when it does not exist.
         opens_cursor: The reply may open a cursor that the router must remember.
+        whole: It is about a database or the server, not about a collection.
 
     """
 
     run: Run | None = None
+    sharded: Sharded | None = None
     creates: bool = False
     opens_cursor: bool = False
+    whole: bool = False
 
 
 def ok_message(message: Message, body: Document, times: bytes) -> bytes:
@@ -63,6 +70,8 @@ async def get_more(
     if owner is None:
         if type(cursor_id) not in (Int64, int):
             return NotImplemented
+        if cursor_id in router.cursors.open:
+            return await reads.get_more(router, connection, message, body)
         raise MongoError(Code.CURSOR_NOT_FOUND, f"cursor id {cursor_id} not found")
     if router.fail_points.active:
         try:
@@ -95,14 +104,15 @@ async def kill_cursors(
         return NotImplemented
     by_owner: dict[int, tuple[Shard, list[Any]]] = {}
     not_found: list[Any] = []
+    killed: list[Any] = []
     for cursor_id in cursors:
         owner = router.owners.owner(cursor_id) if type(cursor_id) in (Int64, int) else None
         if owner is None:
-            not_found.append(cursor_id)
+            merged = type(cursor_id) in (Int64, int) and await router.cursors.kill(int(cursor_id))
+            (killed if merged else not_found).append(cursor_id)
             continue
         by_owner.setdefault(id(owner), (owner, []))[1].append(cursor_id)
         router.owners.forget(cursor_id)
-    killed: list[Any] = []
     for owner, ids in by_owner.values():
         reply = await owner.command(db, {"killCursors": body["killCursors"], "cursors": ids})
         killed += reply["cursorsKilled"]
@@ -116,76 +126,10 @@ async def kill_cursors(
     return ok_message(message, document, router.reply_times())
 
 
-async def drop_database(
-    router: Router, connection: Connection, message: Message, _body: Document, db: str
-) -> Any:
-    """Drop a database on its shard, then forget it in the catalogue."""
-    channel = await router.routing.channel(db, create=False)
-    reply = await channel.forward(connection, message)
-    if reply is not None and reply_body(reply).get("ok") == 1.0:
-        await router.routing.config.command(
-            "admin", {"_configsvrDropDatabase": 1, "database": db}
-        )
-        router.routing.forget(db)
-    return reply
-
-
-async def rename_collection(
-    router: Router, connection: Connection, message: Message, body: Document, db: str
-) -> Any:
-    """Rename a collection on its shard; the target's database must be on the same one."""
-    source, target = body["renameCollection"], body.get("to")
-    if db != "admin" or type(source) is not str or type(target) is not str:
-        return NotImplemented
-    source_db, _ = split_namespace(source)
-    target_db, _ = split_namespace(target)
-    channel = await router.routing.channel(source_db, create=False)
-    if target_db != source_db:
-        primary = await router.routing.primary(source_db)
-        if primary is not None:
-            await router.routing.config.command("admin", {
-                "_configsvrGetDatabase": 1, "database": target_db, "create": True,
-                "primaryShard": primary,
-            })
-        if await router.routing.channel(target_db, create=False) is not channel:
-            raise MongoError(
-                Code.COMMAND_FAILED, "Source and destination collections must be on same shard"
-            )
-    return await channel.forward(connection, message)
-
-
-async def bulk_write(
-    router: Router, connection: Connection, message: Message, body: Document, db: str
-) -> Any:
-    """Send a bulkWrite to the shard of its databases."""
-    rows = body.get("nsInfo")
-    if rows is None:
-        found = [docs for name, docs in message.sequences if name == "nsInfo"]
-        rows = [bson_codec.decode(raw) for raw in found[0]] if found else []
-    if db != "admin" or type(rows) is not list:
-        return NotImplemented
-    channels: list[Shard] = []
-    for row in rows:
-        ns = row.get("ns") if type(row) is dict else None
-        if type(ns) is str:
-            name, _ = split_namespace(ns)
-            channel = await router.routing.channel(name, create=True)
-            if channel not in channels:
-                channels.append(channel)
-    if not channels:
-        channels = [await router.routing.channel("test", create=False)]
-    if len(channels) > 1:
-        raise MongoError(
-            Code.NOT_IMPLEMENTED,
-            "bulkWrite over databases of different shards is not supported by PSDB yet",
-        )
-    return await router.forward(channels[0], connection, message, ROUTES["bulkWrite"])
-
-
 async def aggregate(
-    router: Router, _connection: Connection, message: Message, body: Document, db: str
+    router: Router, connection: Connection, message: Message, body: Document, db: str
 ) -> Any:
-    """Send a pipeline to its shard; one that writes creates its database first."""
+    """Send a pipeline to its shard, or run it over several; one that writes creates databases."""
     pipeline = body.get("pipeline")
     if type(pipeline) is not list or not pipeline or type(pipeline[-1]) is not dict:
         return NotImplemented
@@ -197,13 +141,16 @@ async def aggregate(
         return await aggregate_on_shards(router, message, body, db)
     last = next(iter(pipeline[-1]), "")
     if last in ("$out", "$merge"):
-        target_db = _target_database(pipeline[-1][last], db)
-        channel = await router.routing.channel(db, create=True)
-        if target_db != db and await router.routing.channel(target_db, create=True) is not channel:
-            raise MongoError(
-                Code.NOT_IMPLEMENTED,
-                f"{last} into a database on another shard is not supported by PSDB yet",
-            )
+        await router.routing.primary_target(db, create=True)
+        await router.routing.primary_target(
+            _target_database(pipeline[-1][last], db), create=True
+        )
+    from router import aggregation
+
+    name = body["aggregate"]
+    found = await router.routing.find(db, name if type(name) is str else "")
+    if isinstance(found, Target) and await aggregation.needs_router(router, db, pipeline):
+        return await aggregation.aggregate(router, connection, message, body, found)
     return NotImplemented
 
 
@@ -211,19 +158,39 @@ async def map_reduce(
     router: Router, _connection: Connection, _message: Message, body: Document, db: str
 ) -> Any:
     """Send it to its shard, whose output must be in a database of the same shard."""
-    out = body.get("out")
+    name, out = body["mapReduce"], body.get("out")
+    found = await router.routing.find(db, name if type(name) is str else "", create=True)
+    if isinstance(found, ChunkMap):
+        raise MongoError(
+            Code.NOT_IMPLEMENTED, "mapReduce of a sharded collection is not supported by PSDB yet"
+        )
     target = out.get("db", db) if type(out) is dict else db
-    if target != db and type(target) is str and target not in ("admin", "config", "local"):
-        channel = await router.routing.channel(db, create=True)
-        if await router.routing.channel(target, create=True) is not channel:
+    into = next(iter(out.values()), None) if type(out) is dict else out
+    if type(target) is str and target not in ("admin", "config", "local"):
+        there = await router.routing.find(target, into if type(into) is str else "", create=True)
+        if isinstance(there, ChunkMap) or there.channel is not found.channel:
             raise MongoError(
                 Code.NOT_IMPLEMENTED,
-                "mapReduce into a database on another shard is not supported by PSDB yet",
+                "mapReduce into a collection on another shard is not supported by PSDB yet",
             )
     return NotImplemented
 
 
-_SHARD_LOCAL: Final = frozenset({"$currentOp", "$listLocalSessions"})
+async def aggregate_sharded(
+    router: Router, connection: Connection, message: Message, body: Document, found: ChunkMap
+) -> Any:
+    """Run a pipeline over a sharded collection."""
+    if type(body.get("pipeline")) is not list:
+        shard = found.owners[0]  # which refuses it
+        return await router.forward_to(shard, found.routed(shard), connection, message)
+    from router import aggregation
+
+    return await aggregation.aggregate(router, connection, message, body, found)
+
+
+_SHARD_LOCAL: Final = frozenset(
+    {"$currentOp", "$listLocalSessions", "$shardedDataDistribution"}
+)
 
 
 def _target_database(spec: Any, db: str) -> str:
@@ -235,95 +202,39 @@ def _target_database(spec: Any, db: str) -> str:
     return db
 
 
-async def explain(
-    router: Router, connection: Connection, message: Message, _body: Document, db: str
-) -> Any:
-    """Explain on the shard and show it as a mongos does."""
-    channel = await router.routing.channel(db, create=False)
-    reply = await channel.forward(connection, message)
-    if reply is None:
-        return None
-    document = reply_body(reply)
-    if document.get("ok") != 1.0:
-        return reply
-    from router.explain import as_router
-
-    shard = await router.routing.primary(db) or "config"
-    return ok_message(message, as_router(document, shard, router.host), router.reply_times())
-
-
-async def db_stats(
-    router: Router, connection: Connection, message: Message, _body: Document, db: str
-) -> Any:
-    """Return a database's sizes, with the shard's own under `raw`."""
-    channel = await router.routing.channel(db, create=False)
-    reply = await channel.forward(connection, message)
-    if reply is None or reply_body(reply).get("ok") != 1.0:
-        return reply
-    stats = {
-        name: value for name, value in reply_body(reply).items()
-        if name not in ("$clusterTime", "operationTime")
-    }
-    stats.pop("ok")
-    shard = await router.routing.primary(db) or "config"
-    return ok_message(message, {"raw": {shard: stats}, **stats}, router.reply_times())
-
-
-async def coll_stats(
-    router: Router, connection: Connection, message: Message, _body: Document, db: str
-) -> Any:
-    """Return a collection's sizes, with the name of its shard."""
-    channel = await router.routing.channel(db, create=False)
-    reply = await channel.forward(connection, message)
-    if reply is None or reply_body(reply).get("ok") != 1.0:
-        return reply
-    stats = {
-        name: value for name, value in reply_body(reply).items()
-        if name not in ("$clusterTime", "operationTime", "ok")
-    }
-    shard = await router.routing.primary(db) or "config"
-    return ok_message(
-        message, {"sharded": False, "primary": shard, **stats}, router.reply_times()
-    )
-
-
-_FORWARD: Final = Route()
-_CREATES: Final = Route(creates=True)
-_OPENS: Final = Route(opens_cursor=True)
-
 ROUTES: Final[dict[str, Route]] = {
-    "aggregate": Route(aggregate, opens_cursor=True),
-    "bulkWrite": Route(bulk_write, opens_cursor=True),
-    "collMod": _FORWARD,
-    "collStats": Route(coll_stats),
-    "convertToCapped": _FORWARD,
-    "count": _FORWARD,
-    "create": _CREATES,
-    "createIndexes": _CREATES,
-    "dataSize": _FORWARD,
-    "dbStats": Route(db_stats),
-    "delete": _FORWARD,
-    "deleteIndexes": _FORWARD,
-    "distinct": _FORWARD,
-    "drop": _FORWARD,
-    "dropDatabase": Route(drop_database),
-    "dropIndexes": _FORWARD,
-    "explain": Route(explain),
-    "filemd5": _FORWARD,
-    "find": _OPENS,
-    "findAndModify": _CREATES,
-    "getMore": Route(get_more),
-    "insert": _CREATES,
-    "killCursors": Route(kill_cursors),
-    "listCollections": _OPENS,
-    "listIndexes": _OPENS,
+    "aggregate": Route(aggregate, aggregate_sharded, opens_cursor=True),
+    "bulkWrite": Route(write_routes.bulk_write, opens_cursor=True, whole=True),
+    "collMod": Route(sharded=catalogue_routes.on_all),
+    "collStats": Route(catalogue_routes.coll_stats, catalogue_routes.coll_stats_sharded),
+    "convertToCapped": Route(),
+    "count": Route(sharded=reads.count),
+    "create": Route(sharded=catalogue_routes.create_sharded, creates=True),
+    "createIndexes": Route(sharded=catalogue_routes.create_indexes, creates=True),
+    "dataSize": Route(catalogue_routes.data_size, whole=True),
+    "dbStats": Route(catalogue_routes.db_stats, whole=True),
+    "delete": Route(write_routes.write, write_routes.write_sharded),
+    "deleteIndexes": Route(sharded=catalogue_routes.drop_indexes),
+    "distinct": Route(sharded=reads.distinct),
+    "drop": Route(sharded=catalogue_routes.drop_sharded),
+    "dropDatabase": Route(catalogue_routes.drop_database, whole=True),
+    "dropIndexes": Route(sharded=catalogue_routes.drop_indexes),
+    "explain": Route(catalogue_routes.explain, whole=True),
+    "filemd5": Route(),
+    "find": Route(sharded=reads.find, opens_cursor=True),
+    "findAndModify": Route(sharded=write_routes.find_and_modify, creates=True),
+    "getMore": Route(get_more, whole=True),
+    "insert": Route(write_routes.write, write_routes.write_sharded, creates=True),
+    "killCursors": Route(kill_cursors, whole=True),
+    "listCollections": Route(opens_cursor=True, whole=True),
+    "listIndexes": Route(sharded=catalogue_routes.on_one, opens_cursor=True),
     "mapReduce": Route(map_reduce, creates=True),
-    "planCacheClear": _FORWARD,
-    "planCacheClearFilters": _FORWARD,
-    "planCacheListFilters": _FORWARD,
-    "planCacheSetFilter": _FORWARD,
-    "renameCollection": Route(rename_collection),
-    "setIndexCommitQuorum": _FORWARD,
-    "update": _CREATES,
-    "validate": _FORWARD,
+    "planCacheClear": Route(sharded=catalogue_routes.on_all),
+    "planCacheClearFilters": Route(sharded=catalogue_routes.on_all),
+    "planCacheListFilters": Route(sharded=catalogue_routes.on_all),
+    "planCacheSetFilter": Route(sharded=catalogue_routes.on_all),
+    "renameCollection": Route(catalogue_routes.rename_collection, whole=True),
+    "setIndexCommitQuorum": Route(sharded=catalogue_routes.on_all),
+    "update": Route(write_routes.write, write_routes.write_sharded, creates=True),
+    "validate": Route(sharded=catalogue_routes.validate_sharded),
 }

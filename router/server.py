@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
-from psdb_base import limits
+from psdb_base import bson_codec, limits
 from psdb_base.errors import Code, MongoError
+from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_server.command import ALIASES
@@ -25,16 +27,30 @@ from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
 from psdb_server.replies import read_cluster_time, read_cursor
 from psdb_wire.connection import Connection, Stream
-from psdb_wire.frames import Message
+from psdb_wire.frames import CHECKSUM_PRESENT, MORE_TO_COME, Message, append_fields
 from psdb_wire.pool import ConnectionPool
+from router.chunk_map import ChunkMap
 from router.cursors import CursorOwners
+from router.requests import BODY_AT, error_of, is_error
 from router.routes import ROUTES, Route
-from router.routing import CONFIG_DATABASES, RoutingTable
+from router.routing import CONFIG_DATABASES, STALE_CODES, RoutingTable
 from router.shards import Shard
 from router.table import ROUTER_COMMANDS
 
 PING_SECONDS: Final = 10.0
-_OP_MSG_BODY: Final = 21
+ATTEMPTS_MAX: Final = 12
+RETRIED_CODES: Final = STALE_CODES | {int(Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD)}
+_FLAGS_AT: Final = 16
+
+
+def acknowledged(message: Message) -> Message:
+    """Return a write without acknowledgement as one with: what a shard says of it is needed."""
+    if not message.flags & MORE_TO_COME:
+        return message
+    raw = append_fields(message.raw, b"")  # without the checksum, which covers the flags
+    flags = raw[_FLAGS_AT] & ~MORE_TO_COME
+    raw = raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :]
+    return replace(message, raw=raw, flags=message.flags & ~(MORE_TO_COME | CHECKSUM_PRESENT))
 
 
 class Router(Node):
@@ -109,19 +125,62 @@ class Router(Node):
             if db not in CONFIG_DATABASES:
                 check_database_name(db)
             connection.hello_done = True
-            reply: Any = NotImplemented
-            if route.run is not None:
-                reply = await route.run(self, connection, message, body, db)
-            if reply is NotImplemented:
-                channel = self.routing.known_channel(db)
-                if channel is None:
-                    channel = await self.routing.channel(db, create=route.creates)
-                reply = await self.forward(channel, connection, message, route)
+            asked, message = message, acknowledged(message)
+            reply: Any = await self._routed(route, connection, message, body, db)
             if type(reply) is bytes:
                 self._keep_up(reply)
+            if asked is not message:
+                return None  # the client wants no answer
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
-            return self.error_message(labelled(error, body), message)
+            return self.error_message(labelled(error, body), asked)
         return reply  # type: ignore[no-any-return]
+
+    async def _routed(
+        self, route: Route, connection: Connection, message: Message, body: Document, db: str
+    ) -> Any:
+        """Run a command by its route; again when a shard says that the routing is stale."""
+        name = "" if route.whole else next(iter(body.values()))
+        if type(name) is not str:
+            name = ""
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                reply: Any = NotImplemented
+                if route.run is not None:
+                    reply = await route.run(self, connection, message, body, db)
+                if reply is NotImplemented:
+                    reply = await self._by_target(route, connection, message, body, db, name)
+                if type(reply) is not bytes or not is_error(reply[BODY_AT:]):
+                    return reply
+                error = error_of(bson_codec.decode(reply[BODY_AT:]))
+                if error.code not in RETRIED_CODES:
+                    return reply
+            except MongoError as failure:
+                error = failure
+            if error.code == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
+                from router import views
+
+                return await views.answer(self, connection, message, body, error)
+            if not self.routing.learn(error, f"{db}.{name}") or attempt + 1 == ATTEMPTS_MAX:
+                raise error
+            await asyncio.sleep(0.001 * attempt * attempt)
+        raise AssertionError("unreachable")
+
+    async def _by_target(
+        self, route: Route, connection: Connection, message: Message, body: Document, db: str,
+        name: str,
+    ) -> Any:
+        target = self.routing.known(db, name)
+        if target is None:
+            target = await self.routing.find(db, name, create=route.creates)
+        if isinstance(target, ChunkMap):
+            if route.sharded is not None:
+                if "defaultCollation" in target.row and "collation" not in body:
+                    body = {**body, "collation": target.row["defaultCollation"]}
+                return await route.sharded(self, connection, message, body, target)
+            target = await self.routing.primary_target(db, create=False)
+        return await self.forward(
+            target.channel, connection, message, target.routed, opens_cursor=route.opens_cursor
+        )
 
     def _keep_up(self, reply: bytes) -> None:
         """Take over a shard's time: the client knows it, and no answer here may tell of less."""
@@ -131,18 +190,31 @@ class Router(Node):
             self.clock.observe(Timestamp(time >> 32, time & 0xFFFF_FFFF))
 
     async def forward(
-        self, channel: Shard, connection: Connection, message: Message, route: Route
+        self, channel: Shard, connection: Connection, message: Message,
+        routed: Routed | None = None, *, opens_cursor: bool = False,
     ) -> bytes | None:
         """Send the client's bytes to a shard and return its reply's bytes."""
+        message.routed = routed
         reply = await channel.forward(connection, message)
-        if reply is not None and route.opens_cursor:
-            cursor = read_cursor(reply[_OP_MSG_BODY:])
+        if reply is not None and opens_cursor:
+            cursor = read_cursor(reply[BODY_AT:])
             if cursor is not None and cursor[0]:
                 self.owners.remember(cursor[0], channel)
         return reply
 
+    async def forward_to(
+        self, shard: str, routed: Routed | None, connection: Connection, message: Message, *,
+        opens_cursor: bool = False,
+    ) -> bytes | None:
+        """Send the client's bytes to a shard by name."""
+        channel = await self.routing.shard(shard)
+        return await self.forward(
+            channel, connection, message, routed, opens_cursor=opens_cursor
+        )
+
     async def close_cursor(self, cursor_id: int, body: Document) -> None:
         """Close a cursor on the shard that has it."""
+        await self.cursors.kill(cursor_id)
         owner = self.owners.owner(cursor_id)
         if owner is not None:
             self.owners.forget(cursor_id)
@@ -151,8 +223,8 @@ class Router(Node):
             )
 
     async def end_session(self, lsid: bytes) -> None:
-        """End a session here; its cursors are the shards' to end."""
-        self.sessions.end(lsid)
+        """End a session and its merged cursors; other cursors are the shards' to end."""
+        await super().end_session(lsid)
 
     def _pools(self) -> list[ConnectionPool]:
         return [pool for shard in self.routing.known_shards() for pool in shard.pools()]

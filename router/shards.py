@@ -9,10 +9,9 @@ from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_wire.channel import Channel, LocalChannel
 from psdb_wire.connection import Connection
-from psdb_wire.frames import MORE_TO_COME, Message, append_fields
+from psdb_wire.frames import Message, append_fields
 from psdb_wire.pool import ConnectionPool
 
-_FLAGS_AT: Final = 16
 INTERNAL_CLIENT: Final[Document] = {
     "minWireVersion": 0, "maxWireVersion": 25,
 }
@@ -22,7 +21,7 @@ class Shard(Protocol):
     """Where commands are sent."""
 
     async def forward(self, connection: Connection, message: Message) -> bytes | None:
-        """Send a client's message on; return the reply, None for a write without one."""
+        """Send a client's message on, which wants a reply; return that."""
         ...
 
     async def command(self, db: str, command: Document) -> Document:
@@ -45,13 +44,9 @@ class RemoteShard:
         self._channel = channel
 
     async def forward(self, _connection: Connection, message: Message) -> bytes | None:
-        """Send the client's bytes; a write without reply is sent as one with, and awaited."""
-        raw = message.raw
-        if message.flags & MORE_TO_COME:
-            raw = append_fields(raw, b"")  # without the checksum, which covers the flags
-            flags = raw[_FLAGS_AT] & ~MORE_TO_COME
-            await self._channel.request(raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :])
-            return None
+        """Send the client's bytes, with what they rely on behind them."""
+        routed = message.routed
+        raw = message.raw if routed is None else append_fields(message.raw, routed.elements)
         return await self._channel.request(raw)
 
     async def command(self, db: str, command: Document) -> Document:

@@ -6,9 +6,14 @@ from typing import Final
 
 from psdb_server.command import CommandTable, make_table
 from psdb_server.common.table import COMMON, NOT_YET
-from router import cluster_commands, maintenance_commands, settings_commands
+from router import (
+    cluster_commands,
+    maintenance_commands,
+    settings_commands,
+    sharding_commands,
+)
 
 ROUTER_COMMANDS: Final[CommandTable] = make_table(
     NOT_YET, COMMON, cluster_commands.COMMANDS, maintenance_commands.COMMANDS,
-    settings_commands.COMMANDS,
+    settings_commands.COMMANDS, sharding_commands.COMMANDS,
 )

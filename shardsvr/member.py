@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
@@ -34,6 +34,8 @@ from shardsvr import compatibility, replicated_writes, spill, ttl
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
 from shardsvr.settings import DEFAULT_MAX_TIME, WRITE_BLOCK, Settings, default_concern
+from shardsvr.sharding import recovery
+from shardsvr.sharding.state import ShardingState
 from shardsvr.usage import Usage
 from shardsvr.validation import Validators
 from shardsvr.write_gate import WriteGate
@@ -58,6 +60,10 @@ class Member(Node):
         profiler: What of which database is profiled.
         usage: How much each namespace was used.
         settings: What the whole cluster is set to.
+        config_host: Where that cluster's config server is.
+        connect: Makes the way to another server of the cluster by its `host`.
+        sharding: What it knows as a shard.
+        locks: Of collections and databases that a change of the catalogue works on.
 
     """
 
@@ -77,6 +83,9 @@ class Member(Node):
         self.profiler = Profiler()
         self.usage: dict[str, Usage] = {}
         self.settings = Settings(self)
+        self.config_host: str | None = None
+        self.connect: Callable[[str], Any] | None = None
+        self.sharding = ShardingState(self)
         self.ttl_passes = 0
         self.ttl_deleted = 0
         self.replica_set: ReplicaSet | None = None
@@ -85,6 +94,7 @@ class Member(Node):
             from shardsvr.replication.replica_set import ReplicaSet
 
             self.replica_set = ReplicaSet(self, name)
+        self.locks: dict[str, asyncio.Lock] = {}
         self._changes: list[asyncio.Task[Any]] = []
         self._turns = SessionTurns()
         self.engine: Engine
@@ -97,7 +107,7 @@ class Member(Node):
             self.world, self.dbpath, clock=self.clock, options=self.store_options
         )
         spill.sweep(self)
-        self.shard_name = self._stored_name()
+        self.shard_name, self.config_host = self._stored_identity()
         if self.replica_set is not None:
             self.replica_set.start()
         elif self.engine.memberships:
@@ -111,11 +121,13 @@ class Member(Node):
             await self.take_up_office()
         await super().start()
         self.spawn(ttl.monitor(self))
+        recovery.start(self)
 
     async def take_up_office(self) -> None:
         """Write what a primary sees to before it serves: on a standalone at the start."""
         await compatibility.ensure(self)
-        self.shard_name = self._stored_name()
+        self.shard_name, self.config_host = self._stored_identity()
+        recovery.take_up(self)
 
     @property
     def is_primary(self) -> bool:
@@ -131,10 +143,13 @@ class Member(Node):
             "storageEngine": {"name": "psdb", "persistent": True, **self.engine.stats()},
         }
 
-    def _stored_name(self) -> str | None:
+    def _stored_identity(self) -> tuple[str | None, str | None]:
         collection = self.engine.collection("admin", "system.version")
         record = collection.by_id(order.key("shardIdentity")) if collection is not None else None
-        return None if record is None else record.document()["shardName"]
+        if record is None:
+            return None, None
+        row = record.document()
+        return row["shardName"], row.get("configsvrConnectionString")
 
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
@@ -166,6 +181,9 @@ class Member(Node):
         levels = self.profiler.levels
         if levels and request.db in levels:
             request.op.profiled = True
+        routed = request.message.routed or request.generic.routed
+        if routed is not None:
+            await self.sharding.admit(request, routed, request.target)
         if not command.writes:
             if command.read_concern:
                 concern = concern or default_concern(self.settings, "defaultReadConcern")
@@ -279,6 +297,13 @@ class Member(Node):
         self._changes.append(task)
         task.add_done_callback(self._changes.remove)
         return await asyncio.shield(task)
+
+    def keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something in the background that ends by itself, or when this member stops."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.append(task)  # type: ignore[arg-type]
+        task.add_done_callback(self._tasks.remove)  # type: ignore[arg-type]
+        return task
 
     def operation_time(self) -> Timestamp:
         """Cluster time of the newest entry in the log."""

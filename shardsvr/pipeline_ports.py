@@ -27,6 +27,7 @@ from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
 from shardsvr.near_source import geo_index, nearest_first
 from shardsvr.planning import next_records, plan_query
+from shardsvr.sharding.state import Scope
 from shardsvr.usage import Usage
 
 T = TypeVar("T")
@@ -40,12 +41,16 @@ class Ports:
 
     """
 
-    def __init__(self, member: Member, op: Operation, db: str, collection: str | None) -> None:
+    def __init__(
+        self, member: Member, op: Operation, db: str, collection: str | None,
+        scope: Scope | None = None,
+    ) -> None:
         self.member = member
         self.op = op
         self.db = db
         self.collection = collection
         self.scripts: Scripts | None = None
+        self.scope = scope
 
     async def checkpoint(self, documents: int) -> None:
         """Count work; see `Operation.checkpoint`."""
@@ -72,7 +77,9 @@ class Ports:
         return SpillFile(self.member)
 
     def foreign(self, database: str, collection: str) -> Foreign:
-        """Open another collection or view."""
+        """Open another collection or view, which must be here as a whole."""
+        if self.scope is not None and self.scope.routed is not None:
+            self.member.sharding.refuse_sharded(f"{database}.{collection}")
         return Foreign(self, database, collection)
 
     async def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:
@@ -199,7 +206,7 @@ def run_over(
     near = nearest_first(collection, pipeline, env)
     if near is not None:
         run = replace(run, nearest_first=(near.path, near.condition))
-    plan, skip_stages = plan_source(collection, pipeline, env, hint)
+    plan, skip_stages = plan_source(collection, pipeline, env, hint, ports.scope)
     needed = needed_paths(pipeline.stages[skip_stages:])
     execution = plan.open()
     ports.op.ran(execution)
@@ -217,7 +224,7 @@ def _wants_score(pipeline: Pipeline) -> bool:
 
 
 def plan_source(
-    collection: Collection, pipeline: Pipeline, env: Env, hint: Any
+    collection: Collection, pipeline: Pipeline, env: Env, hint: Any, scope: Scope | None = None
 ) -> tuple[Any, int]:
     """Plan the leading `$match` (and `$sort`, where an index gives the order).
 
@@ -227,13 +234,17 @@ def plan_source(
     """
     leading = pipeline.leading()
     context = pipeline.context.expressions
+    guards = scope is not None and scope.is_of(collection.ns)
     near = nearest_first(collection, pipeline, env)
     if near is not None:
+        chosen = scope.guarded(near.filter) if scope is not None and guards else near.filter
         plan = plan_query(
-            collection, near.filter, env, hint=hint, limit=near.limit, collation=context.collation
+            collection, chosen, env, hint=hint, limit=near.limit, collation=context.collation
         )
         return plan, near.at
     chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
+    if scope is not None and guards:
+        chosen = scope.guarded(chosen)
     if _wants_score(pipeline):
         scored = plan_query(collection, chosen, env, hint=hint, meta=True)
         return scored, leading.after_match

@@ -21,10 +21,17 @@ from psdb_query.updates import Update, compile_update
 from psdb_server.command import Request
 from psdb_store.collection import Collection, Record
 from shardsvr import documents
-from shardsvr.collections import check_writable_name, collection_for_write, member_of, ready
+from shardsvr.collections import (
+    check_writable_name,
+    collection_for_write,
+    member_of,
+    not_on_view,
+    ready,
+)
 from shardsvr.member import Member
 from shardsvr.planning import next_records, plan_query, split_natural
 from shardsvr.retryable import Retry
+from shardsvr.sharding import key_change
 from shardsvr.upsert_retry import ATTEMPTS_MAX, worth_retrying
 
 UNIT_DOCUMENTS: Final = 256
@@ -42,6 +49,7 @@ class Selection:
     collation: Document | None = None
     hint: Any = None
     sorter: Any = None
+    scope: Any = None
 
 
 def compile_selection(
@@ -54,6 +62,7 @@ def compile_selection(
     sort: Document | None = None,
     let: Document | None = None,
     variables: tuple[str, ...] = (),
+    multi: bool = False,
 ) -> Selection:
     """Compile the query part of a write statement.
 
@@ -66,6 +75,7 @@ def compile_selection(
         sort: Sort document or None.
         let: The command's `let`.
         variables: Names of further variables the update's expressions see.
+        multi: All matching documents are meant.
 
     """
     member = member_of(request)
@@ -84,7 +94,10 @@ def compile_selection(
         from psdb_query.sorting import compile_sort
 
         sorter = compile_sort(sort, context)
-    return Selection(spec, compile_filter(spec, context), context, env, collation, hint, sorter)
+    scope = member.sharding.scope(request, name)
+    scope.check()
+    chosen = scope.guarded(compile_filter(spec, context), writes=not multi)
+    return Selection(spec, chosen, context, env, collation, hint, sorter, scope)
 
 
 @dataclass(slots=True)
@@ -147,6 +160,9 @@ class InsertRun:
         env = member.env() if self.validate and collection.options.get("validator") else None
         stop, size = False, 0
         end = min(position + UNIT_DOCUMENTS, len(raws))
+        scope = member.sharding.scope(self.request, self.name)
+        scope.check()
+        owned = scope.ownership
         with member.engine.unit() as unit:
             while position < end and size < UNIT_BYTES:
                 raw = raws[position]
@@ -156,6 +172,8 @@ class InsertRun:
                         self.count += 1
                     else:
                         raw, document = documents.prepare_insert(member, raw)
+                        if owned is not None and not owned.owns(document):
+                            raise not_owned(owned.ns)
                         if env is not None:
                             member.validators.check(collection, document, env)
                         unit.insert(collection, raw, document)
@@ -169,6 +187,13 @@ class InsertRun:
                     break
             retry.commit(unit)
         return position, stop
+
+
+def not_owned(ns: str) -> MongoError:
+    """Return the error for a document that another shard owns: its sender is mistaken."""
+    return MongoError(
+        Code.STALE_CONFIG, f"a document of {ns} was sent to a shard that does not own it"
+    )
 
 
 def matching(
@@ -226,6 +251,7 @@ async def first_match(
     is_point, record = point_record(collection, selection)
     if is_point:
         request.op.by_id = record is not None
+    if is_point and selection.scope.shows_all:
         return record
     member = member_of(request)
     while True:
@@ -321,11 +347,15 @@ async def _update_once(
         collection = await _writable(member, request.db, name)
     result = UpdateResult()
     if collection is not None:
-        runner = _Updater(member, collection, selection, update, result, validate=validate)
+        runner = _Updater(
+            member, collection, selection, update, result, validate=validate, multi=multi
+        )
         if multi:
-            await runner.many(request)
+            selection.scope.check()
+            await member.sharding.multi_write(collection.ns, lambda: runner.many(request))
         else:
             record = await first_match(request, collection, selection)
+            selection.scope.check()
             if record is not None:
                 runner.one(record, retry, index, keep_images=keep_images)
     if result.matched or not upsert:
@@ -339,8 +369,6 @@ async def _writable(member: Member, db: str, name: str) -> Collection | None:
     check_writable_name(db, name)
     collection = await ready(member, db, name)
     if collection is not None and collection.is_view:
-        from shardsvr.collections import not_on_view
-
         raise not_on_view(collection)
     return collection
 
@@ -350,8 +378,9 @@ class _Updater:
 
     def __init__(
         self, member: Member, collection: Collection, selection: Selection, update: Update,
-        result: UpdateResult, *, validate: bool,
+        result: UpdateResult, *, validate: bool, multi: bool = False,
     ) -> None:
+        self.multi = multi
         self.member = member
         self.collection = collection
         self.selection = selection
@@ -411,6 +440,9 @@ class _Updater:
         raw, new = documents.prepare_update(self.member, new)
         if raw == record.raw:
             return old, old
+        owned = selection.scope.ownership
+        if owned is not None:
+            key_change.check(owned, old, new, multi=self.multi)
         if self.validate:
             self.member.validators.check(self.collection, new, selection.env, old)
         unit.update(self.collection, record, raw, new, old)
@@ -428,6 +460,10 @@ def _upsert(
     raw, document = documents.prepare_update(member, document)
     if validate and collection.options.get("validator"):
         member.validators.check(collection, document, selection.env)
+    selection.scope.check()
+    owned = selection.scope.ownership
+    if owned is not None and not owned.owns(document):
+        raise not_owned(owned.ns)
     with member.engine.unit() as unit:
         unit.insert(collection, raw, document)
         result.upserted_id = document["_id"]
@@ -474,9 +510,14 @@ async def delete_statement(
     collection = await _writable(member, request.db, name)
     if collection is None:
         return 0, None
+    selection.scope.check()
     if multi:
-        return await _delete_many(request, collection, selection), None
+        count: int = await member.sharding.multi_write(
+            collection.ns, lambda: _delete_many(request, collection, selection)
+        )
+        return count, None
     record = await first_match(request, collection, selection)
+    selection.scope.check()
     if record is None:
         return 0, None
     image = record.document() if keep_image else None

@@ -31,6 +31,9 @@ def compile_batch(node: tree.Node, match: Match, ctx: CompileContext) -> Batch:
     """Return the fastest scan for a filter; `match` is its compiled form."""
     if isinstance(node, tree.And) and node.children:
         return _conjunction([compile_batch(n, compile_match(n, ctx), ctx) for n in node.children])
+    if isinstance(node, tree.Guard):
+        select = node.rule.select
+        return lambda docs, _env: select(docs)
     if isinstance(node, tree.Compare) and "." not in node.path:
         kind = node.value.__class__
         if kind in _NUMBERS and not is_nan(node.value):

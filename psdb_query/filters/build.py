@@ -303,6 +303,11 @@ def _match_sample_rate(node: tree.SampleRate, ctx: CompileContext) -> Match:
     return lambda _document, _env: random() < rate
 
 
+def _match_guard(node: tree.Guard, _ctx: CompileContext) -> Match:
+    matches = node.rule.matches
+    return lambda document, _env: matches(document)
+
+
 COMPILERS: Final[dict[type, Callable[[Any, CompileContext], Match]]] = {
     tree.Always: _match_always,
     tree.And: _match_and,
@@ -314,6 +319,7 @@ COMPILERS: Final[dict[type, Callable[[Any, CompileContext], Match]]] = {
     tree.ExprNode: _match_expr,
     tree.GeoIntersects: _match_leaf,
     tree.GeoWithin: _match_leaf,
+    tree.Guard: _match_guard,
     tree.In: _match_leaf,
     tree.JsonSchema: _match_json_schema,
     tree.Mod: _match_leaf,

@@ -108,6 +108,12 @@ class Filter:
         plain = tuple(part for part in parts if not any(map(_is_scripted, walk(part))))
         return Filter(self.spec, plain[0] if len(plain) == 1 else tree.And(plain), self._ctx)
 
+    def guarded(self, rule: tree.GuardRule) -> Filter:
+        """Return the filter with a condition of the server's own beside it."""
+        node = self.tree
+        parts = node.children if isinstance(node, tree.And) and node.all_of is None else (node,)
+        return Filter(self.spec, tree.And((*parts, tree.Guard(rule))), self._ctx)
+
     def explain_failure(self, document: Document, env: Env) -> Document:
         """Return the `errInfo` of a document that fails this filter as a validator."""
         from psdb_query.filters.failure import explain_failure
@@ -202,6 +208,8 @@ def _paths(node: tree.Node) -> Iterator[str]:
         yield from sorted(node.expression.paths)
     elif isinstance(node, (tree.JsonSchema, tree.Text, tree.Where)):
         yield ""
+    elif isinstance(node, tree.Guard):
+        yield from sorted(node.rule.paths)
     elif not isinstance(node, (tree.Always, tree.SampleRate)):
         yield node.path
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from psdb_base.values import Document
@@ -221,6 +221,27 @@ class Near:
     spec: Any = field(default=None)
 
 
+class GuardRule(Protocol):
+    """What a server demands of every document beside the filter."""
+
+    paths: frozenset[str]
+
+    def matches(self, document: Any) -> bool:
+        """Tell whether a document may be seen."""
+        ...
+
+    def select(self, documents: list[Any]) -> list[Any]:
+        """Return those that may be seen, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A server's own condition (a shard shows only what it owns); no filter is written so."""
+
+    rule: GuardRule
+
+
 Node: TypeAlias = (
     Always
     | And
@@ -232,6 +253,7 @@ Node: TypeAlias = (
     | ExprNode
     | GeoIntersects
     | GeoWithin
+    | Guard
     | In
     | JsonSchema
     | Mod

@@ -67,6 +67,7 @@ class Aggregation:
             collation = view_collation
             spec = [*prefix, *spec]
             collection = member.engine.collection(request.db, name)
+            _check_local(request, of_view, name, prefix, view_collation)
         elif collation is None and collection is not None:
             collation = collection.options.get("collation")
         self.collection = collection
@@ -76,9 +77,12 @@ class Aggregation:
             collation, args.get("let"), api_strict=request.generic.api_strict, scripts=True
         )
         self.pipeline: Pipeline = compile_pipeline(
-            spec, context, database=request.db, collection=name
+            spec, context, database=request.db, collection=name,
+            # What a router sends as a part of its own pipeline was checked there.
+            place="internal" if args.get("fromRouter") else "top",
         )
-        self.ports = Ports(member, request.op, request.db, name)
+        scope = member.sharding.scope(request, name) if name is not None else None
+        self.ports = Ports(member, request.op, request.db, name, scope)
 
     def run(self) -> AsyncIterator[Batch]:
         """Start it."""
@@ -88,6 +92,24 @@ class Aggregation:
                 "allowDiskUse", self.ports.member.parameters["allowDiskUseByDefault"]
             ),
         )
+
+
+def _check_local(
+    request: Request, view: Collection, name: str, pipeline: list[Any], collation: Any
+) -> None:
+    """Send a router back that reads a view here of a collection that is sharded."""
+    routed = request.message.routed or request.generic.routed
+    ns = f"{request.db}.{name}"
+    if routed is None or member_of(request).sharding.ownership(ns) is None:
+        return
+    resolved: Document = {"ns": ns, "pipeline": pipeline}
+    if collation is not None:
+        resolved["collation"] = collation
+    raise MongoError(
+        Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD,
+        f"Command on view must be executed by a router: {view.ns}",
+        extra={"resolvedView": resolved},
+    )
 
 
 def _check_stages(spec: list[Any]) -> None:
@@ -265,6 +287,7 @@ FIELDS: Final = (
     Field("collation", "object"),
     Field("hint", "string|object"),
     Field("let", "object"),
+    Field("fromRouter", "bool"),
 )
 
 COMMANDS = (

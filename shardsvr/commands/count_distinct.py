@@ -23,8 +23,10 @@ def query_plan(request: Request, collection: Collection) -> Any:
     args, member = request.args, member_of(request)
     collation = args.get("collation") or collection.options.get("collation")
     context = member.context(collation, scripts=True)
+    scope = member.sharding.scope(request, request.target)
+    chosen = scope.guarded(compile_filter(args.get("query", {}), context))
     return plan_query(
-        collection, compile_filter(args.get("query", {}), context), member.env(),
+        collection, chosen, member.env(),
         hint=args.get("hint"), collation=context.collation,
         count=request.command.name == "count", distinct=args.get("key"),
     )
@@ -44,7 +46,8 @@ async def count(request: Request) -> Reply:
         from shardsvr.commands.aggregate import count_on_view
 
         return {"n": await count_on_view(request, collection)}
-    if not args.get("query") and not args.get("hint"):
+    scope = member_of(request).sharding.scope(request, request.target)
+    if not args.get("query") and not args.get("hint") and scope.shows_all:
         total = collection.count
     else:
         total = await _count_matching(request, collection, skip + limit if limit else 0)

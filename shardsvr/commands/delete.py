@@ -72,7 +72,7 @@ async def run_statement(
         )
     selection = writes.compile_selection(
         request, name, statement["q"], collation=statement.get("collation"),
-        hint=statement.get("hint"), let=request.args.get("let"),
+        hint=statement.get("hint"), let=request.args.get("let"), multi=limit == 0,
     )
     deleted, _image = await writes.delete_statement(
         request, name, selection, multi=limit == 0, retry=retry, index=index

@@ -143,7 +143,9 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
     if collection is None:
         document, done = _nothing(request, verbosity), 0
     else:
-        plan, done = plan_source(collection, pipeline, aggregation.env, args.get("hint"))
+        plan, done = plan_source(
+            collection, pipeline, aggregation.env, args.get("hint"), aggregation.ports.scope
+        )
         document = plan.explain(verbosity, await _execution(request, plan, verbosity))
     if done == len(stages):
         return _finish(request, document)

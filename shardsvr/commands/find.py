@@ -151,7 +151,8 @@ async def find(request: Request) -> Reply:
         from shardsvr.commands.aggregate import find_on_view
 
         return await find_on_view(request, collection)
-    point = _point(collection, args)
+    scope = member_of(request).sharding.scope(request, request.target)
+    point = _point(collection, args) if scope.shows_all else None
     if point is not None:
         request.op.by_id = True
         request.op.returned = len(point)
@@ -199,7 +200,8 @@ def compile_find(request: Request, collection: Collection | None) -> tuple[Any, 
         collation, let, api_strict=request.generic.api_strict, scripts=True
     )
     env = member.env(let)
-    chosen = compile_filter(args.get("filter", {}), context)
+    scope = member.sharding.scope(request, request.target)
+    chosen = scope.guarded(compile_filter(args.get("filter", {}), context))
     sorter = None
     sort, _hint = split_natural(args.get("sort"), args.get("hint"))
     if sort:

@@ -10,38 +10,64 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from shardsvr.collections import collection_for_write, member_of
+from shardsvr.sharding import records
 
 COLLECTION: Final = "system.version"
 IDENTITY: Final = "shardIdentity"
 
 
 async def set_identity(request: Request) -> Reply:
-    """Note which shard of a cluster this member belongs to; a second name is refused."""
+    """Note which shard of which cluster this member belongs to; a second name is refused."""
     member = member_of(request)
-    name = request.args["shardName"]
-    if member.shard_name == name:
-        return {}
-    if member.shard_name is not None:
+    name, config = request.args["shardName"], request.args.get("configsvrConnectionString")
+    if member.shard_name is not None and member.shard_name != name:
         raise MongoError(
             Code.INCONSISTENT_SHARD_IDENTITY,
             f"this server is shard {member.shard_name} already and cannot become {name}",
         )
-    collection = member.engine.collection("admin", COLLECTION)
-    if collection is None:
-        await member.catalogue(member.engine.create_collection("admin", COLLECTION, {}))
+    if member.shard_name == name and member.config_host == config:
+        return {}
     collection = await collection_for_write(member, "admin", COLLECTION)
     document: Document = {"_id": IDENTITY, "shardName": name}
-    unit = member.engine.unit()
-    if collection.by_id(order.key(IDENTITY)) is None:
-        unit.insert(collection, bson_codec.encode(document))
-    unit.commit()
-    member.shard_name = name
+    if config is not None:
+        document["configsvrConnectionString"] = config
+    record = collection.by_id(order.key(IDENTITY))
+    with member.engine.unit() as unit:
+        if record is None:
+            unit.insert(collection, bson_codec.encode(document))
+        else:
+            unit.update(collection, record, bson_codec.encode(document))
+        unit.commit()
+    member.shard_name, member.config_host = name, config
+    return {}
+
+
+async def clear_identity(request: Request) -> Reply:
+    """Forget the cluster this member was a shard of, with what it owned there."""
+    member = member_of(request)
+    collection = await collection_for_write(member, "admin", COLLECTION)
+    record = collection.by_id(order.key(IDENTITY))
+    with member.engine.unit() as unit:
+        if record is not None:
+            unit.delete(collection, record)
+        for name in records.ALL:
+            owned = member.engine.collection("config", name)
+            if owned is not None:
+                for row in owned.scan(None, owned.count):
+                    unit.delete(owned, row)
+        unit.commit()
+    member.shard_name = member.config_host = None
     return {}
 
 
 COMMANDS = (
     Command(
-        "_shardsvrSetIdentity", set_identity, (Field("shardName", "string", required=True),),
-        admin_only=True, writes=True, help="Internal: the shard's name.",
+        "_shardsvrClearIdentity", clear_identity, admin_only=True, writes=True,
+        help="Internal: the shard has left its cluster.",
+    ),
+    Command(
+        "_shardsvrSetIdentity", set_identity,
+        (Field("shardName", "string", required=True), Field("configsvrConnectionString", "string")),
+        admin_only=True, writes=True, help="Internal: the shard's name and cluster.",
     ),
 )

@@ -108,7 +108,7 @@ async def run_statement(
     selection = writes.compile_selection(
         request, name, statement["q"], collation=statement.get("collation"),
         hint=statement.get("hint"), sort=statement.get("sort"), let=let,
-        variables=tuple(statement.get("c", ())),
+        variables=tuple(statement.get("c", ())), multi=multi,
     )
     selection.env.update(statement.get("c", {}))
     compiled = writes.compile_update_statement(statement, selection.context)

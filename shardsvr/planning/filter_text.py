@@ -92,6 +92,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Document]]] = {
     tree.ExprNode: lambda node: {"$expr": node.spec},
     tree.GeoIntersects: _geometry("$geoIntersects"),
     tree.GeoWithin: _geometry("$geoWithin"),
+    tree.Guard: lambda _node: {},
     tree.In: _in,
     tree.JsonSchema: lambda node: {"$jsonSchema": node.spec},
     tree.Mod: lambda node: _field(node, {"$mod": [node.divisor, node.remainder]}),

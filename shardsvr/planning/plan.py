@@ -209,6 +209,9 @@ def _is_express(query: Query) -> bool:
 def _id_key(query: Query) -> bytes | None:
     """Return the `_id` key that a query asks for, None when it is another kind of query."""
     node = query.filter.tree
+    if isinstance(node, tree.And) and len(node.children) == 2:
+        if isinstance(node.children[1], tree.Guard):
+            node = node.children[0]
     if type(node) is not tree.Compare or node.path != "_id" or node.op != "$eq":
         return None
     if query.hint is not None or query.min is not None or query.max is not None:

@@ -99,6 +99,7 @@ class SimNode:
         node = self.make(world)
         if isinstance(node, Member):
             node.store_options = self.store_options
+            node.connect = lambda host: connect_over_network(world, host)
         await node.start()
         server = Server(world, node.handle)
         node.server = server
@@ -251,5 +252,6 @@ class SimCluster:
 def _router(world: World) -> Router:
     host, port = CONFIG_ADDRESS
     config = connect_over_network(world, f"{host}:{port}")
-    return Router(world, {}, config, lambda name: connect_over_network(world, name))
+    options = {"configdb": f"{host}:{port}"}
+    return Router(world, options, config, lambda name: connect_over_network(world, name))
 

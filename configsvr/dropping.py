@@ -1,0 +1,212 @@
+"""Dropping sharded collections and databases on all shards; moving a database's primary.
+
+A sharded collection goes in one entry of the log that also writes a coordinator's document;
+until all shards have dropped their parts, the name cannot be used again. The work is taken up
+again by a config server that starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bson.binary import Binary
+
+from configsvr import routing, store
+from configsvr.moving import command_on, locked, shard_row
+from configsvr.shard_collection import check_not_fenced
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field
+from psdb_server.namespaces import split_namespace
+from shardsvr.collections import member_of
+from shardsvr.member import Member
+
+COORDINATORS: Final = "ddlCoordinators"
+_RETRY_SECONDS: Final = 0.5
+_WAIT_SECONDS: Final = 20.0
+
+
+async def drop_sharded(member: Member, ns: str) -> bool:
+    """Drop a sharded collection on all shards; False when it is not sharded."""
+    async with locked(member, ns):
+        row = store.find(member, "collections", ns)
+        if row is None:
+            if store.find(member, COORDINATORS, ns) is None:
+                return False
+        else:
+            await store.ready(member, "chunks", "collections", "tags", COORDINATORS)
+            gone = [
+                ("chunks", c["_id"]) for c in store.unordered(member, "chunks")
+                if c["uuid"] == row["uuid"]
+            ]
+            gone += [
+                ("tags", tag["_id"]) for tag in store.unordered(member, "tags") if tag["ns"] == ns
+            ]
+            store.write(
+                member, [(COORDINATORS, {"_id": ns, "op": "drop", "uuid": row["uuid"]})],
+                [("collections", ns), *gone],
+            )
+            await store.settled(member)
+            await store.note(member, "dropCollection.start", ns, {})
+    work = member.keep(_drop_parts(member, ns))
+    try:
+        async with asyncio.timeout(_WAIT_SECONDS):
+            await asyncio.shield(work)
+    except TimeoutError as error:
+        raise MongoError(
+            Code.HOST_UNREACHABLE, f"{ns} is dropped, but not on all shards yet"
+        ) from error
+    return True
+
+
+async def _drop_parts(member: Member, ns: str) -> None:
+    """Have every shard drop its part, as long as it takes; then the name is free."""
+    done: set[str] = set()
+    while True:
+        async with locked(member, ns):
+            row = store.find(member, COORDINATORS, ns)
+            if row is None:
+                return
+            left = [
+                shard["_id"] for shard in store.documents(member, "shards")
+                if shard["_id"] not in done
+            ]
+            for shard in left:
+                try:
+                    await command_on(
+                        member, shard, {"_shardsvrDropPart": 1, "ns": ns, "uuid": row["uuid"]}
+                    )
+                    done.add(shard)
+                except MongoError as error:
+                    member.world.log.write(
+                        "W", "SHARDING", 5390504, "A shard has not dropped its part yet",
+                        {"shard": shard, "namespace": ns, "error": str(error)},
+                    )
+            if all(shard["_id"] in done for shard in store.documents(member, "shards")):
+                await store.remove(member, COORDINATORS, ns)
+                await store.note(member, "dropCollection", ns, {})
+                return
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def resume(member: Member) -> None:
+    """Go on with what an earlier life of this config server began."""
+    for row in store.documents(member, COORDINATORS):
+        member.keep(_drop_parts(member, row["_id"]))
+
+
+async def drop_collection(request: Request) -> Reply:
+    """Drop a sharded collection; tells whether it was one."""
+    return {"dropped": await drop_sharded(member_of(request), request.args["ns"])}
+
+
+async def drop_database(request: Request) -> Reply:
+    """Drop a database with all its collections on all shards."""
+    member, db = member_of(request), request.args["database"]
+    row = store.find(member, "databases", db)
+    names = [row["_id"] for row in store.documents(member, "collections")]
+    for ns in [ns for ns in names if split_namespace(ns)[0] == db]:
+        await drop_sharded(member, ns)
+    async with locked(member, db):
+        for shard in store.documents(member, "shards"):
+            await command_on(
+                member, shard["_id"], {"_shardsvrDropDatabasePart": 1, "database": db}
+            )
+        await store.remove(member, "databases", db)
+        await store.settled(member)
+    return {"existed": row is not None}
+
+
+async def move_primary(request: Request) -> Reply:
+    """`movePrimary`: give a database's unsharded collections to another shard."""
+    member, db = member_of(request), str(request.target)
+    target = shard_row(member, request.args["to"])
+    if target.get("draining"):
+        raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {target['_id']} is currently draining")
+    async with locked(member, db):
+        row = store.find(member, "databases", db)
+        if row is None:
+            raise MongoError(Code.NAMESPACE_NOT_FOUND, f"Database {db} not found")
+        if row["primary"] == target["_id"]:
+            return {"primary": target["_id"]}
+        await _move_blocked(member, row, target)
+    return {"primary": target["_id"]}
+
+
+async def _move_blocked(member: Member, row: Document, target: Document) -> None:
+    db, old = row["_id"], row["primary"]
+    identifier = Binary(member.world.random.uuid(), 4)
+    await store.note(member, "movePrimary.start", db, {"from": old, "to": target["_id"]})
+    await command_on(member, old, {
+        "_shardsvrBlock": 1, "id": identifier, "ns": db, "secondsMax": 600,
+    })
+    cloned: list[str] = []
+    try:
+        sharded = [one["_id"] for one in store.documents(member, "collections")]
+        reply = await command_on(member, old, {
+            "_shardsvrCloneDatabase": 1, "database": db, "toHost": target["host"],
+            "sharded": sharded,
+        })
+        await store.ready(member, "databases", routing.OUTCOMES)
+        check_not_fenced(member, identifier)
+        version: Document = {
+            **row["version"], "lastMod": row["version"]["lastMod"] + 1,
+            "timestamp": member.clock.tick(),
+        }
+        store.write(member, [
+            ("databases", {**row, "primary": target["_id"], "version": version}),
+            (routing.OUTCOMES, routing.outcome_row(member, identifier, "committed", db)),
+        ])
+        await store.settled(member)
+        cloned = reply["cloned"]
+    finally:
+        await command_on(member, old, {"_shardsvrUnblock": 1, "id": identifier, "ns": db})
+    for ns in cloned:
+        await command_on(member, old, {"_shardsvrDropPart": 1, "ns": ns})
+    await command_on(member, target["_id"], {"_shardsvrRefresh": 1, "namespaces": [f"{db}."]})
+    await store.note(member, "movePrimary.commit", db, {"from": old, "to": target["_id"]})
+
+
+async def check_metadata(request: Request) -> Reply:
+    """Return what is inconsistent in the catalogue: nothing, or rows that say what."""
+    from configsvr import chunks
+
+    member, rows = member_of(request), []
+    for row in store.documents(member, "collections"):
+        found = chunks.Map(member, row)
+        at = found.key(found.pattern.lowest)
+        for chunk in found.chunks:
+            if found.key(chunk["min"]) != at:
+                rows.append({
+                    "type": "RoutingTableRangeOverlap" if found.key(chunk["min"]) < at
+                    else "RoutingTableRangeGap",
+                    "details": {"namespace": row["_id"], "min": chunk["min"]},
+                })
+            at = found.key(chunk["max"])
+        if store.find(member, "databases", split_namespace(row["_id"])[0]) is None:
+            rows.append({
+                "type": "CollectionWithoutDatabase", "details": {"namespace": row["_id"]},
+            })
+    return {"inconsistencies": rows}
+
+
+COMMANDS = (
+    Command(
+        "_configsvrCheckMetadata", check_metadata, admin_only=True,
+        help="Internal: what is inconsistent in the catalogue.",
+    ),
+    Command(
+        "_configsvrDropCollection", drop_collection, (Field("ns", "string", required=True),),
+        admin_only=True, writes=True, help="Internal: drop a sharded collection.",
+    ),
+    Command(
+        "_configsvrDropDatabase", drop_database, (Field("database", "string", required=True),),
+        admin_only=True, writes=True, help="Internal: drop a database on all shards.",
+    ),
+    Command(
+        "movePrimary", move_primary, (Field("to", "string", required=True),), target="string",
+        admin_only=True, writes=True, write_concern=True, help="Move a database's primary shard.",
+    ),
+)

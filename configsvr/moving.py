@@ -1,0 +1,362 @@
+"""Moving ranges between shards: by hand (`moveChunk`, `moveRange`) and for the balancer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from bson.binary import Binary
+from bson.timestamp import Timestamp
+
+from configsvr import chunks, store
+from configsvr.zones import zone_of
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field
+from psdb_server.namespaces import split_namespace
+from shardsvr.collections import member_of
+from shardsvr.member import Member
+
+
+def shard_row(member: Member, name: str) -> Document:
+    """Return a shard's row by its name or host; 70 ShardNotFound."""
+    for row in store.unordered(member, "shards"):
+        if name in (row["_id"], row["host"]):
+            return row
+    raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {name} does not exist")
+
+
+def command_on(member: Member, shard: str, command: Document) -> Any:
+    """Run a command on a shard by name."""
+    row = shard_row(member, shard)
+    return member.sharding.peer(row["host"]).command("admin", command)
+
+
+def locked(member: Member, ns: str) -> asyncio.Lock:
+    """Return the lock of a collection's (or database's) changes; they run one after another."""
+    return member.locks.setdefault(ns, asyncio.Lock())
+
+
+async def move(
+    member: Member, ns: str, bounds: Document, recipient: str, *, force_jumbo: bool = False,
+    wait_for_delete: bool = False, bytes_max: int | None = None,
+) -> None:
+    """Have the owner of a range move it to another shard, and write the change log.
+
+    The range lies within one chunk of a shard.
+    """
+    async with locked(member, ns):
+        found = chunks.map_of(member, ns)
+        chunk = found.of_key(found.key(bounds["min"]))
+        donor = chunk["shard"]
+        if donor == recipient:
+            return
+        target = shard_row(member, recipient)
+        command: Document = {
+            "_shardsvrMoveRange": 1, "id": Binary(member.world.random.uuid(), 4), "ns": ns,
+            "uuid": found.row["uuid"], "range": bounds, "keyPattern": found.row["key"],
+            "toShard": recipient, "toHost": target["host"], "forceJumbo": force_jumbo,
+            "waitForDelete": wait_for_delete,
+        }
+        if bytes_max is not None:
+            command["bytesMax"] = bytes_max
+        details: Document = {**bounds, "from": donor, "to": recipient}
+        await store.note(member, "moveChunk.start", ns, details)
+        try:
+            reply = await command_on(member, donor, command)
+        except MongoError as error:
+            await store.note(
+                member, "moveChunk.error", ns, {**details, "errmsg": error.message}
+            )
+            raise
+        await store.note(
+            member, "moveChunk.commit", ns, {**details, "counts": reply.get("counts", {})}
+        )
+
+
+async def move_chunk(request: Request) -> Reply:
+    """`moveChunk`: the chunk that holds a document (`find`) or has these bounds."""
+    member, args = member_of(request), request.args
+    ns = str(request.target)
+    split_namespace(ns)
+    found = chunks.map_of(member, ns)
+    recipient = shard_row(member, args["to"])["_id"]
+    chunk = chunk_by(found, args)
+    size = args.get("maxChunkSizeBytes") or 2 * chunks.chunk_bytes(member, found.row)
+    await _move_checked(request, found, chunk, recipient, size)
+    return {}
+
+
+def chunk_by(found: chunks.Map, args: Document) -> Document:
+    """Return the chunk that `find` or `bounds` names."""
+    by_find, bounds = args.get("find"), args.get("bounds")
+    if (by_find is None) == (bounds is None):
+        raise MongoError(
+            Code.INVALID_OPTIONS, "need to specify either find or bounds, and not both"
+        )
+    if by_find is not None:
+        missing = [name for name in found.pattern.names if not _has(by_find, name)]
+        if missing:
+            raise MongoError(
+                Code.SHARD_KEY_NOT_FOUND,
+                f"no shard key found in chunk query {by_find}",
+            )
+        return found.of_key(found.pattern.key(by_find))
+    assert bounds is not None
+    if len(bounds) != 2 or any(type(one) is not dict for one in bounds):
+        raise MongoError(Code.INVALID_OPTIONS, "bounds must be two documents")
+    chunk = found.exact(bounds[0], bounds[1])
+    if chunk is None:
+        raise MongoError(
+            Code.BAD_VALUE, f"no chunk of {found.ns} has the bounds {bounds[0]} and {bounds[1]}"
+        )
+    return chunk
+
+
+def _has(document: Document, path: str) -> bool:
+    if path in document:
+        return True
+    value: Any = document
+    for part in path.split("."):
+        if type(value) is not dict or part not in value:
+            return False
+        value = value[part]
+    return True
+
+
+async def _move_checked(
+    request: Request, found: chunks.Map, chunk: Document, recipient: str, size: int
+) -> None:
+    member, args = member_of(request), request.args
+    zone = zone_of(member, found, chunk)
+    row = shard_row(member, recipient)
+    if zone is not None and zone not in row.get("tags", []):
+        raise MongoError(
+            Code.ILLEGAL_OPERATION,
+            f"the chunk belongs to zone {zone}, to which shard {recipient} does not",
+        )
+    if row.get("draining"):
+        raise MongoError(Code.ILLEGAL_OPERATION, f"Shard {recipient} is currently draining")
+    bounds = {"min": chunk["min"], "max": chunk["max"]}
+    await move(
+        member, found.ns, bounds, recipient,
+        force_jumbo=bool(args.get("forceJumbo", False)),
+        wait_for_delete=bool(args.get("waitForDelete", args.get("_waitForDelete", False))),
+        bytes_max=size,
+    )
+
+
+async def move_range(request: Request) -> Reply:
+    """`moveRange`: from `min` to `max`, one of which may be left out."""
+    member, args = member_of(request), request.args
+    ns = str(request.target)
+    split_namespace(ns)
+    found = chunks.map_of(member, ns)
+    recipient = shard_row(member, args["toShard"])["_id"]
+    low, high = args.get("min"), args.get("max")
+    if low is None and high is None:
+        raise MongoError(Code.INVALID_OPTIONS, "Must specify at least one of min and max")
+    size = chunks.chunk_bytes(member, found.row)
+    if low is not None:
+        chunk = found.of_key(found.key(low))
+    else:
+        assert high is not None
+        below = [c for c in found.chunks if found.key(c["min"]) < found.key(high)]
+        chunk = below[-1]
+    if low is None or high is None:
+        low, high = await _open_ended(member, found, chunk, low, high, size)
+    if found.key(low) >= found.key(high):
+        raise MongoError(Code.INVALID_OPTIONS, "min must be below max")
+    part = {**chunk, "min": low, "max": high}
+    if found.key(chunk["max"]) < found.key(high) or found.key(low) < found.key(chunk["min"]):
+        raise MongoError(Code.BAD_VALUE, "the range must lie within one chunk")
+    await _move_checked(request, found, part, recipient, 2 * size)
+    return {}
+
+
+async def _open_ended(
+    member: Member, found: chunks.Map, chunk: Document, low: Any, high: Any, size: int
+) -> tuple[Document, Document]:
+    """Find the missing end of a range: as much of the chunk as the largest chunk may hold."""
+    if low is not None:
+        return low, await cut_end(member, found, chunk["shard"], low, chunk["max"], size)
+    return chunk["min"], high
+
+
+async def cut_end(
+    member: Member, found: chunks.Map, shard: str, low: Document, high: Document, size: int
+) -> Document:
+    """Return where a range that begins at `low` is to end so that it holds at most `size`."""
+    reply = await command_on(member, shard, {
+        "_shardsvrAutoSplit": 1, "ns": found.ns, "keyPattern": found.row["key"],
+        "min": low, "max": high, "bytesMax": size, "limit": 1,
+    })
+    points = [point for point in reply["splitKeys"] if found.key(point) > found.key(low)]
+    return points[0] if points else high
+
+
+async def split_chunk(request: Request) -> Reply:
+    """`split`: a chunk at a key, in the middle of the one that holds a key, or by its bounds."""
+    member, args = member_of(request), request.args
+    ns = str(request.target)
+    split_namespace(ns)
+    given = [name for name in ("find", "middle", "bounds") if name in args]
+    if len(given) != 1:
+        raise MongoError(
+            Code.INVALID_OPTIONS, "need to specify exactly one of find, bounds, and middle"
+        )
+    found = chunks.map_of(member, ns)
+    point = args.get("middle")
+    if point is not None:
+        key = found.key(point)
+        chunk = found.of_key(key)
+        if found.key(chunk["min"]) == key:
+            raise MongoError(
+                Code.BAD_VALUE, f"new split key {point} is a boundary key of existing chunk "
+                f"[{chunk['min']}, {chunk['max']})"
+            )
+    else:
+        chunk = chunk_by(found, args)
+        reply = await command_on(member, chunk["shard"], {
+            "_shardsvrMedian": 1, "ns": ns, "keyPattern": found.row["key"],
+            "min": chunk["min"], "max": chunk["max"],
+        })
+        point = reply["median"]
+        if point is None:
+            raise MongoError(Code.OPERATION_FAILED, "cannot find median in chunk, possibly empty")
+    async with locked(member, ns):
+        await store.ready(member, "chunks")
+        found = chunks.map_of(member, ns)
+        chunk = found.of_key(found.key(point))
+        if found.key(chunk["min"]) != found.key(point):
+            chunks.split(member, found, chunk, [point])
+    await store.note(member, "split", ns, {
+        "before": {"min": chunk["min"], "max": chunk["max"]},
+        "left": {"min": chunk["min"], "max": point}, "right": {"min": point, "max": chunk["max"]},
+    })
+    return {}
+
+
+async def merge_chunks(request: Request) -> Reply:
+    """`mergeChunks`: neighbours on one shard between two bounds."""
+    member, args = member_of(request), request.args
+    ns = str(request.target)
+    split_namespace(ns)
+    bounds = args["bounds"]
+    if len(bounds) != 2 or any(type(one) is not dict for one in bounds):
+        raise MongoError(Code.BAD_VALUE, "Invalid bounds: two documents are needed")
+    async with locked(member, ns):
+        await store.ready(member, "chunks")
+        found = chunks.map_of(member, ns)
+        low, high = found.key(bounds[0]), found.key(bounds[1])
+        parts = [
+            c for c in found.chunks if low <= found.key(c["min"]) and found.key(c["max"]) <= high
+        ]
+        if not parts or parts[0]["min"] != bounds[0] or parts[-1]["max"] != bounds[1]:
+            raise MongoError(
+                Code.ILLEGAL_OPERATION, f"could not merge chunks, collection {ns} has no chunks "
+                f"with exactly the bounds {bounds[0]} and {bounds[1]}"
+            )
+        if len({part["shard"] for part in parts}) > 1:
+            raise MongoError(
+                Code.ILLEGAL_OPERATION, "could not merge chunks, they are on several shards"
+            )
+        if len(parts) > 1:
+            chunks.merge(member, found, parts)
+    await store.note(member, "merge", ns, {"merged": parts})
+    return {}
+
+
+async def merge_all(request: Request) -> Reply:
+    """`mergeAllChunksOnShard`: all runs of mergeable chunks of a collection on a shard."""
+    member, ns = member_of(request), str(request.target)
+    shard = shard_row(member, request.args["shard"])["_id"]
+    async with locked(member, ns):
+        await store.ready(member, "chunks")
+        count = merge_runs(member, ns, shard)
+    if count:
+        await store.note(member, "autoMerge", ns, {"shard": shard, "merged": count})
+    return {}
+
+
+def merge_runs(member: Member, ns: str, shard: str) -> int:
+    """Merge each run of neighbours on a shard that one zone holds; return how many went."""
+    count = 0
+    while True:
+        found = chunks.map_of(member, ns)
+        run: list[Document] = []
+        for chunk in [*found.chunks, None]:
+            fits = (
+                chunk is not None and chunk["shard"] == shard and not chunk.get("jumbo")
+                and (not run or zone_of(member, found, run[-1]) == zone_of(member, found, chunk))
+            )
+            if chunk is not None and fits:
+                run.append(chunk)
+                continue
+            if len(run) > 1:
+                break
+            whole = chunk is not None and chunk["shard"] == shard and not chunk.get("jumbo")
+            run = [chunk] if chunk is not None and whole else []
+        if len(run) < 2:
+            return count
+        chunks.merge(member, found, run)
+        count += len(run) - 1
+
+
+async def clear_jumbo(request: Request) -> Reply:
+    """`clearJumboFlag`."""
+    member, ns = member_of(request), str(request.target)
+    async with locked(member, ns):
+        await store.ready(member, "chunks")
+        found = chunks.map_of(member, ns)
+        chunk = chunk_by(found, request.args)
+        if chunk.get("jumbo"):
+            version = Timestamp(found.version.time + 1, 0)
+            rest = {name: value for name, value in chunk.items() if name != "jumbo"}
+            store.write(member, [("chunks", {**rest, "lastmod": version})])
+    return {}
+
+
+_WHICH: Final = (Field("find", "object"), Field("bounds", "array"))
+COMMANDS = (
+    Command(
+        "clearJumboFlag", clear_jumbo, _WHICH, target="string", admin_only=True, writes=True,
+        write_concern=True, help="Let a chunk be moved again.",
+    ),
+    Command(
+        "mergeAllChunksOnShard", merge_all,
+        (Field("shard", "string", required=True), Field("maxNumberOfChunksToMerge", "int"),
+         Field("maxTimeProcessingChunksMS", "int")),
+        target="string", admin_only=True, writes=True, help="Merge a shard's chunks.",
+    ),
+    Command(
+        "mergeChunks", merge_chunks, (Field("bounds", "array", required=True),),
+        target="string", admin_only=True, writes=True, help="Merge neighbouring chunks.",
+    ),
+    Command(
+        "moveChunk", move_chunk,
+        (
+            *_WHICH, Field("to", "string", required=True), Field("forceJumbo", "safe bool"),
+            Field("waitForDelete", "safe bool"), Field("_waitForDelete", "safe bool"),
+            Field("secondaryThrottle", "any"), Field("_secondaryThrottle", "any"),
+            Field("maxChunkSizeBytes", "int"),
+        ),
+        target="string", admin_only=True, writes=True, write_concern=True,
+        help="Move a chunk to another shard.",
+    ),
+    Command(
+        "moveRange", move_range,
+        (
+            Field("toShard", "string", required=True), Field("min", "object"),
+            Field("max", "object"), Field("forceJumbo", "safe bool"),
+            Field("waitForDelete", "safe bool"), Field("secondaryThrottle", "any"),
+        ),
+        target="string", admin_only=True, writes=True, write_concern=True,
+        help="Move a range to another shard.",
+    ),
+    Command(
+        "split", split_chunk, (*_WHICH, Field("middle", "object")), target="string",
+        admin_only=True, writes=True, help="Split a chunk.",
+    ),
+)

@@ -1,0 +1,161 @@
+"""Zones: shards' tags, ranges of keys that belong to a zone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from configsvr import chunks, store
+from psdb_base.errors import Code, MongoError
+from psdb_base.shard_keys import KeyPattern
+from psdb_base.values import Document
+from psdb_server.command import Command, Reply, Request
+from psdb_server.fields import Field
+from psdb_server.namespaces import split_namespace
+from shardsvr.collections import member_of
+from shardsvr.member import Member
+
+
+def zones_of(member: Member, ns: str) -> list[Document]:
+    """Return the zone ranges of a collection, in any order."""
+    return [row for row in store.unordered(member, "tags") if row["ns"] == ns]
+
+
+def zone_of(member: Member, found: chunks.Map, chunk: Document) -> str | None:
+    """Return the zone that holds a whole chunk, None for a chunk in none."""
+    low, high = found.key(chunk["min"]), found.key(chunk["max"])
+    for row in zones_of(member, found.ns):
+        if found.key(row["min"]) <= low and high <= found.key(row["max"]):
+            tag: str = row["tag"]
+            return tag
+    return None
+
+
+def _shard(member: Member, name: str) -> Document:
+    row = store.find(member, "shards", name)
+    if row is None:
+        raise MongoError(Code.SHARD_NOT_FOUND, f"shard {name} does not exist")
+    return row
+
+
+async def add_shard_to_zone(request: Request) -> Reply:
+    """`addShardToZone`."""
+    member, name, zone = member_of(request), str(request.target), request.args["zone"]
+    await store.ready(member, "shards")
+    row = _shard(member, name)
+    if zone not in row.get("tags", []):
+        store.write(member, [("shards", {**row, "tags": [*row.get("tags", []), zone]})])
+    return {}
+
+
+async def remove_shard_from_zone(request: Request) -> Reply:
+    """`removeShardFromZone`; 163 ZoneStillInUse for the last shard of a zone with ranges."""
+    member, name, zone = member_of(request), str(request.target), request.args["zone"]
+    await store.ready(member, "shards")
+    row = _shard(member, name)
+    if zone not in row.get("tags", []):
+        return {}
+    others = [
+        one for one in store.unordered(member, "shards")
+        if one["_id"] != name and zone in one.get("tags", [])
+    ]
+    used = any(tag["tag"] == zone for tag in store.unordered(member, "tags"))
+    if not others and used:
+        raise MongoError(
+            Code.ZONE_STILL_IN_USE, f"at least one shard is required for the zone {zone}: "
+            "ranges are assigned to it"
+        )
+    kept = [one for one in row["tags"] if one != zone]
+    store.write(member, [("shards", {**row, "tags": kept})])
+    return {}
+
+
+async def update_zone_key_range(request: Request) -> Reply:
+    """`updateZoneKeyRange`: assign a range to a zone, or (zone null) take it out."""
+    member, args = member_of(request), request.args
+    ns = str(request.target)
+    split_namespace(ns)
+    await store.ready(member, "tags", "chunks")
+    collection = store.find(member, "collections", ns)
+    names = collection["key"] if collection is not None else args["min"]
+    pattern = KeyPattern(dict.fromkeys(names, 1) if collection is None else names)
+    low = _whole(pattern, args["min"])
+    high = _whole(pattern, args["max"])
+    if pattern.bound_key(low) >= pattern.bound_key(high):
+        raise MongoError(Code.FAILED_TO_PARSE, f"max: {high} should be greater than min: {low}")
+    zone = args.get("zone")
+    if "zone" not in request.body:
+        raise MongoError(40414, "BSON field 'updateZoneKeyRange.zone' is missing but a required "
+                         "field")
+    if zone is None:
+        gone = [row for row in zones_of(member, ns) if row["min"] == low and row["max"] == high]
+        store.write(member, [], [("tags", row["_id"]) for row in gone])
+        return {}
+    if not any(zone in row.get("tags", []) for row in store.unordered(member, "shards")):
+        raise MongoError(Code.ZONE_NOT_FOUND, f"zone {zone} does not exist")
+    _check_overlap(member, ns, pattern, low, high, zone)
+    row: Document = {
+        "_id": {"ns": ns, "min": low}, "ns": ns, "min": low, "max": high, "tag": zone,
+    }
+    store.write(member, [("tags", row)])
+    return {}
+
+
+def _whole(pattern: KeyPattern, bound: Document) -> Document:
+    """Complete a bound on a prefix of the key with MinKey."""
+    given = tuple(bound)
+    if given != pattern.names[: len(given)]:
+        raise MongoError(
+            Code.SHARD_KEY_NOT_FOUND,
+            f"the bound {bound} does not begin with the fields of the shard key {pattern.spec}",
+        )
+    return {**pattern.lowest, **bound}
+
+
+def _check_overlap(
+    member: Member, ns: str, pattern: KeyPattern, low: Document, high: Document, zone: Any
+) -> None:
+    start, end = pattern.bound_key(low), pattern.bound_key(high)
+    for row in zones_of(member, ns):
+        if row["min"] == low and row["max"] == high and row["tag"] == zone:
+            continue
+        other = pattern.bound_key(row["min"]), pattern.bound_key(row["max"])
+        if start < other[1] and other[0] < end:
+            raise MongoError(
+                Code.RANGE_OVERLAP_CONFLICT,
+                f"Zone range: [{low}, {high}) is overlapping with existing: "
+                f"[{row['min']}, {row['max']})",
+            )
+
+
+def cut_at_zones(member: Member, ns: str) -> None:
+    """Cut the chunks that reach over a zone's bound, without an await."""
+    found = chunks.map_of(member, ns)
+    bounds = [row[side] for row in zones_of(member, ns) for side in ("min", "max")]
+    for bound in sorted(bounds, key=found.key):
+        found = chunks.map_of(member, ns)
+        key = found.key(bound)
+        chunk = found.of_key(key)
+        if found.key(chunk["min"]) < key < found.key(chunk["max"]):
+            chunks.split(member, found, chunk, [bound])
+
+
+_ZONE = Field("zone", "string", required=True)
+COMMANDS = (
+    Command(
+        "addShardToZone", add_shard_to_zone, (_ZONE,), target="string", admin_only=True,
+        writes=True, write_concern=True, help="Put a shard into a zone.",
+    ),
+    Command(
+        "removeShardFromZone", remove_shard_from_zone, (_ZONE,), target="string",
+        admin_only=True, writes=True, write_concern=True, help="Take a shard out of a zone.",
+    ),
+    Command(
+        "updateZoneKeyRange", update_zone_key_range,
+        (
+            Field("min", "object", required=True), Field("max", "object", required=True),
+            Field("zone", "any"),
+        ),
+        target="string", admin_only=True, writes=True, write_concern=True,
+        help="Assign a range of keys to a zone.",
+    ),
+)

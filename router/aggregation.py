@@ -1,0 +1,367 @@
+"""Pipelines over several shards, and pipelines that touch collections of other shards.
+
+The shards run the beginning, each on what it owns; the router merges and runs the rest, with
+other collections read and written through the router's own routes. Shards never route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from bson.objectid import ObjectId
+
+from psdb_base import bson_codec
+from psdb_base.errors import Code, MongoError
+from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_base.shard_versions import Routed
+from psdb_base.values import Document
+from psdb_query.context import Env
+from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeline
+from psdb_query.stages.model import Run
+from psdb_query.stages.pipeline import Pipeline, compile_pipeline
+from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
+from psdb_query.stages.table import STAGES
+from psdb_server.cursors import BatchSource, batch_size_of
+from psdb_wire.frames import Message
+from router import reads
+from router.chunk_map import ChunkMap
+from router.merged_cursors import Stream, open_streams
+from router.requests import generic_of
+from router.routing import Target
+from router.shards import Shard
+
+if TYPE_CHECKING:
+    from psdb_wire.connection import Connection
+    from router.server import Router
+
+T = TypeVar("T")
+_BATCH_DOCUMENTS: Final = 1000
+_FOREIGN: Final = frozenset({"$graphLookup", "$lookup", "$merge", "$out", "$unionWith"})
+_ATTEMPTS_MAX: Final = 10
+
+
+def foreign_names(pipeline: Any, db: str) -> list[tuple[str, str]]:
+    """Return the other collections a pipeline touches, as (database, collection)."""
+    found: list[tuple[str, str]] = []
+    for stage in pipeline if type(pipeline) is list else ():
+        if type(stage) is not dict:
+            continue
+        for name, spec in stage.items():
+            if name in _FOREIGN:
+                _names_in(name, spec, db, found)
+            elif name == "$facet" and type(spec) is dict:
+                for part in spec.values():
+                    found += foreign_names(part, db)
+    return found
+
+
+def _names_in(name: str, spec: Any, db: str, found: list[tuple[str, str]]) -> None:
+    target: Any = spec
+    if type(spec) is dict:
+        key = {"$merge": "into", "$unionWith": "coll", "$out": "coll"}.get(name, "from")
+        target = spec if name == "$out" else spec.get(key)
+        found += foreign_names(spec.get("pipeline"), db)
+    if type(target) is dict:
+        coll = target.get("coll")
+        if type(coll) is str:
+            found.append((str(target.get("db", db)), coll))
+    elif type(target) is str:
+        found.append((db, target))
+
+
+async def needs_router(router: Router, db: str, pipeline: Any) -> bool:
+    """Tell whether a pipeline over an unsharded collection touches what is not on its shard."""
+    names = foreign_names(pipeline, db)
+    if not names:
+        return False
+    home = await router.routing.find(db, "", create=False)
+    for other_db, name in names:
+        target = await router.routing.find(other_db, name)
+        if isinstance(target, ChunkMap) or (
+            isinstance(home, Target) and target.exists and target.shard != home.shard
+        ):
+            return True
+    return False
+
+
+class RouterPorts:
+    """What a pipeline may use on the router."""
+
+    def __init__(self, router: Router, connection: Connection, body: Document) -> None:
+        self.router = router
+        self.connection = connection
+        self.body = body
+        self.op = router.operations.begin(connection, "aggregate", body["$db"])
+        router.operations.end(self.op)
+
+    async def checkpoint(self, documents: int) -> None:
+        """Count work."""
+        await self.op.checkpoint(documents)
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Do work that may call scripts; the router's own pipelines call none yet."""
+        return work()
+
+    def foreign(self, database: str, collection: str) -> ForeignSource:
+        """Open another collection or view."""
+        return RouterForeign(self, database, collection)
+
+    def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:  # noqa: ARG002
+        """Refuse stages that read a server."""
+        raise _refused(name)
+
+    def geo_key(self, database: str, collection: str, key: str | None) -> str:  # noqa: ARG002
+        """Refuse `$geoNear`, which the shards run."""
+        raise _refused("$geoNear")
+
+    async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
+        """Replace a collection."""
+        from router import pipeline_writes
+
+        await pipeline_writes.out(self, target, batches)
+
+    async def merge(self, target: Any, batch: Batch, env: Env) -> None:
+        """Write a batch into a collection."""
+        from router import pipeline_writes
+
+        await pipeline_writes.merge(self, target, batch, env)
+
+    def spill(self) -> SpillFile:
+        """Refuse temporary storage."""
+        raise _refused("spilling to disk")
+
+    def random(self) -> float:
+        """Return a float in [0, 1)."""
+        return self.router.world.random.random()
+
+    def new_object_id(self) -> ObjectId:
+        """Make an ObjectId."""
+        return self.router.world.random.object_id()
+
+
+def _refused(what: str) -> MongoError:
+    return MongoError(
+        Code.NOT_IMPLEMENTED, f"{what} in a pipeline on the router is not supported by PSDB yet"
+    )
+
+
+class RouterForeign:
+    """Another collection, as `$lookup` on the router reads it: over the shards."""
+
+    def __init__(self, ports: RouterPorts, db: str, name: str) -> None:
+        self._ports = ports
+        self._db = db
+        self._name = name
+
+    async def run(self, pipeline: Pipeline, env: Env) -> AsyncIterator[Batch]:
+        """Run a pipeline over it; a leading match without variables is left to the shards."""
+        leading = pipeline.leading()
+        spec: Document = {}
+        if leading.match is not None and not _has_variables(leading.match.spec):
+            spec = leading.match.spec
+        source = read_all(self._ports, self._db, self._name, spec)
+        async for batch in pipeline.run(source, Run(self._ports, env)):
+            yield batch
+
+    async def lookup(self, path: str, values: list[Any]) -> Batch | None:
+        """Fetch by equality on the shards."""
+        found: Batch = []
+        async for batch in read_all(self._ports, self._db, self._name, {path: {"$in": values}}):
+            found += batch
+        return found
+
+
+def _has_variables(spec: Any) -> bool:
+    return "$$" in repr(spec)
+
+
+async def read_all(
+    ports: RouterPorts, db: str, name: str, spec: Document
+) -> AsyncIterator[Batch]:
+    """Read what a filter matches of a collection, wherever it is."""
+    command: Document = {"find": name, "filter": spec, **generic_of(ports.body)}
+    if "collation" in ports.body:
+        command["collation"] = ports.body["collation"]
+    streams = await open_anywhere(ports.router, ports.connection, db, name, command, spec)
+    for stream in streams:
+        try:
+            async for batch in documents_of(stream):
+                yield batch
+        finally:
+            await stream.close()
+
+
+async def open_anywhere(
+    router: Router, connection: Connection, db: str, name: str, command: Document, spec: Document
+) -> list[Stream]:
+    """Open a read on all shards that have to do with it; again when the routing was stale."""
+    for attempt in range(_ATTEMPTS_MAX):
+        found = await router.routing.find(db, name)
+        targets: list[tuple[Shard, Routed | None]]
+        if isinstance(found, ChunkMap):
+            shards = reads.shards_for(router, found, spec, {**command, "$db": db})
+            targets = await reads.targets_for(router, found, shards)
+        else:
+            targets = [(found.channel, found.routed)]
+        try:
+            return (await open_streams(connection, db, command, targets))[0]
+        except MongoError as error:
+            if error.code == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
+                view = error.extra["resolvedView"]
+                inner, base = _view_command(command, view)
+                return await open_anywhere(router, connection, db, base, inner, {})
+            if attempt + 1 == _ATTEMPTS_MAX or not router.routing.learn(error, f"{db}.{name}"):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _view_command(command: Document, view: Document) -> tuple[Document, str]:
+    """Make an aggregate on a view's collection of a find on the view."""
+    base = view["ns"].partition(".")[2]
+    pipeline = [*view["pipeline"], {"$match": command.get("filter", {})}]
+    rest = {
+        name: value for name, value in command.items()
+        if name not in ("find", "filter", "aggregate", "pipeline")
+    }
+    return {"aggregate": base, "pipeline": pipeline, "cursor": {}, **rest}, base
+
+
+async def documents_of(stream: Stream) -> AsyncIterator[Batch]:
+    """Give a stream's documents in batches."""
+    while True:
+        await stream.fill()
+        if not stream.batch:
+            return
+        batch = [bson_codec.decode(raw) for raw in stream.batch]
+        stream.batch.clear()
+        stream.ask()
+        yield batch
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+async def aggregate(
+    router: Router, connection: Connection, message: Message, body: Document,
+    found: ChunkMap | Target,
+) -> bytes | None:
+    """Run a pipeline over a sharded collection, or one that touches other shards."""
+    pipeline = body["pipeline"]
+    context, env = reads.context_of(router, body)
+    name = body["aggregate"]
+    compiled = compile_pipeline(
+        pipeline, context, database=body["$db"], collection=name if type(name) is str else None
+    )
+    shards = _shards(router, found, compiled, body)
+    if isinstance(found, ChunkMap) and len(shards) == 1 and not foreign_names(pipeline, ""):
+        return await router.forward_to(
+            shards[0], found.routed(shards[0]), connection, message, opens_cursor=True
+        )
+    if body.get("explain"):
+        return await explain(router, connection, message, body, found, "queryPlanner")
+    if "cursor" not in body:
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            "The 'cursor' option is required, except for aggregate with the explain argument",
+        )
+    size = batch_size_of(body["cursor"])
+    ports = RouterPorts(router, connection, body)
+    split = split_pipeline(compiled)
+    batches = await _run(ports, found, shards, split, env)
+    source = BatchSource(_encoded(ports, batches))
+    ns = f"{body['$db']}.{name if type(name) is str else '$cmd.aggregate'}"
+    if compiled.writes is not None:
+        size = max(size, 1)
+    return await reads.first_batch(router, connection, message, body, source, ns, size)
+
+
+def _shards(
+    router: Router, found: ChunkMap | Target, compiled: Pipeline, body: Document
+) -> list[str]:
+    if isinstance(found, Target):
+        return [found.shard]
+    source = compiled.source_stage
+    if source is not None:
+        return found.owners if STAGES[source.name].on_every_shard else found.owners[:1]
+    match = compiled.leading().match
+    return reads.shards_for(router, found, match.spec if match is not None else {}, body)
+
+
+async def _run(
+    ports: RouterPorts, found: ChunkMap | Target, shards: list[str], split: SplitPipeline,
+    env: Env,
+) -> AsyncIterator[Batch]:
+    """Open the shards' part and put the router's part behind it."""
+    body = ports.body
+    if type(body["aggregate"]) is not str:
+        return split.merger.run(_nothing(), Run(ports, env))  # such as $documents
+    command: Document = {
+        "aggregate": body["aggregate"], "pipeline": split.shard_pipeline,
+        "cursor": {"batchSize": _BATCH_DOCUMENTS}, "fromRouter": True, **generic_of(body),
+    } | {name: body[name] for name in ("collation", "let", "hint", "allowDiskUse") if name in body}
+    targets: list[tuple[Shard, Routed | None]]
+    if isinstance(found, ChunkMap):
+        targets = await reads.targets_for(ports.router, found, shards)
+    else:
+        targets = [(found.channel, found.routed)]
+    streams, _missing = await open_streams(ports.connection, body["$db"], command, targets)
+    merged = merge_streams([documents_of(stream) for stream in streams], split.sort, env)
+    return split.merger.run(_closing(merged, streams), Run(
+        ports, env, allow_disk_use=bool(body.get("allowDiskUse", True)),
+    ))
+
+
+async def _closing(merged: AsyncIterator[Batch], streams: list[Stream]) -> AsyncIterator[Batch]:
+    try:
+        async for batch in merged:
+            yield batch
+    finally:
+        for stream in streams:
+            await stream.close()
+
+
+async def _nothing() -> AsyncIterator[Batch]:
+    batches: tuple[Batch, ...] = ()
+    for batch in batches:
+        yield batch
+
+
+async def _encoded(ports: RouterPorts, batches: AsyncIterator[Batch]) -> AsyncIterator[list[bytes]]:
+    async for batch in batches:
+        for at in range(0, len(batch), YIELD_DOCUMENTS):
+            yield [bson_codec.encode(document) for document in batch[at : at + YIELD_DOCUMENTS]]
+            await ports.checkpoint(YIELD_DOCUMENTS)
+
+
+async def explain(
+    router: Router, connection: Connection, message: Message, body: Document,
+    found: ChunkMap | Target, verbosity: str,
+) -> bytes:
+    """Explain a pipeline over several shards: each shard's plan, and who runs what."""
+    from router.requests import command as run_command
+    from router.requests import without_times
+
+    context, _env = reads.context_of(router, body)
+    compiled = compile_pipeline(
+        body["pipeline"], context, database=body["$db"], collection=body["aggregate"]
+    )
+    split = split_pipeline(compiled)
+    shards = _shards(router, found, compiled, body)
+    inner: Document = {
+        "aggregate": body["aggregate"], "pipeline": split.shard_pipeline, "cursor": {},
+        "fromRouter": True,
+    } | {name: body[name] for name in ("collation", "let", "hint") if name in body}
+    parts: Document = {}
+    for shard in shards:
+        routed = found.routed(shard) if isinstance(found, ChunkMap) else found.routed
+        reply = await run_command(
+            await router.routing.shard(shard), connection, body["$db"],
+            {"explain": inner, "verbosity": verbosity}, routed,
+        )
+        parts[shard] = {"host": router.routing.host_of(shard), **without_times(reply)}
+    return reads.answer(router, message, {
+        "mergeType": "router", "splitPipeline": split.explain(), "shards": parts,
+        "serverInfo": {"host": router.host.rpartition(":")[0], "version": "8.0.0"},
+        "command": {name: value for name, value in body.items() if name != "lsid"},
+    })

@@ -1,0 +1,1 @@
+"""What makes a member a shard: ownership, versions, filtering, migration, range deletion."""

@@ -1,0 +1,375 @@
+"""The donor's side of a migration: it drives the other two.
+
+Phases of the coordinator document, each logged and committed before the next step:
+
+- `cloning`: the recipient holds copies under a pending range deletion. A donor that recovers
+  fences: it is aborted.
+- `section`: writes and versioned reads of the collection wait; the commit may have been sent. A
+  donor that recovers keeps the section closed, fences, and takes the outcome.
+
+Invariants: the config server decides, once for each migration id: a commit and a fence exclude
+each other. The new ownership, the range deletion and the end of the coordinator are one entry.
+The recipient owns nothing before the commit; its pending range deletion covers all copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from bson.binary import Binary
+from bson.int64 import Int64
+
+from psdb_base import bson_codec, order
+from psdb_base.errors import Code, MongoError
+from psdb_base.values import Document
+from psdb_store.collection import Collection
+from psdb_store.entry import LogEntry
+from psdb_store.record import Record
+from shardsvr.sharding import records as names
+from shardsvr.sharding.cloning import records_in, size_of
+from shardsvr.sharding.ownership import Ownership
+from shardsvr.sharding.state import Section, ShardingState
+
+_BATCH_BYTES: Final = 4 * 1024 * 1024
+_LOG_SLICE: Final = 1000
+_CATCH_UP_ENTRIES: Final = 200
+_CATCH_UP_ROUNDS: Final = 50
+_WRITERS_SECONDS: Final = 30.0
+_RETRY_SECONDS: Final = 0.5
+
+
+class Donation:
+    """One migration away from this shard.
+
+    Args:
+        state: The shard.
+        spec: The coordinator document: `_id` (the migration's id), `ns`, `range`, `toShard`,
+            `toHost` and what else the config server asked for.
+
+    """
+
+    def __init__(self, state: ShardingState, spec: Document) -> None:
+        self.state = state
+        self.member = state.member
+        self.spec = spec
+        self.id: Binary = spec["_id"]
+        self.ns: str = spec["ns"]
+        self.done: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
+        self.counts = {"cloned": 0, "clonedBytes": 0, "catchup": 0}
+        self._at = 0
+        self._op = self.member.internal_operation("moveRange", self.ns.partition(".")[0])
+        self._op.ns = self.ns
+
+    # -- the whole -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Carry the migration out; `done` gets its result or error."""
+        try:
+            result = await self._run()
+        except MongoError as error:
+            self.done.set_exception(error)
+            self.done.exception()  # nobody may be waiting
+        except BaseException:
+            self.done.cancel()
+            raise
+        else:
+            self.done.set_result(result)
+        finally:
+            self.state.donating = None
+            self.member.operations.end(self._op)
+
+    async def _run(self) -> Document:
+        own, collection = self._check()
+        pattern = own.pattern
+        low, high = (pattern.bound_key(self.spec["range"][side]) for side in ("min", "max"))
+        await self._check_size(collection, own, low, high)
+        await self.state.records.write(
+            put=[(names.COORDINATORS, {**self.spec, "phase": "cloning"})]
+        )
+        unpin = self.member.engine.pin_log(self.member.engine.commit_index)
+        self._at = self.member.engine.commit_index
+        try:
+            await self._start_recipient(collection, own)
+            await self._clone(collection, own, low, high)
+            await self._catch_up(collection, own, low, high)
+            committed = await self._in_section(collection, own, low, high)
+        except MongoError as error:
+            await self._abort(error)
+            raise
+        finally:
+            unpin()
+        return {"counts": self.counts, **committed}
+
+    def _check(self) -> tuple[Ownership, Collection]:
+        db, _, name = self.ns.partition(".")
+        own = self.state.ownership(self.ns)
+        collection = self.member.engine.collection(db, name)
+        if own is None or collection is None or bytes(own.row["uuid"]) != self.spec["uuid"]:
+            raise MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {self.ns} is not sharded here")
+        low, high = (own.pattern.bound_key(self.spec["range"][side]) for side in ("min", "max"))
+        if not own.ranges.covers(low, high):
+            raise MongoError(
+                Code.CONFLICTING_OPERATION_IN_PROGRESS,
+                f"this shard does not own all of the range to be moved of {self.ns}",
+            )
+        return own, collection
+
+    async def _check_size(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes
+    ) -> None:
+        """Refuse a chunk that is too large to be moved."""
+        limit = self.spec.get("bytesMax")
+        if limit is None or self.spec.get("forceJumbo"):
+            return
+        size, _count = await size_of(
+            collection, own.pattern, low, high, self._op.checkpoint, enough=limit
+        )
+        if size > limit:
+            raise MongoError(
+                Code.CHUNK_TOO_BIG,
+                f"Cannot move chunk: the maximum number of bytes for a chunk is {limit}",
+            )
+
+    # -- copying -----------------------------------------------------------------------------------
+
+    async def _to_recipient(self, command: Document) -> Document:
+        found: Document = await self.state.peer(self.spec["toHost"]).command("admin", command)
+        return found
+
+    async def _start_recipient(self, collection: Collection, own: Ownership) -> None:
+        indexes = [
+            index.spec for name, index in collection.indexes.items() if name != "_id_"
+        ]
+        await self._to_recipient({
+            "_shardsvrReceiveStart": 1, "id": self.id, "ns": self.ns, "uuid": collection.uuid,
+            "options": collection.options, "indexes": indexes, "key": own.pattern.spec,
+            "range": self.spec["range"], "fromShard": self.member.shard_name,
+            "epoch": own.version.epoch, "timestamp": own.version.timestamp,
+        })
+        sessions = self.member.engine.sessions
+        rows: list[Document] = []
+        for lsid, record in sessions.snapshot().items():
+            rows.append(_session_row(lsid, record.txn_number, record.statements))
+            if len(rows) == _LOG_SLICE:
+                await self._send([], [], rows)
+                rows = []
+        if rows:
+            await self._send([], [], rows)
+
+    async def _send(
+        self, raws: list[bytes], removed: list[Any], sessions: list[Document]
+    ) -> None:
+        await self._to_recipient({
+            "_shardsvrReceiveBatch": 1, "id": self.id,
+            "documents": Binary(b"".join(raws)), "removed": [{"_id": one} for one in removed],
+            "sessions": sessions,
+        })
+
+    async def _clone(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes
+    ) -> None:
+        raws: list[bytes] = []
+        size = 0
+        async for records in records_in(
+            collection, own.pattern, low, high, self._op.checkpoint
+        ):
+            for record in records:
+                raws.append(record.raw)
+                size += len(record.raw)
+            if size > _BATCH_BYTES or len(raws) >= _LOG_SLICE:
+                await self._send_clones(raws, size)
+                raws, size = [], 0
+        if raws:
+            await self._send_clones(raws, size)
+
+    async def _send_clones(self, raws: list[bytes], size: int) -> None:
+        await self._send(raws, [], [])
+        self.counts["cloned"] += len(raws)
+        self.counts["clonedBytes"] += size
+        self._op.check()
+
+    async def _catch_up(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes
+    ) -> None:
+        """Send what has changed since, until little is left."""
+        for _ in range(_CATCH_UP_ROUNDS):
+            end = self.member.engine.log_end
+            sent = end - self._at
+            await self._send_changes(collection, own, low, high, end)
+            if sent < _CATCH_UP_ENTRIES:
+                return
+
+    async def _send_changes(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes, end: int
+    ) -> None:
+        """Send the changes of the log's entries up to `end`."""
+        engine = self.member.engine
+        await engine.committed(end)
+        while self._at < end:
+            entries = await engine.read_log(self._at, min(_LOG_SLICE, end - self._at))
+            if not entries:
+                break
+            self._at = entries[-1].index
+            raws, removed, sessions = self._changes(collection, own, low, high, entries)
+            if raws or removed or sessions:
+                await self._send(raws, removed, sessions)
+                self.counts["catchup"] += len(raws) + len(removed)
+            await self._op.checkpoint(len(entries))
+
+    def _changes(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes,
+        entries: list[LogEntry],
+    ) -> tuple[list[bytes], list[Any], list[Document]]:
+        """Collect the documents that entries changed, as they are now."""
+        touched: dict[bytes, Any] = {}
+        sessions: list[Document] = []
+        uuid = bytes(collection.uuid)
+        for entry in entries:
+            lsid, number = entry.lsid, entry.txn_number
+            if lsid is not None and number is not None:
+                sessions.append(_session_row(lsid, number, entry.statements))
+            for effect in entry.effects:
+                if effect.uuid == uuid and effect.op in "iud":
+                    identifier = effect.document_key.get("_id")
+                    touched[order.key(identifier, collection.collation)] = identifier
+        raws: list[bytes] = []
+        removed: list[Any] = []
+        for id_key, identifier in touched.items():
+            record: Record | None = collection.by_id(id_key)
+            if record is not None and low <= own.pattern.key(record.document()) < high:
+                raws.append(record.raw)
+            else:
+                removed.append(identifier)
+        return raws, removed, sessions
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    async def _in_section(
+        self, collection: Collection, own: Ownership, low: bytes, high: bytes
+    ) -> Document:
+        """Close the section, send the rest, have the config server commit, take the outcome."""
+        section = self.state.sections[self.ns] = Section()
+        try:
+            await self._wait_for_writers()
+            if self.state.ownership(self.ns) is not own:
+                self._check()
+            await self.state.records.write(
+                put=[(names.COORDINATORS, {**self.spec, "phase": "section"})]
+            )
+            # Nothing of the collection is written from here on.
+            await self._send_changes(collection, own, low, high, self.member.engine.log_end)
+            await self._commit()
+            return await finish(self.state, self.spec)
+        finally:
+            if self.state.sections.get(self.ns) is section:
+                del self.state.sections[self.ns]
+            section.opened.set()
+
+    async def _wait_for_writers(self) -> None:
+        async with asyncio.timeout(_WRITERS_SECONDS) as limit:
+            while self.state.multi_writes.get(self.ns):
+                self.state.idle.clear()
+                try:
+                    await self.state.idle.wait()
+                except asyncio.CancelledError:
+                    if limit.expired():
+                        raise MongoError(
+                            Code.LOCK_BUSY,
+                            f"a multi-document write of {self.ns} does not end",
+                        ) from None
+                    raise
+
+    async def _commit(self) -> None:
+        """Ask for the commit; an answer that does not come is found out by the fence."""
+        try:
+            await self.state.config.command("admin", {
+                "_configsvrCommitMigration": 1, "id": self.id, "ns": self.ns,
+                "uuid": Binary(self.spec["uuid"], 4), "range": self.spec["range"],
+                "fromShard": self.member.shard_name, "toShard": self.spec["toShard"],
+            })
+        except MongoError as error:
+            if await fence(self.state, self.id) == "aborted":
+                raise MongoError(
+                    Code.OPERATION_FAILED, f"the migration was not committed: {error}"
+                ) from error
+
+    async def _abort(self, error: MongoError) -> None:
+        """Give the migration up: nothing has changed hands."""
+        self.member.world.log.write(
+            "W", "SHARDING", 23899, "Migration failed",
+            {"namespace": self.ns, "error": str(error)},
+        )
+        if await fence(self.state, self.id) == "committed":
+            await finish(self.state, self.spec)
+            return
+        await self.state.records.write(remove=[(names.COORDINATORS, self.id)])
+        await tell_recipient(self.state, self.spec, committed=False)
+
+
+def _session_row(lsid: bytes, number: int, statements: dict[int, Document]) -> Document:
+    return {
+        "lsid": Binary(lsid, 4), "txnNumber": Int64(number),
+        "statements": [{"id": key, "result": value} for key, value in statements.items()],
+    }
+
+
+async def fence(state: ShardingState, identifier: Binary) -> str:
+    """Return a migration's outcome; one that is not committed yet never will be."""
+    while True:
+        try:
+            reply = await state.config.command(
+                "admin", {"_configsvrFenceMigration": 1, "id": identifier}
+            )
+        except MongoError as error:
+            state.member.world.log.write(
+                "W", "SHARDING", 5064600, "The outcome of a migration is not known yet",
+                {"error": str(error)},
+            )
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            outcome: str = reply["outcome"]
+            return outcome
+
+
+async def finish(state: ShardingState, spec: Document) -> Document:
+    """Take over the outcome of a migration that is committed, in one entry; tell the recipient."""
+    ns, member = spec["ns"], state.member
+    while True:
+        try:
+            reply = await state.config.command("admin", {
+                "_configsvrGetOwnership": 1, "ns": ns, "shard": member.shard_name,
+            })
+            break
+        except MongoError:
+            await asyncio.sleep(_RETRY_SECONDS)
+    await state.records.ready()
+    task: Document = {
+        "_id": spec["_id"], "nss": ns, "collectionUuid": Binary(spec["uuid"], 4),
+        "donorShardId": member.shard_name, "range": spec["range"],
+        "keyPattern": spec["keyPattern"], "whenToClean": "delayed",
+        "timestamp": member.clock.tick(),
+    }
+    engine = member.engine
+    with engine.unit() as unit:
+        state.note_ownership(unit, ns, reply.get("ownership"))
+        state.records.put(unit, names.DELETIONS, task)
+        state.records.remove(unit, names.COORDINATORS, spec["_id"])
+        unit.commit()
+    await engine.committed(engine.log_end)
+    state.wake.set()
+    await tell_recipient(state, spec, committed=True)
+    return {"range": bson_codec.decode(bson_codec.encode(spec["range"]))}
+
+
+async def tell_recipient(state: ShardingState, spec: Document, *, committed: bool) -> None:
+    """Tell the outcome; a recipient that does not hear it finds it out by itself."""
+    try:
+        await state.peer(spec["toHost"]).command("admin", {
+            "_shardsvrReceiveEnd": 1, "id": spec["_id"], "ns": spec["ns"], "committed": committed,
+        })
+    except MongoError as error:
+        state.member.world.log.write(
+            "W", "SHARDING", 5899113, "The recipient was not told a migration's outcome",
+            {"error": str(error)},
+        )

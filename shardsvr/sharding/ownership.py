@@ -1,0 +1,94 @@
+"""What a shard owns of a collection, and the guard that hides the rest from readers.
+
+Invariant: every document of a sharded collection lies in an owned range or in the range of a
+document of `config.rangeDeletions`. So where no such document is, nothing has to be hidden.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psdb_base.shard_keys import KeyPattern, Ranges
+from psdb_base.shard_versions import ShardVersion
+from psdb_base.values import Document
+
+if TYPE_CHECKING:
+    from shardsvr.sharding.state import ShardingState
+
+
+class Ownership:
+    """A document of `config.cache.collections`, parsed. Never changed; a change makes another.
+
+    Attributes:
+        ns: The collection.
+        row: The document.
+        version: This shard's version of it.
+        pattern: The shard key.
+        ranges: The keys it owns.
+
+    """
+
+    __slots__ = ("ns", "pattern", "ranges", "row", "unique", "version")
+
+    def __init__(self, row: Document) -> None:
+        self.ns: str = row["_id"]
+        self.row = row
+        placed = row["version"]
+        self.version = ShardVersion(row["epoch"], row["timestamp"], placed.time, placed.inc)
+        self.pattern = KeyPattern(row["key"])
+        self.unique: bool = row.get("unique", False)
+        key = self.pattern.bound_key
+        self.ranges = Ranges((key(part["min"]), key(part["max"])) for part in row["ranges"])
+
+    def owns(self, document: Document) -> bool:
+        """Tell whether a document is this shard's."""
+        return self.ranges.contains(self.pattern.key(document))
+
+
+class Guard:
+    """Hides documents that the shard did not own when a statement began.
+
+    A guard of a write also sees that what it relies on still holds at the moment of the write.
+
+    Args:
+        state: The shard.
+        ownership: As it was.
+        ranges: Only these keys, None for all that is owned.
+        check: Called before documents are let through; raises when the statement is stale.
+
+    """
+
+    __slots__ = ("__weakref__", "_check", "_own", "_ranges", "_state", "ownership", "paths")
+
+    def __init__(
+        self, state: ShardingState, ownership: Ownership, ranges: Ranges | None = None,
+        check: Any = None,
+    ) -> None:
+        self._state = state
+        self.ownership = ownership
+        self._ranges = ranges
+        self._own = ownership.ranges if ranges is None else ranges.within(ownership.ranges)
+        self._check = check
+        self.paths = frozenset(ownership.pattern.names)
+
+    @property
+    def lets_all_through(self) -> bool:
+        """Nothing has to be hidden at this moment."""
+        return self._ranges is None and self._state.is_clean(self.ownership)
+
+    def matches(self, document: Any) -> bool:
+        """Tell whether a document may be seen."""
+        if self._check is not None:
+            self._check()
+        if self.lets_all_through:
+            return True
+        return self._own.contains(self.ownership.pattern.key(document))
+
+    def select(self, documents: list[Any]) -> list[Any]:
+        """Return those that may be seen, in order."""
+        if self._check is not None and documents:
+            self._check()
+        if self.lets_all_through:
+            return documents
+        key, contains = self.ownership.pattern.key, self._own.contains
+        return [document for document in documents if contains(key(document))]

@@ -1,0 +1,222 @@
+"""The recipient's side of a migration: it takes copies and owns nothing until the commit.
+
+Before the first copy a pending range deletion is logged. It goes when the shard learns that it
+owns the range (`ShardingState.refresh`), and becomes a deletion when the migration was aborted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+
+from psdb_base import bson_codec, order
+from psdb_base.errors import Code, MongoError
+from psdb_base.shard_keys import KeyPattern
+from psdb_base.values import Document
+from psdb_store.collection import Collection
+from shardsvr.sharding import records as names
+from shardsvr.sharding.state import ShardingState
+
+_UNIT_DOCUMENTS: Final = 256
+_DELETION_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.05
+
+
+async def start(state: ShardingState, args: Document) -> None:
+    """Get ready for a migration: the collection, its indexes, the pending range deletion."""
+    ns, identifier = args["ns"], args["id"]
+    if state.donating is not None or state.incoming:
+        busy = next(iter(state.incoming), None)
+        if busy != bytes(identifier):
+            raise MongoError(
+                Code.CONFLICTING_OPERATION_IN_PROGRESS,
+                "another migration of this shard is under way",
+            )
+    now = state.member.world.clock.monotonic()
+    state.incoming[bytes(identifier)] = {"ns": ns, "seen": now}
+    try:
+        await _prepare(state, args)
+    except BaseException:
+        state.incoming.pop(bytes(identifier), None)
+        raise
+
+
+async def _prepare(state: ShardingState, args: Document) -> None:
+    ns = args["ns"]
+    pattern = KeyPattern(args["key"])
+    low, high = (pattern.bound_key(args["range"][side]) for side in ("min", "max"))
+    own = state.ownership(ns)
+    if own is not None and own.ranges.overlaps(low, high):
+        await state.refresh(ns)
+        own = state.ownership(ns)
+        if own is not None and own.ranges.overlaps(low, high):
+            raise MongoError(
+                Code.CONFLICTING_OPERATION_IN_PROGRESS,
+                f"this shard owns a part of the range to be moved of {ns}",
+            )
+    await _wait_for_deletions(state, ns, pattern, low, high)
+    await make_collection(state, ns, args["uuid"], args["options"], args["indexes"])
+    await state.records.write(put=[(names.DELETIONS, {
+        "_id": args["id"], "nss": ns, "collectionUuid": args["uuid"],
+        "donorShardId": args["fromShard"], "range": args["range"], "keyPattern": args["key"],
+        "whenToClean": "now", "timestamp": state.member.clock.tick(), "pending": True,
+    })])
+
+
+async def _wait_for_deletions(
+    state: ShardingState, ns: str, pattern: KeyPattern, low: bytes, high: bytes
+) -> None:
+    """Wait until no deletion is left that overlaps the range: it would take the copies away."""
+    key = pattern.bound_key
+    for _ in range(int(_DELETION_SECONDS / _LOOK_SECONDS)):
+        if not any(
+            key(task["range"]["min"]) < high and low < key(task["range"]["max"])
+            for task in state.tasks(ns)
+        ):
+            return
+        state.wake.set()
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise MongoError(
+        Code.CHUNK_RANGE_CLEANUP_PENDING,
+        f"documents of an earlier migration are still to be deleted in the range of {ns}",
+    )
+
+
+async def make_collection(
+    state: ShardingState, ns: str, uuid: Any, options: Document, indexes: list[Document]
+) -> Collection:
+    """Make a part of a sharded collection here, with uuid, options and indexes of the others."""
+    member = state.member
+    db, _, name = ns.partition(".")
+    collection: Collection | None = member.engine.collection(db, name)
+    if collection is not None and bytes(collection.uuid) != bytes(uuid):
+        if collection.count:
+            raise MongoError(
+                Code.INVALID_UUID, f"another collection {ns} with documents is on this shard"
+            )
+        await member.catalogue(member.engine.drop_collection(collection))
+        collection = None
+    if collection is None:
+        collection = await member.catalogue(
+            member.engine.create_collection(db, name, options, bytes(uuid))
+        )
+    for spec in indexes:
+        await member.catalogue(member.engine.create_index(collection, spec))
+    return collection
+
+
+def _split(blob: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(blob):
+        size = int.from_bytes(blob[at : at + 4], "little")
+        yield blob[at : at + size]
+        at += size
+
+
+async def take(state: ShardingState, args: Document) -> None:
+    """Take a batch: documents as they are now, `_id`s of those that are gone, sessions."""
+    found = state.incoming.get(bytes(args["id"]))
+    if found is None:
+        raise MongoError(Code.CONFLICTING_OPERATION_IN_PROGRESS, "no such migration is under way")
+    db, _, name = found["ns"].partition(".")
+    member = state.member
+    found["seen"] = member.world.clock.monotonic()
+    collection = member.engine.collection(db, name)
+    if collection is None:
+        raise MongoError(Code.NAMESPACE_NOT_FOUND, f"{found['ns']} was dropped")
+    await put_copies(state, collection, bytes(args["documents"]))
+    _remove_all(state, collection, [row["_id"] for row in args["removed"]])
+    for row in args["sessions"]:
+        _note_session(state, row)
+
+
+async def put_copies(state: ShardingState, collection: Collection, blob: bytes) -> None:
+    """Insert or replace documents, given one after the other, by their `_id`."""
+    raws = list(_split(blob))
+    for at in range(0, len(raws), _UNIT_DOCUMENTS):
+        await state.member.engine.room()
+        _put_all(state, collection, raws[at : at + _UNIT_DOCUMENTS])
+        await asyncio.sleep(0)
+
+
+def _put_all(state: ShardingState, collection: Collection, raws: list[bytes]) -> None:
+    own = state.ownership(collection.ns)
+    unit = state.member.engine.unit()
+    try:
+        for raw in raws:
+            document = bson_codec.decode(raw)
+            record = collection.by_id(order.key(document["_id"], collection.collation))
+            if record is not None and own is not None and own.owns(record.document()):
+                raise MongoError(
+                    Code.DUPLICATE_KEY,
+                    f"a document with the same _id is on both shards of {collection.ns}",
+                    extra={"keyPattern": {"_id": 1}, "keyValue": {"_id": document["_id"]}},
+                )
+            if record is None:
+                unit.insert(collection, raw, document)
+            elif record.raw != raw:
+                unit.update(collection, record, raw, document)
+    finally:
+        unit.commit()
+
+
+def _remove_all(state: ShardingState, collection: Collection, identifiers: list[Any]) -> None:
+    """Delete copies. What the shard owns itself, under the same `_id`, is left alone."""
+    own = state.ownership(collection.ns)
+    with state.member.engine.unit() as unit:
+        for identifier in identifiers:
+            record = collection.by_id(order.key(identifier, collection.collation))
+            if record is not None and not (own is not None and own.owns(record.document())):
+                unit.delete(collection, record)
+        unit.commit()
+
+
+def _note_session(state: ShardingState, row: Document) -> None:
+    """Take over what a session has done at the donor, as an entry without effect."""
+    engine = state.member.engine
+    lsid, number = bytes(row["lsid"]), int(row["txnNumber"])
+    known = engine.sessions.get(lsid)
+    if known is not None and known.txn_number > number:
+        return
+    have = known.statements if known is not None and known.txn_number == number else {}
+    news = {one["id"]: one["result"] for one in row["statements"] if one["id"] not in have}
+    if not news:
+        return
+    with engine.unit() as unit:
+        for identifier, result in news.items():
+            unit.statement(identifier, result)
+        unit.commit(lsid=lsid, txn_number=number)
+
+
+async def end(state: ShardingState, args: Document) -> None:
+    """Learn the outcome."""
+    state.incoming.pop(bytes(args["id"]), None)
+    if args["committed"]:
+        await state.refresh(args["ns"])
+        return
+    await make_deletion(state, args["id"])
+
+
+async def make_deletion(state: ShardingState, identifier: Any) -> None:
+    """Turn a pending range deletion into one that is to be done."""
+    task = state.records.find(names.DELETIONS, identifier)
+    if task is not None and task.get("pending"):
+        ready = {name: value for name, value in task.items() if name != "pending"}
+        await state.records.write(put=[(names.DELETIONS, ready)])
+    state.wake.set()
+
+
+async def resolve(state: ShardingState, task: Document) -> None:
+    """Find out how a migration to here ended of which nobody has told the end.
+
+    The recipient writes the fence itself: what is not committed then never will be.
+    """
+    from shardsvr.sharding.donor import fence
+
+    if bytes(task["_id"]) in state.incoming:
+        return
+    if await fence(state, task["_id"]) == "committed":
+        await state.refresh(task["nss"])
+    if state.records.find(names.DELETIONS, task["_id"]) is not None:
+        await make_deletion(state, task["_id"])

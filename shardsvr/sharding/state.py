@@ -1,0 +1,400 @@
+"""The shard's state: ownership by namespace, critical sections, versions checked.
+
+Ownership changes only by entries of this member's log (`shardsvr.sharding.records`). A request
+of a router carries the versions it relies on. They are checked when it begins and before each
+effect, without an await in between; a request that relies on another version is refused with
+StaleConfig or StaleDbVersion. A shard that seems to know less asks the config server first.
+
+While a collection's critical section is closed, requests that carry versions wait before they
+begin. A multi-document write that has begun keeps a section from closing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+from psdb_base.errors import Code, MongoError
+from psdb_base.shard_keys import Ranges
+from psdb_base.shard_versions import UNSHARDED, Routed, ShardVersion
+from psdb_base.values import Document
+from psdb_query.filters import Filter
+from psdb_server.command import Request
+from shardsvr.sharding import records as names
+from shardsvr.sharding.ownership import Guard, Ownership
+from shardsvr.sharding.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from shardsvr.member import Member
+
+_REFRESHES_MAX: Final = 2
+_APPLY_LOOKS: Final = 20
+_APPLY_SECONDS: Final = 0.025
+
+
+class Section:
+    """A closed critical section; `opened` is set when it ends."""
+
+    __slots__ = ("opened",)
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+
+class ShardingState:
+    """What one member knows as a shard.
+
+    Attributes:
+        member: The member.
+        records: Its sharding documents.
+        sections: Closed critical sections by namespace (or database name).
+        multi_writes: Running multi-document writes by namespace.
+        guards: Guards of cursors and statements under way, by namespace.
+        incoming: Migrations to here under way, by id.
+        donating: The migration away from here under way, None without one.
+        idle: Set when a multi-document write ends.
+        wake: Set to have range deletions looked at at once.
+
+    """
+
+    def __init__(self, member: Member) -> None:
+        self.member = member
+        self.records = Records(member)
+        self.sections: dict[str, Section] = {}
+        self.multi_writes: dict[str, int] = {}
+        self.guards: dict[str, WeakSet[Guard]] = {}
+        self.incoming: dict[bytes, Any] = {}
+        self.donating: Any = None
+        self.idle = asyncio.Event()
+        self.wake = asyncio.Event()
+        self._peers: dict[str, Any] = {}
+        self._tasks_at: tuple[int, int] = (0, 0)
+        self._tasks: dict[str, list[Document]] = {}
+
+    def reset(self) -> None:
+        """Forget what an earlier time in office had under way."""
+        for section in self.sections.values():
+            section.opened.set()
+        self.sections = {}
+        self.incoming = {}
+        self.donating = None
+
+    # -- what is known ---------------------------------------------------------------------------
+
+    def ownership(self, ns: str) -> Ownership | None:
+        """Return what this shard owns of a collection, None when it is not sharded."""
+        found: Ownership | None = self.records.parsed(names.COLLECTIONS, ns, Ownership)
+        return found
+
+    def database(self, db: str) -> Document | None:
+        """Return the row of a database whose primary this shard is."""
+        return self.records.find(names.DATABASES, db)
+
+    def tasks(self, ns: str) -> list[Document]:
+        """Return the range deletions of a collection."""
+        collection = self.records.collection(names.DELETIONS)
+        if collection is None or not collection.count:
+            return []
+        at = (collection.count, collection.next_rid)
+        if at != self._tasks_at:
+            self._tasks = {}
+            for task in self.records.all(names.DELETIONS):
+                self._tasks.setdefault(task["nss"], []).append(task)
+            self._tasks_at = at
+        return self._tasks.get(ns, [])
+
+    def is_clean(self, ownership: Ownership) -> bool:
+        """Tell whether every document of a collection is owned, as the ownership says it."""
+        return self.ownership(ownership.ns) is ownership and not self.tasks(ownership.ns)
+
+    def peer(self, host: str) -> Any:
+        """Return the way to another member or the config server."""
+        found = self._peers.get(host)
+        if found is None:
+            connect = self.member.connect
+            if connect is None:
+                raise MongoError(
+                    Code.SHARDING_STATE_NOT_INITIALIZED, "this member cannot reach other members"
+                )
+            found = self._peers[host] = connect(host)
+        return found
+
+    @property
+    def config(self) -> Any:
+        """The way to the config server."""
+        host = self.member.config_host
+        if host is None:
+            raise MongoError(
+                Code.SHARDING_STATE_NOT_INITIALIZED,
+                "this shard was not told where its config server is",
+            )
+        return self.peer(host)
+
+    # -- admission -------------------------------------------------------------------------------
+
+    async def admit(self, request: Request, routed: Routed, target: Any) -> None:
+        """Return when a request may begin; raise StaleConfig or StaleDbVersion when it may not."""
+        if routed.sources is not None:
+            for source in routed.sources:
+                ns = source["ns"]
+                await self._admit_one(request, ns, _source_versions(source))
+            return
+        if type(target) is dict:
+            target = next(iter(target.values()), None)  # explain
+        name = target if type(target) is str else None
+        await self._admit_one(request, f"{request.db}.{name or ''}", routed)
+
+    async def _admit_one(self, request: Request, ns: str, routed: Routed) -> None:
+        refreshes = 0
+        while True:
+            await self._wait_for_sections(request, ns)
+            problem = self.mismatch(ns, routed)
+            if problem is None:
+                return
+            if refreshes == _REFRESHES_MAX or not self._may_know_less(ns, routed):
+                raise problem
+            refreshes += 1
+            if not self.member.is_primary:
+                await self._wait_to_apply(ns)
+            elif not await self._refresh_quietly(ns):
+                raise problem
+
+    async def _wait_to_apply(self, ns: str) -> None:
+        """Give a secondary that is behind the requested version a moment to apply it."""
+        before = self.records.get(names.COLLECTIONS, ns)
+        for _ in range(_APPLY_LOOKS):
+            await asyncio.sleep(_APPLY_SECONDS)
+            if self.records.get(names.COLLECTIONS, ns) is not before:
+                return
+
+    async def _wait_for_sections(self, request: Request, ns: str) -> None:
+        db = ns.partition(".")[0]
+        while True:
+            section = self.sections.get(ns) or self.sections.get(db)
+            if section is None:
+                return
+            try:
+                async with asyncio.timeout(request.op.remaining_seconds()):
+                    await section.opened.wait()
+            except TimeoutError:
+                request.op.check()
+
+    def mismatch(self, ns: str, routed: Routed) -> MongoError | None:
+        """Return the error for a request that relies on what does not hold, None when it does."""
+        db = ns.partition(".")[0]
+        if routed.shard is not None:
+            own = self.ownership(ns)
+            known = UNSHARDED if own is None else own.version
+            if not known.agrees(routed.shard) or ns in self.sections:
+                return self._stale(ns, routed.shard, known)
+        if routed.database is not None:
+            row = self.database(db)
+            known_version = None if row is None else row["version"]
+            if known_version != routed.database or db in self.sections:
+                extra: Document = {"db": db, "vReceived": routed.database}
+                if known_version is not None:
+                    extra["vWanted"] = known_version
+                return MongoError(
+                    Code.STALE_DB_VERSION, f"version mismatch for database {db}", extra=extra
+                )
+        return None
+
+    def _stale(self, ns: str, received: ShardVersion, wanted: ShardVersion) -> MongoError:
+        return MongoError(
+            Code.STALE_CONFIG,
+            f"timestamp mismatch detected for {ns}" if received.timestamp != wanted.timestamp
+            else f"version mismatch detected for {ns}",
+            extra={
+                "ns": ns, "vReceived": received.document, "vWanted": wanted.document,
+                "shardId": self.member.shard_name or "",
+            },
+        )
+
+    def _may_know_less(self, ns: str, routed: Routed) -> bool:
+        """Tell whether the config server may have news that a request relies on."""
+        own = self.ownership(ns)
+        if routed.shard is not None and own is not None and routed.shard.is_sharded:
+            known, received = own.version, routed.shard
+            if received.timestamp < known.timestamp:
+                return False
+            if received.timestamp == known.timestamp and received.major < known.major:
+                return False
+        return True
+
+    # -- during a statement ----------------------------------------------------------------------
+
+    def scope(self, request: Request, name: str) -> Scope:
+        """Return what a statement on a collection relies on."""
+        routed: Routed | None = request.message.routed or request.generic.routed
+        ns = f"{request.db}.{name}"
+        if routed is None:
+            return Scope(self, ns, None, None)
+        if routed.sources is not None:
+            found = [row for row in routed.sources if row["ns"] == ns]
+            routed = _source_versions(found[0]) if found else Routed()
+        own = self.ownership(ns) if routed.shard is not None and routed.shard.is_sharded else None
+        return Scope(self, ns, routed, own)
+
+    def refuse_sharded(self, ns: str) -> None:
+        """Raise StaleConfig when a collection that a router takes to be local is sharded."""
+        own = self.ownership(ns)
+        if own is not None:
+            raise self._stale(ns, UNSHARDED, own.version)
+
+    def register(self, guard: Guard) -> Guard:
+        """Note a guard for as long as somebody holds it: ranges it shows are not deleted."""
+        self.guards.setdefault(guard.ownership.ns, WeakSet()).add(guard)
+        return guard
+
+    def shown(self, ns: str, low: bytes, high: bytes) -> bool:
+        """Tell whether some cursor or statement under way shows documents of a range."""
+        found = list(self.guards.get(ns, ()))
+        return any(guard.ownership.ranges.overlaps(low, high) for guard in found)
+
+    async def multi_write(self, ns: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a multi-document write; no section of its collection closes meanwhile."""
+        self.multi_writes[ns] = self.multi_writes.get(ns, 0) + 1
+        try:
+            return await work()
+        finally:
+            self.multi_writes[ns] -= 1
+            if not self.multi_writes[ns]:
+                del self.multi_writes[ns]
+                self.idle.set()
+
+    # -- news from the config server -------------------------------------------------------------
+
+    async def _refresh_quietly(self, ns: str) -> bool:
+        """Ask the config server; False when that is not possible now."""
+        try:
+            await self.refresh(ns)
+        except MongoError as error:
+            self.member.world.log.write(
+                "W", "SHARDING", 22062, "Cannot refresh what this shard owns",
+                {"namespace": ns, "error": str(error)},
+            )
+            return False
+        return True
+
+    async def refresh(self, ns: str) -> None:
+        """Take over from the config server what this shard owns of a collection.
+
+        A pending range deletion within what is owned now was a migration to here that has been
+        committed: it goes in the same entry.
+        """
+        before = self.records.get(names.COLLECTIONS, ns)
+        reply = await self.config.command("admin", {
+            "_configsvrGetOwnership": 1, "ns": ns, "shard": self.member.shard_name,
+        })
+        await self.records.ready()
+        if ns in self.sections:
+            return  # its outcome is about to be learnt and logged by the migration itself
+        if self.records.get(names.COLLECTIONS, ns) is not before:
+            return  # somebody else has learnt something meanwhile
+        engine = self.member.engine
+        with engine.unit() as unit:
+            self.note_ownership(unit, ns, reply.get("ownership"))
+            if ns.partition(".")[0] not in self.sections:
+                self.note_database(unit, ns.partition(".")[0], reply.get("database"))
+            unit.commit()
+        await engine.committed(engine.log_end)
+
+    def note_ownership(self, unit: Any, ns: str, row: Document | None) -> None:
+        """Put what the config server says into a unit, unless something newer is known."""
+        known = self.ownership(ns)
+        if row is None:
+            if known is not None:
+                self.records.remove(unit, names.COLLECTIONS, ns)
+            return
+        new = Ownership(row)
+        if known is not None and _order(known.version) > _order(new.version):
+            return
+        self.records.put(unit, names.COLLECTIONS, row)
+        key = new.pattern.bound_key
+        for task in list(self.tasks(ns)):
+            low, high = key(task["range"]["min"]), key(task["range"]["max"])
+            if task.get("pending") and new.ranges.covers(low, high):
+                self.records.remove(unit, names.DELETIONS, task["_id"])
+
+    def note_database(self, unit: Any, db: str, row: Document | None) -> None:
+        """Put what the config server says of a database into a unit."""
+        if row is None or row["primary"] != self.member.shard_name:
+            if self.database(db) is not None:
+                self.records.remove(unit, names.DATABASES, db)
+            return
+        self.records.put(unit, names.DATABASES, row)
+
+
+def _order(version: ShardVersion) -> tuple[Any, int, int]:
+    return version.timestamp, version.major, version.minor
+
+
+def _source_versions(row: Document) -> Routed:
+    version = row.get("shardVersion")
+    return Routed(
+        None if version is None else ShardVersion.parse(version), row.get("databaseVersion")
+    )
+
+
+class Scope:
+    """What one statement relies on.
+
+    Attributes:
+        routed: The versions, None for a client that speaks to the shard directly.
+        ownership: What the shard owned when the statement began, None where nothing is sharded.
+
+    """
+
+    __slots__ = ("_ns", "_state", "ownership", "routed")
+
+    def __init__(
+        self, state: ShardingState, ns: str, routed: Routed | None, ownership: Ownership | None
+    ) -> None:
+        self._state = state
+        self._ns = ns
+        self.routed = routed
+        self.ownership = ownership
+
+    def is_of(self, ns: str) -> bool:
+        """Tell whether the statement's own collection has this name."""
+        return self._ns == ns
+
+    def check(self) -> None:
+        """Raise when what the statement relies on does not hold (any more)."""
+        if self.routed is not None:
+            problem = self._state.mismatch(self._ns, self.routed)
+            if problem is not None:
+                raise problem
+
+    def guarded(self, filter_: Filter, *, writes: bool = False, at_once: bool = False) -> Filter:
+        """Return a filter that shows only what the shard owns.
+
+        Args:
+            filter_: The statement's own.
+            writes: The statement is checked again before each of its effects.
+            at_once: The whole statement is run before anything else happens.
+
+        """
+        own = self.ownership
+        if own is None or self.routed is None:
+            return filter_
+        if at_once and self.routed.ranges is None and self._state.is_clean(own):
+            return filter_
+        ranges = None
+        if self.routed.ranges is not None:
+            key = own.pattern.bound_key
+            ranges = Ranges((key(row["min"]), key(row["max"])) for row in self.routed.ranges)
+        # A multi-document write keeps its section open: it needs no check, and must not stop.
+        guard = Guard(self._state, own, ranges, self.check if writes else None)
+        return filter_.guarded(self._state.register(guard))
+
+    @property
+    def shows_all(self) -> bool:
+        """Every document of the collection may be counted at this moment."""
+        own = self.ownership
+        return own is None or (
+            self.routed is not None and self.routed.ranges is None and self._state.is_clean(own)
+        )
