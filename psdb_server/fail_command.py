@@ -15,7 +15,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server import replies
 from psdb_server.command import ALIASES
-from psdb_server.fail_points import concerns
+from psdb_server.fail_points import ENDS, concerns
 from psdb_server.labels import RETRYABLE_CODES, RETRYABLE_WRITE_ERROR, labelled
 from psdb_wire.frames import append_fields
 
@@ -43,6 +43,9 @@ async def answer(
     except MongoError as error:
         return node.error_message(error, message)
     reply = await node.answer(connection, message, body)
+    if connection.state.pop(ENDS, False):
+        connection.close()
+        return None
     if type(reply) is not bytes:
         return reply
     return _with_write_concern_error(node, connection, body, reply)

@@ -27,6 +27,8 @@ NAMES: Final = (
     "onPrimaryTransactionalWrite",
 )
 """Sorted. A name that is not here is refused, so that no test runs without its fault."""
+ENDS: Final = "ended by a fail point"
+"""In a connection's `state`: it is closed instead of the answer to the command in work."""
 _COUNT_MAX: Final = 2**31 - 1
 
 
@@ -152,7 +154,7 @@ class FailPoints:
         if data is None:
             return
         if data.get("closeConnection", True):
-            connection.close()
+            connection.state[ENDS] = True  # the command's other statements run all the same
         code = data.get("failBeforeCommitExceptionCode")
         if code is not None:
             raise MongoError(

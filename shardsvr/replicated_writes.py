@@ -7,24 +7,29 @@ may be undone, and the client is told so instead (11602, which drivers retry).
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_server.command import Reply, Request
+from shardsvr.replication.driver import not_primary
 
 if TYPE_CHECKING:
     from shardsvr.member import Member
     from shardsvr.replication.replica_set import ReplicaSet
 
 
-async def execute(member: Member, replica_set: ReplicaSet, request: Request) -> Any:
-    """Run a command that writes and wait for its write concern."""
+async def execute(
+    member: Member, replica_set: ReplicaSet, request: Request,
+    run: Callable[[], Awaitable[Reply]] | None = None,
+) -> Any:
+    """Run a command that writes (with `run`, where given) and wait for its write concern."""
     term = member.engine.term
     failed: MongoError | None = None
     reply: Any = None
     try:
-        reply = await member.run_write(request)
+        reply = await (member.run_write(request) if run is None else run())
     except MongoError as error:
         failed = error
     failure = await _settle(member, replica_set, member.write_concern(request))
@@ -32,6 +37,29 @@ async def execute(member: Member, replica_set: ReplicaSet, request: Request) -> 
     if failed is not None:
         raise failed
     return _with_failure(reply, failure)
+
+
+_NOT_PASSED_ON: Final = frozenset({"$clusterTime", "$db", "$readPreference"})
+
+
+async def on_the_primary(replica_set: ReplicaSet, request: Request) -> Document:
+    """Have the primary run a command that reads anywhere but writes (`$out`, `$merge`).
+
+    The whole of it runs there: what it reads is then as new as what it writes.
+    """
+    leader = replica_set.leader
+    if leader is None:
+        raise not_primary()
+    command = {
+        name: value for name, value in request.body.items() if name not in _NOT_PASSED_ON
+    }
+    reply = await replica_set.peers.request(
+        leader.host, command, request.op.remaining_seconds(), db=request.db
+    )
+    return {
+        name: value for name, value in reply.items()
+        if name not in ("$clusterTime", "ok", "operationTime")
+    }
 
 
 async def _settle(

@@ -19,7 +19,7 @@ from shardsvr.collections import member_of
 class Retry:
     """The session of one write command; inactive when the command carries no txnNumber."""
 
-    __slots__ = ("_history", "_numbers", "_request", "lsid", "txn_number")
+    __slots__ = ("_fresh", "_history", "_numbers", "_request", "lsid", "txn_number")
 
     def __init__(self, request: Request) -> None:
         generic = request.generic
@@ -27,6 +27,7 @@ class Retry:
         self.txn_number = generic.txn_number
         self._numbers = generic.stmt_ids
         self._request = request
+        self._fresh = False
         self._history: dict[int, Document] = {}
         if self.txn_number is None or self.lsid is None:
             return
@@ -69,12 +70,13 @@ class Retry:
         """Put a statement's result into the entry that holds its effects."""
         if self.txn_number is not None:
             unit.statement(self.number(index), result)
+            self._fresh = True
 
     def commit(self, unit: WriteUnit) -> int:
         """Append the unit's entry, with the session when there is one."""
         if self.txn_number is not None:
             points = self._request.node.fail_points
-            if points.active:
+            if points.active and self._fresh:
                 shown = f"{Binary(self.lsid or b'', 4).hex()}:{self.txn_number}"
                 points.on_transactional_write(self._request.connection, shown)
             return unit.commit(lsid=self.lsid, txn_number=self.txn_number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
@@ -17,6 +17,7 @@ from psdb_server.namespaces import check_collection_name
 from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
+from shardsvr import replicated_writes
 from shardsvr.collections import member_of, resolve_view
 from shardsvr.member import check_write_block, with_write_concern
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
@@ -143,15 +144,34 @@ async def aggregate(request: Request) -> Reply:
     if writing is None:
         return await first_batch(request, source, ns, size, writes=False)
     _check_level(request, writing.name)
+    return await _write(request, lambda: first_batch(request, source, ns, size, writes=True))
+
+
+async def _write(request: Request, run: Callable[[], Awaitable[RawReply]]) -> Reply:
+    """Run a pipeline that writes, on the primary wherever it was sent."""
     member = member_of(request)
-    engine = member.engine
+    replica_set = member.replica_set
+    if replica_set is not None and not replica_set.is_primary:
+        return await replicated_writes.on_the_primary(replica_set, request)
     if member.settings.get(WRITE_BLOCK):
         check_write_block(request)
-    await member.gate.enter(request.op)
+
+    async def behind_the_gate() -> RawReply:
+        await member.gate.enter(request.op)
+        try:
+            return await run()
+        finally:
+            member.gate.leave()
+
+    if replica_set is not None:
+        reply: Reply = await replicated_writes.execute(
+            member, replica_set, request, behind_the_gate
+        )
+        return reply
+    engine = member.engine
     try:
-        reply = await first_batch(request, source, ns, size, writes=True)
+        reply = await behind_the_gate()
     finally:
-        member.gate.leave()
         await engine.committed(engine.log_end)
     return with_write_concern(reply, member.write_concern(request))
 

@@ -205,7 +205,9 @@ class Peers:
         link = self._links.get(host)
         return link is not None and link.is_up
 
-    async def request(self, host: str, command: Document, seconds: float) -> Document:
+    async def request(
+        self, host: str, command: Document, seconds: float | None, *, db: str = "admin"
+    ) -> Document:
         """Run a command on another member; raises MongoError."""
         pool = self._pools.get(host)
         if pool is None:
@@ -214,7 +216,7 @@ class Peers:
                 self._world.network, name, port, HELLO, size_max=8,
                 connect_seconds=_CONNECT_SECONDS, idle_seconds_max=60.0,
             )
-        return await pool.command("admin", command, timeout_seconds=seconds)
+        return await pool.command(db, command, timeout_seconds=seconds)
 
     async def close(self) -> None:
         """Close everything."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cluster.up import Cluster
 from pymongo import MongoClient
 from servers import Server
 
 # How a client reaches each kind, by the names of the format's topologies.
 TOPOLOGIES: Final[dict[str, frozenset[str]]] = {
+    "replica set": frozenset({"replicaset"}),
+    "replicated shards": frozenset({"sharded", "sharded-replicaset"}),
     "sharded": frozenset({"sharded"}),
     "single": frozenset({"single"}),
     "two routers": frozenset({"sharded"}),
 }
+
+
+KINDS: Final = ("sharded", "replica set", "single")
+"""The kinds of deployments of a run; PSDB_SPEC_KINDS names others, for a soak."""
 
 
 @dataclass(slots=True)
@@ -24,7 +32,7 @@ class Deployment:
 
     Attributes:
         kind: A row of `TOPOLOGIES`.
-        hosts: Addresses of the routers, or of the one server.
+        hosts: Addresses of the routers, of the members, or of the one server.
         client: For set-up and checks; never an entity of a case.
 
     """
@@ -36,11 +44,17 @@ class Deployment:
     parameters: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = MongoClient(f"mongodb://{self.hosts[0]}/")
+        self.client = MongoClient(self.uri())
         info = self.client.admin.command("buildInfo")
         major, minor, patch = info["versionArray"][:3]
         self.version = (major, minor, patch)
         self.parameters = self.client.admin.command({"getParameter": "*"})
+
+    def uri(self, *, all_routers: bool = False) -> str:
+        """Return the connection string that a case's clients take."""
+        if self.kind == "replica set":
+            return f"mongodb://{','.join(self.hosts)}/?replicaSet=rs0"
+        return f"mongodb://{','.join(self.hosts if all_routers else self.hosts[:1])}/"
 
     @property
     def topologies(self) -> frozenset[str]:
@@ -59,9 +73,14 @@ class Deployments:
     Args:
         folder: Where they keep their data.
 
+    Attributes:
+        kinds: Those a case may run on, the preferred first.
+
     """
 
     def __init__(self, folder: Path) -> None:
+        named = os.environ.get("PSDB_SPEC_KINDS")
+        self.kinds = tuple(named.split(",")) if named else KINDS
         self._folder = folder
         self._stack = contextlib.ExitStack()
         self._running: dict[str, Deployment] = {}
@@ -90,6 +109,19 @@ class Deployments:
     def _single(self) -> list[str]:
         return [self._server("single", "shardsvr", "--dbpath", str(self._folder / "single"))]
 
+    def _cluster(self, *flags: str) -> list[str]:
+        cluster = Cluster(
+            self._folder / "-".join(flags), *flags, "--setParameter", "enableTestCommands=1"
+        )
+        self._stack.enter_context(cluster)
+        return cluster.uri.removeprefix("mongodb://").split("/")[0].split(",")
+
+    def _replica_set(self) -> list[str]:
+        return self._cluster("--replset", "rs0", "--replicas", "3")
+
+    def _replicated_shards(self) -> list[str]:
+        return self._cluster("--shards", "2", "--replicas", "2", "--routers", "2")
+
     def _two_routers(self) -> list[str]:
         config = self._server("config", "configsvr", "--dbpath", str(self._folder / "config"))
         shard = self._server("shard", "shardsvr", "--dbpath", str(self._folder / "shard"))
@@ -102,6 +134,8 @@ class Deployments:
 
 
 _START: Final = {
+    "replica set": Deployments._replica_set,
+    "replicated shards": Deployments._replicated_shards,
     "sharded": Deployments._sharded,
     "single": Deployments._single,
     "two routers": Deployments._two_routers,

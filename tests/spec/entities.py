@@ -92,14 +92,12 @@ class Entities:
             sensitive=spec.get("observeSensitiveCommands", False),
         )
         self.observers[spec["id"]] = observer
-        hosts = self._deployment.hosts
-        if not spec.get("useMultipleMongoses"):
-            hosts = hosts[:1]
         options = dict(spec.get("uriOptions", {}))
         if "serverApi" in spec:
             options["server_api"] = _server_api(spec["serverApi"])
         return MongoClient(
-            f"mongodb://{','.join(hosts)}/", event_listeners=observer.listeners(),
+            self._deployment.uri(all_routers=bool(spec.get("useMultipleMongoses"))),
+            event_listeners=observer.listeners(),
             uuidRepresentation="standard", **options,
         )
 

@@ -32,6 +32,13 @@ _OPERATION_KEYS = frozenset({
 })
 
 
+ON_REPLICA_SETS = frozenset({
+    "causal-consistency", "read-write-concern", "retryable-reads", "retryable-writes",
+    "run-command", "sessions",
+})
+"""Specifications that are about replica sets first of all."""
+
+
 class SkipError(Exception):
     """A case that cannot run here, and why."""
 
@@ -153,7 +160,7 @@ def _wants_two_routers(case: Case) -> bool:
 
 
 def choose(case: Case, deployments: Deployments) -> Deployment:
-    """Return the deployment a case runs on: the default cluster where that will do.
+    """Return the deployment a case runs on: the first kind of `kinds` that will do.
 
     Raises:
         SkipError: None of the deployments will do.
@@ -162,8 +169,10 @@ def choose(case: Case, deployments: Deployments) -> Deployment:
     if "skipReason" in case.test:
         raise SkipError(case.test["skipReason"])
     reasons = []
-    for kind in ("sharded", "single"):
-        if kind == "single" and not _may_run_on_single(case):
+    # Stable: the preferred kind first, the others in their order.
+    preferred = "replica set" if case.folder in ON_REPLICA_SETS else "sharded"
+    for kind in sorted(deployments.kinds, key=lambda kind: kind != preferred):
+        if kind == "single" and not _names_topology(case, "single"):
             continue
         deployment = deployments.get(kind)
         reason = unmet_by(case, deployment)
@@ -177,10 +186,10 @@ def choose(case: Case, deployments: Deployments) -> Deployment:
     raise SkipError(reasons[0])
 
 
-def _may_run_on_single(case: Case) -> bool:
-    """Tell whether a case names the topology, so that no server is started for nothing."""
+def _names_topology(case: Case, topology: str) -> bool:
+    """Tell whether a case names a topology, so that no server is started for nothing."""
     return any(
-        "single" in requirement.get("topologies", ())
+        topology in requirement.get("topologies", ())
         for alternatives in case.requirements for requirement in alternatives
     )
 

@@ -1,0 +1,26 @@
+"""A replica set of processes under faults: nothing acknowledged is lost, nothing happens twice."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cluster.failover import FAULTS, play, summary
+from cluster.up import Cluster
+
+MEDIAN_SECONDS_MAX = 1.5
+LONGEST_SECONDS_MAX = 5.0
+ROUNDS = int(os.environ.get("PSDB_FAILOVER_ROUNDS", "3"))
+
+
+@pytest.mark.timeout(60 + 30 * ROUNDS)
+def test_writers_over_failovers(tmp_path: Path) -> None:
+    first = int(os.environ.get("PSDB_FAILOVER_FIRST", "0"))
+    kinds = [list(FAULTS)[(first + number) % len(FAULTS)] for number in range(ROUNDS)]
+    with Cluster(tmp_path / "data", "--replset", "rs0", "--replicas", "3") as cluster:
+        rounds = play(cluster, cluster.addresses("rs0"), kinds)
+        assert cluster.stop() == 0
+    found = summary(rounds)
+    assert found["median"] <= MEDIAN_SECONDS_MAX, found
+    assert found["longest"] <= LONGEST_SECONDS_MAX, found
