@@ -284,6 +284,7 @@ def can_take_over(state: State, member: Member) -> bool:
         progress is not None
         and member.voter
         and member.priority > 0
+        and member.id not in state.unwilling
         and progress.silent_ticks < state.settings.election_ticks
     )
 

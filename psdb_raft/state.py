@@ -45,6 +45,8 @@ class State:
             older than the log. The last is in effect.
         progress: As a leader: the peers, by id, in the order of the configuration.
         transferee: As a leader: whom office is being handed to.
+        unwilling: Members that said they do not stand for election; set by the driver. Handing
+            office to them is not tried.
 
     """
 
@@ -75,6 +77,7 @@ class State:
         # leader
         self.progress: dict[str, Progress] = {}
         self.transferee: str | None = None
+        self.unwilling: tuple[str, ...] = ()
         self.transfer_ticks = 0
         self.transfer_sent = False
         self.round = 0

@@ -59,8 +59,10 @@ class Catalogue:
         return None if of_db is None else of_db.get(name)
 
     def all(self) -> list[Collection]:
-        """Return every collection and view."""
-        return [c for of_db in self.by_name.values() for c in of_db.values()]
+        """Return every collection and view that is kept in files."""
+        return [
+            c for of_db in self.by_name.values() for c in of_db.values() if not c.virtual
+        ]
 
     def add(self, c: Collection) -> None:
         """Enter a collection under its name and uuid."""

@@ -39,6 +39,7 @@ class Collection:
         building: Indexes being built; writes keep them up to date.
         busy: Awaitable while a catalogue operation has the collection; writers wait, then look
             the collection up again.
+        virtual: It shows something that is kept elsewhere: never logged nor saved.
         dropped: It is no longer in the catalogue.
         count: Number of documents.
         data_size_bytes: Sum of the documents' BSON.
@@ -61,6 +62,7 @@ class Collection:
         self.collation = collation
         self.indexes: dict[str, Index] = {}
         self.building: dict[str, Index] = {}
+        self.virtual = False
         self.busy: Awaitable[None] | None = None
         self.dropped = False
         self.count = 0

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
 
 T = TypeVar("T")
-_COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
+COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
 
 
 class Member(Node):
@@ -190,7 +190,7 @@ class Member(Node):
                 self._limit_read(request)
             reply = await super().execute(request)
             level = concern.get("level") if concern else None
-            if level in _COMMITTED_LEVELS:
+            if level in COMMITTED_LEVELS:
                 await self.engine.committed(self.engine.log_end)
                 if replica_set is not None and level == "linearizable":
                     await replica_set.linearize()
@@ -207,6 +207,21 @@ class Member(Node):
             raise
         await self.engine.committed(self.engine.log_end, lone=lone)
         return with_write_concern(reply, self.write_concern(request))
+
+    def check_writable(self) -> None:
+        """Raise 10107 unless this member takes writes; for commands that write in some forms."""
+        if not self.is_primary:
+            raise MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
+
+    async def settle(self, concern: Document, term: int) -> Document | None:
+        """Wait until what was written in office `term` is committed and meets its write concern.
+
+        Returns the `writeConcernError`; raises 11602 when office was lost.
+        """
+        if self.replica_set is not None:
+            return await replicated_writes.settle(self, self.replica_set, concern, term)
+        await self.engine.committed(self.engine.log_end)
+        return write_concern_failure(concern) if concern else None
 
     async def run_write(self, request: Request) -> Any:
         """Run the handler of a command that writes, unless `fsync` has locked the member."""
@@ -290,6 +305,8 @@ class Member(Node):
                 "readConcern afterClusterTime value must not be greater than the current "
                 "clusterTime",
             )
+        if self.replica_set is not None:
+            await self.replica_set.wait_for_time(request, after)
 
     async def catalogue(self, change: Coroutine[Any, Any, T]) -> T:
         """Carry a catalogue change through, also when the client that asked for it goes away."""

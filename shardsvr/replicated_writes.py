@@ -32,8 +32,7 @@ async def execute(
         reply = await (member.run_write(request) if run is None else run())
     except MongoError as error:
         failed = error
-    failure = await _settle(member, replica_set, member.write_concern(request))
-    replica_set.check_office(term)
+    failure = await settle(member, replica_set, member.write_concern(request), term)
     if failed is not None:
         raise failed
     return _with_failure(reply, failure)
@@ -62,10 +61,16 @@ async def on_the_primary(replica_set: ReplicaSet, request: Request) -> Document:
     }
 
 
-async def _settle(
-    member: Member, replica_set: ReplicaSet, concern: Document
+async def settle(
+    member: Member, replica_set: ReplicaSet, concern: Document, term: int
 ) -> Document | None:
-    """Wait until all that was executed so far is committed and the concern is met."""
+    """Wait until all that was executed in office `term` is committed and the concern is met."""
+    failure = await _wait(member, replica_set, concern)
+    replica_set.check_office(term)
+    return failure
+
+
+async def _wait(member: Member, replica_set: ReplicaSet, concern: Document) -> Document | None:
     index = member.engine.log_end
     timeout_ms = int(concern.get("wtimeout", 0)) if concern else 0
     if not timeout_ms:

@@ -12,6 +12,8 @@ from psdb_server.cursors import AwaitSource, Cursor
 from psdb_server.fields import Field, type_name
 from psdb_server.namespaces import check_collection_name
 from psdb_server.replies import cursor_elements
+from shardsvr.collections import member_of
+from shardsvr.member import COMMITTED_LEVELS
 from shardsvr.tailing import AWAIT_MS_DEFAULT
 
 
@@ -43,6 +45,10 @@ async def get_more(request: Request) -> Reply:
         await node.cursors.kill(cursor.id)
         raise
     node.cursors.checkin(cursor)
+    level = cursor.command.get("readConcern", {}).get("level")
+    if level in COMMITTED_LEVELS:
+        engine = member_of(request).engine
+        await engine.committed(engine.log_end)
     request.op.returned = len(batch)
     request.op.origin = cursor.command
     if cursor.exhausted:

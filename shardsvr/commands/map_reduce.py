@@ -29,7 +29,7 @@ from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
 from shardsvr.collections import member_of
 from shardsvr.commands.aggregate import Aggregation
-from shardsvr.member import with_write_concern
+from shardsvr.member import with_failure
 
 VALUES_MAX: Final = 100
 """Values of one key that are kept before they are reduced."""
@@ -236,6 +236,9 @@ async def map_reduce(request: Request) -> Reply:
     source = Aggregation(request, name, spec, options)
     collation = source.pipeline.context.expressions.collation
     job = _Job(scripts, request.op, args, collation)
+    if output.kind != "inline":
+        member.check_writable()
+    term = member.engine.term
     async for batch in source.run():
         await job.take(batch)
     if output.kind == "inline":
@@ -243,12 +246,12 @@ async def map_reduce(request: Request) -> Reply:
     try:
         await _write(source, job, output, request)
     finally:
-        await member.engine.committed(member.engine.log_end)
+        failure = await member.settle(member.write_concern(request), term)
     where = (
         {"db": output.database, "collection": output.collection}
         if output.named else output.collection
     )
-    return with_write_concern({"result": where}, request.generic.write_concern)
+    return with_failure({"result": where}, failure)
 
 
 async def _write(source: Aggregation, job: _Job, output: Output, request: Request) -> None:

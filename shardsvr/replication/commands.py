@@ -64,6 +64,18 @@ async def part(request: Request) -> Reply:
     return {}
 
 
+async def advance(request: Request) -> Reply:
+    """Move the log to a cluster time that another member was asked for."""
+    replica_set = replica_set_of(request)
+    member = member_of(request)
+    if not replica_set.is_primary:
+        raise MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
+    member.clock.observe(request.target)
+    if member.engine.last_timestamp < request.target:
+        member.engine.append_noop()
+    return {}
+
+
 async def heartbeat(request: Request) -> Reply:
     """Tell another member how this one is, and hear how that one is."""
     replica_set = replica_set_of(request)
@@ -139,6 +151,7 @@ async def freeze(request: Request) -> Reply:
             "cannot freeze node when primary or running for election. state: Primary",
         )
     driver.core.freeze(round(seconds / TICK_SECONDS))
+    replica_set.heartbeats.hurry()
     if seconds == 0:
         return {"info": "unfreezing"}
     if seconds == 1:
@@ -181,6 +194,10 @@ def _refusal(name: str, why: str) -> Any:
 
 
 COMMANDS = (
+    Command(
+        "_replSetAdvance", advance, target="timestamp", admin_only=True, quiet=True,
+        help="Internal: move the log to a cluster time.",
+    ),
     Command(
         "_replSetHeartbeat", heartbeat, admin_only=True, strict=False, quiet=True,
         help="Internal: how a member is.",

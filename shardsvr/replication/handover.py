@@ -41,6 +41,7 @@ async def step_down(
         await asyncio.sleep(0)
     else:
         driver.core.freeze(ticks)
+    replica_set.heartbeats.hurry()
 
 
 async def _give_away(replica_set: ReplicaSet, term: int, seconds: float) -> bool:

@@ -35,6 +35,7 @@ class PeerView:
         last_sent, last_received: Wall times of the last answer from it and request of it, ms.
         ping_ms: Time that an answer took, averaged.
         up_since: Wall time since when it answers, ms.
+        frozen: It does not stand for election for now.
         error: Why it does not answer.
 
     """
@@ -56,6 +57,7 @@ class PeerView:
     election_wall: int = 0
     sync_source: str = ""
     has_data: bool = False
+    frozen: bool = False
     set_name: str = ""
     set_id: str = ""
     error: str = ""
@@ -166,11 +168,23 @@ class Heartbeats:
         view.election_wall = int(said.get("electionWall", 0))
         view.sync_source = str(said.get("syncSource", ""))
         view.has_data = bool(said.get("hasData", False))
+        view.frozen = bool(said.get("frozen", False))
         view.set_name = str(said.get("set", ""))
         view.set_id = str(said.get("setId", ""))
         time: Any = said.get("time")
         if type(time) is Timestamp:
             self._set.member.clock.observe(time)
+        self._note_unwilling()
+
+    def _note_unwilling(self) -> None:
+        """Tell the core which members do not stand for election."""
+        config, driver = self._set.config, self._set.driver
+        if config is None or driver is None:
+            return
+        driver.core.unwilling = tuple(
+            row.member_id for row in config.members
+            if row.host in self.views and self.views[row.host].frozen
+        )
 
     def received(self, said: Document) -> None:
         """Take in another member's question, which tells of it as an answer does."""
@@ -205,5 +219,6 @@ def describe(replica_set: ReplicaSet) -> Document:
         "electionTime": replica_set.election_time,
         "electionWall": Int64(replica_set.election_wall),
         "syncSource": "" if replica_set.is_primary or leader is None else leader.host,
+        "frozen": driver is not None and driver.core.frozen > 0,
         "time": member.clock.now,
     }

@@ -31,6 +31,7 @@ from shardsvr.replication.driver import (
 )
 from shardsvr.replication.heartbeats import Heartbeats, PeerView
 from shardsvr.replication.links import Parts, Peers
+from shardsvr.replication.oplog import OPLOG, LocalCollections
 
 if TYPE_CHECKING:
     from shardsvr.member import Member
@@ -75,6 +76,8 @@ class ReplicaSet:
         self.change_in_progress = False
         self.peers = Peers(member.world, self._on_down)
         self.heartbeats: Heartbeats = Heartbeats(self)
+        self.local = LocalCollections(self)
+        self._asking: dict[str, asyncio.Future[Document]] = {}
         self._addresses: dict[str, str] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._progress_waiters: list[asyncio.Future[None]] = []
@@ -246,6 +249,8 @@ class ReplicaSet:
         if self.driver is not None:
             self.driver.core.settings = settings_of(config)
         self._keep_links()
+        self.local.show()
+        self.local.take_config(config.document())
         self.member.topology_has_changed()
         self._on_progress()
 
@@ -267,6 +272,7 @@ class ReplicaSet:
         if driver is not None and driver.in_office and not self.is_primary:
             if self._promotion is None:
                 self._promotion = asyncio.get_running_loop().create_task(self._promote())
+        self.local.follow()
         waiting, self._progress_waiters = self._progress_waiters, []
         for waiter in waiting:
             if not waiter.done():
@@ -323,6 +329,8 @@ class ReplicaSet:
 
         """
         command = request.command
+        if request.db == "local":
+            await self._admit_local(request)
         if command.writes:
             if not self.is_primary:
                 raise not_primary()
@@ -343,6 +351,48 @@ class ReplicaSet:
             raise MongoError(
                 Code.NOT_PRIMARY_NO_SECONDARY_OK, "not primary and secondaryOk=false"
             )
+
+    async def _admit_local(self, request: Request) -> None:
+        """Bring `local.oplog.rs` up to date for who reads it, and keep others from writing it."""
+        target = request.target if type(request.target) is str else None
+        if request.command.writes:
+            self.local.check_write(request.db, target, request.command.name)
+        elif OPLOG in (target, request.args.get("collection")) or target is None:
+            await self.local.refresh()
+
+    async def wait_for_time(self, request: Request, after: Timestamp) -> None:
+        """Return when this member has applied everything up to a cluster time.
+
+        A primary moves its log there; a secondary waits, and asks its primary to do so.
+        """
+        engine, asked = self.member.engine, 0.0
+        while engine.last_timestamp < after:
+            if self.is_primary:
+                engine.append_noop()
+                return
+            now = self.member.world.clock.monotonic()
+            leader = self.leader
+            if leader is not None and now - asked > 1.0:
+                asked = now
+                self._ask_for_time(leader.host, after)
+            try:
+                async with asyncio.timeout(0.5):
+                    await self.progress()
+            except TimeoutError:
+                pass
+            request.op.check()
+
+    def _ask_for_time(self, host: str, after: Timestamp) -> None:
+        if host not in self._asking:
+            ask = self.peers.request(host, {"_replSetAdvance": after}, 5.0)
+            task = asyncio.ensure_future(ask)
+            self._asking[host] = task
+            task.add_done_callback(lambda done: self._asked(host, done))
+
+    def _asked(self, host: str, done: asyncio.Future[Document]) -> None:
+        del self._asking[host]
+        if not done.cancelled():
+            done.exception()  # the waiter asks again
 
     def check_office(self, term: int) -> None:
         """Raise 11602 if office was lost since `term`: what was done then may be undone."""

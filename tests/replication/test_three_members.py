@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
-from pymongo import ReadPreference, WriteConcern
+from pymongo import CursorType, ReadPreference, WriteConcern
 from pymongo.errors import NotPrimaryError, OperationFailure, WriteConcernError
+from pymongo.read_concern import ReadConcern
 from replication_kit import Replicas, until
 
 
@@ -158,3 +161,93 @@ def test_a_restart_of_all_keeps_everything(tmp_path: Path) -> None:
         replicas.primary()
         assert client.t.c.count_documents({}) == 100
         client.t.c.insert_one({"_id": 100})
+
+
+def test_a_session_reads_its_own_writes_on_secondaries(replicas: Replicas) -> None:
+    client = replicas.client(readPreference="secondary")
+    with client.start_session(causal_consistency=True) as session:
+        for number in range(50):
+            client.t.causal.insert_one({"_id": number}, session=session)
+            assert client.t.causal.find_one({"_id": number}, session=session) is not None
+        session.advance_operation_time(_ahead(session.operation_time))
+        session.advance_cluster_time({
+            "clusterTime": _ahead(session.operation_time),
+            "signature": {"hash": b"\0" * 20, "keyId": 0},
+        })
+        assert client.t.causal.count_documents({}, session=session) == 50
+
+
+def _ahead(time: Timestamp | None) -> Timestamp:
+    """Return a time that no write has reached: the primary has to move its log there."""
+    assert time is not None
+    return Timestamp(time.time, time.inc + 1000)
+
+
+def test_reads_at_majority_and_linearizable(replicas: Replicas) -> None:
+    collection = replicas.client().t.levels
+    collection.insert_many([{"_id": number} for number in range(300)])
+    for level in ("available", "local", "majority", "linearizable"):
+        found = collection.with_options(read_concern=ReadConcern(level)).find({}, batch_size=100)
+        assert len(list(found)) == 300
+    with pytest.raises(NotPrimaryError) as caught:
+        replicas.direct(_secondary(replicas)).t.command(
+            {"find": "levels", "filter": {}, "readConcern": {"level": "linearizable"},
+             "$readPreference": {"mode": "secondary"}}
+        )
+    assert caught.value.details["code"] == 10107  # type: ignore[index]
+
+
+def test_the_oplog_can_be_read_and_tailed_on_every_member(replicas: Replicas) -> None:
+    collection = replicas.client(w=3).t.logged
+    collection.insert_one({"_id": 1, "text": "x" * 200, "n": 1})
+    collection.update_one({"_id": 1}, {"$set": {"n": 2}})
+    collection.delete_one({"_id": 1})
+    for number in range(3):
+        client = replicas.direct(number)
+        until(replicas.settled)
+        oplog = client.local.get_collection(
+            "oplog.rs", read_preference=ReadPreference.SECONDARY_PREFERRED
+        )
+        insert, update, delete = oplog.find({"ns": "t.logged", "op": {"$in": ["i", "u", "d"]}})
+        assert insert["o"] == {"_id": 1, "text": "x" * 200, "n": 1}
+        assert update["o"] == {"$v": 2, "diff": {"u": {"n": 2}}}
+        assert update["o2"] == delete["o"] == {"_id": 1}
+        assert insert["ts"] < update["ts"] < delete["ts"]
+        assert insert["v"] == 2
+        tail = oplog.find({"ns": "t.tailed"}, cursor_type=CursorType.TAILABLE_AWAIT)
+        replicas.client(w=3).t.tailed.insert_one({"_id": number})
+        seen: list[Any] = []
+        until(lambda: seen.extend(tail) or any(row["o"] == {"_id": number} for row in seen))  # noqa: B023
+        with pytest.raises((OperationFailure, NotPrimaryError)):
+            client.local["oplog.rs"].insert_one({})
+
+
+def test_retryable_statements_have_their_effect_once(replicas: Replicas) -> None:
+    client = replicas.client()
+    client.t.counters.insert_one({"_id": 1, "n": 0})
+    command = {
+        "update": "counters", "updates": [{"q": {"_id": 1}, "u": {"$inc": {"n": 1}}}],
+        "txnNumber": Int64(1000),
+    }
+    with client.start_session() as session:
+        first = client.t.command(command, session=session)
+        client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
+        replicas.primary()
+        client.t.counters.find_one()
+        again = client.t.command(command, session=session)
+    assert first["nModified"] == again["nModified"] == 1
+    assert client.t.counters.find_one() == {"_id": 1, "n": 1}
+
+
+def test_hello_waits_for_a_change(replicas: Replicas) -> None:
+    primary = replicas.primary()
+    admin = replicas.direct(primary).admin
+    known = admin.command("hello")["topologyVersion"]
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            admin.command, "hello", topologyVersion=known, maxAwaitTimeMS=20_000
+        )
+        replicas.direct(primary).admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=4)
+        reply = waiting.result(15)
+    assert reply["topologyVersion"]["counter"] > known["counter"]
+    assert reply["isWritablePrimary"] is False
