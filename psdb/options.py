@@ -32,6 +32,10 @@ NOT_HONOURED: Final = (
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
     "-f",
 )
+STORAGE_FLAGS: Final = (
+    "cacheSizeMB", "oplogMinRetentionHours", "oplogSize", "wiredTigerCacheSizeGB",
+)
+"""Settings of the store, None where the default holds."""
 _COUNTS: Final = {
     "configsvrs": "config servers",
     "replicas": "members of each shard, or of the replica set",

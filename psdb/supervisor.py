@@ -17,6 +17,7 @@ from typing import Final
 
 from psdb.formation import Formation, NotFormedError
 from psdb.layout import HOST, Layout, Process, Shape
+from psdb.options import STORAGE_FLAGS
 from psdb_base.real_log import RealLog
 from psdb_base.real_world import RealClock, real_world
 
@@ -66,6 +67,10 @@ def command_line(options: argparse.Namespace, layout: Layout, process: Process) 
         arguments += ["--setParameter", f"{name}={value}"]
     if process.role == "router":
         return [*arguments, "--configdb", layout.set_address("config")]
+    for flag in STORAGE_FLAGS:
+        value = getattr(options, flag)
+        if value is not None:
+            arguments += [f"--{flag}", str(value)]
     return [*arguments, "--replSet", process.replica_set, "--dbpath", str(layout.folder(process))]
 
 

@@ -14,8 +14,10 @@ import pytest
 from pymongo import MongoClient
 from servers import Server
 
+from psdb.layout import Layout, Shape
 from psdb.options import as_document, parse
 from psdb.serve import store_options
+from psdb.supervisor import command_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +71,16 @@ def test_storage_flags_reach_the_store_and_getcmdlineopts() -> None:
     assert shown["replication"] == {"oplogSizeMB": 5}
     assert store_options(parse(["up", "--cacheSizeMB", "7"])).cache_bytes == 7 * 2**20
     assert store_options(parse(["up"])).cache_bytes >= 256 * 2**20
+
+
+def test_storage_flags_reach_the_processes_of_a_cluster(tmp_path: Path) -> None:
+    options = parse(["up", "--shards", "2", "--cacheSizeMB", "7", "--oplogSize", "5"])
+    ports = iter(range(1000, 2000))
+    shape = Shape(shards=2)
+    layout = Layout.plan(tmp_path, shape, 0, lambda: next(ports))
+    for process in layout.processes:
+        line = " ".join(command_line(options, layout, process))
+        assert ("--cacheSizeMB 7 --oplogSize 5" in line) == (process.role != "router")
 
 
 def test_a_router_has_no_storage_flags() -> None:
