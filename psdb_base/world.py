@@ -138,6 +138,14 @@ class Disk(Protocol):
         """Make the names in a folder durable."""
         ...
 
+    def refresh(self, path: str) -> None:
+        """Make a file's bytes durable, and let the next read come from the device.
+
+        After a failed sync of another process, memory may show bytes that the device does not
+        have, and a further sync reports success.
+        """
+        ...
+
     def space(self, path: str) -> tuple[int, int]:
         """Bytes used and bytes in all of the file system that holds `path`."""
         ...

@@ -55,6 +55,15 @@ async def open_journal(
     """
     disk = world.disk
     disk.make_dirs(folder)
+    # A process that was killed may have left bytes that were not synced: what they say is relied
+    # on from here on. All but the newest segment were durable before the next was begun.
+    newest = [f"{folder}/{name}" for name in disk.list(folder) if NAME.fullmatch(name)][-1:]
+
+    def refresh() -> None:
+        for path in newest:
+            disk.refresh(path)
+
+    await disk.submit(THREAD, refresh)
     segments, torn = _read_headers(disk, folder, base)
     if not segments:
         if base.index:
@@ -74,9 +83,8 @@ async def open_journal(
     def secure() -> None:
         if file.size() > segments[-1].size:
             file.truncate(segments[-1].size)
-        # A process that was killed may have left bytes and names that were not synced: what
-        # they say is relied on from here on.
-        file.fdatasync()
+        # The same for names. A cut needs no sync: nothing relies on what it leaves before the next
+        # write, which is synced.
         disk.fsync_dir(folder)
         disk.fsync_dir(posixpath.dirname(folder))
 

@@ -309,6 +309,12 @@ class SimDisk:
         """Tell of an empty disk of one terabyte."""
         return 0, 2**40
 
+    def refresh(self, path: str) -> None:
+        self.open(path).fdatasync()
+        inode = self._inode(path)
+        if inode.low is None:  # dirty pages are not dropped
+            inode.data = bytearray(inode.durable)
+
     def lock(self, path: str) -> Callable[[], None]:
         if self._locks.get(path):
             raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable", path)

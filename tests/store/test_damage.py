@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
+import random
 import re
 from itertools import pairwise
 
@@ -11,6 +14,7 @@ from store_kit import DBPATH, State, open_engine, put, run, state_of
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
+from psdb_base.order import key
 from psdb_base.world import World
 from psdb_store.failures import StorageDamagedError
 from psdb_store.lines import seal
@@ -254,3 +258,40 @@ def _rewrite_digest(disk: SimDisk, path: str) -> None:
     manifest = disk.files()[f"{DBPATH}/manifest.json"]
     fixed = re.sub(rb'"digest":"\w+"', b'"digest":"%b"' % digest.hexdigest().encode(), manifest)
     disk.put(f"{DBPATH}/manifest.json", seal(fixed[16:-1]))
+
+
+def test_what_a_failed_sync_left_in_memory_only_is_not_relied_on() -> None:
+    """A process whose sync failed is killed; the next one sees its bytes, the device has none."""
+    disk = SimDisk(5)
+    found: list[SimDisk] = []
+
+    async def first(world: World) -> None:
+        engine = await open_engine(world)
+        c = await engine.create_collection("db", "c", {})
+        await put(engine, c, {"_id": 1})
+
+        def fault(operation: str, path: str) -> None:
+            if operation == "fdatasync" and "journal" in path:
+                raise OSError(errno.EIO, "Input/output error", path)
+
+        disk.before = fault
+        with pytest.raises(MongoError):
+            await put(engine, c, {"_id": 2})
+        disk.before = None
+        found.append(disk.kill())
+
+    run(first, disk)
+    journal = "/db/journal/0000000000000001.jsonl"
+    assert b'"_id":2' in found[0].read(journal)
+
+    async def second(world: World) -> None:
+        engine = await open_engine(world)
+        (c,) = engine.collections("db")
+        seen = sorted(c.ids)
+        await put(engine, c, {"_id": 3})
+        after_power_cut = found[0].crash(random.Random(1))
+        again = await open_engine(dataclasses.replace(world, disk=after_power_cut))
+        (c,) = again.collections("db")
+        assert sorted(c.ids) == [*seen, key(3)]
+
+    run(second, found[0])

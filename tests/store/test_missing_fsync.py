@@ -32,7 +32,7 @@ OFTEN = (
     "files.replace_file fsync_dir /1",
     "journal.work fdatasync journal",
     "journal.work fsync_dir journal/2",
-    "recovery.secure fdatasync journal",
+    "recovery.refresh fdatasync journal",
     "recovery.secure fsync_dir journal/2",
 )
 RARE = ("recovery.secure fsync_dir /1",)

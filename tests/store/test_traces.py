@@ -47,7 +47,6 @@ def test_opening_an_empty_dbpath() -> None:
         f"create {J1}",
         f"truncate {J1}",
         f"write {J1}",
-        f"fdatasync {J1}",
         "fsync_dir journal",
         "fsync_dir .",
         "create member.json.tmp",
