@@ -2,27 +2,32 @@
 
 One run of a workload is cut at many points: before an operation of the disk, one possible state
 after a power cut is drawn (`SimDisk.crash`). Each such state must open, and hold exactly the state
-at one log index, at or above all that was acknowledged when the power went.
+at one log index, at or above all that was acknowledged when the power went. Processes are killed
+and restarted in between; disks fill up and fail, which ends the process's writes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from simdisk import SimDisk
 from store_kit import State, check_consistent, check_lines, open_engine, run, state_of
 
 from psdb_base.bson_codec import encode
-from psdb_base.errors import MongoError
+from psdb_base.errors import Code, MongoError
 from psdb_base.world import World
 from psdb_store.collection import Collection
 from psdb_store.engine import Engine
+from psdb_store.failures import OUT_OF_DISK_SPACE
 
 STEPS = 40
+LOG_WRITE_FAILED = Code.LOG_WRITE_FAILED
 
 INDEXES: list[dict[str, Any]] = [
     {"key": {"n": 1}, "name": "n_1"},
@@ -40,11 +45,13 @@ class Point:
     disk: SimDisk
     acknowledged: int
     operation: str
+    states: dict[int, State]
 
 
 def check_duplicate(error: MongoError) -> None:
-    """Assert that a refusal is the expected one."""
-    assert error.code == 11000, error
+    """Let a refusal pass that is a duplicate's."""
+    if error.code != 11000:
+        raise error
 
 
 @dataclass
@@ -203,8 +210,61 @@ async def killed(world: World, work: Workload, options: dict[str, Any]) -> World
     return world
 
 
-def workload(seed: int, disk: SimDisk, points: int) -> tuple[list[Point], dict[int, State]]:
-    """Run a workload on `disk`; return states after power cuts and the expected states."""
+async def broken(world: World, work: Workload, options: dict[str, Any]) -> World:
+    """Let the disk fill up or fail until writes are refused, then go on with another process.
+
+    What was not acknowledged may be lost now, even if it was written: other entries get its place.
+    """
+    rng, engine = work.rng, work.engine
+    disk: Any = world.disk
+    earlier, left = disk.before, rng.randrange(1, 15)
+
+    def fault(operation: str, path: str) -> None:
+        nonlocal left
+        if earlier is not None:
+            earlier(operation, path)
+        left -= 1
+        if left < 0:
+            raise OSError(errno.EIO, "Input/output error", path)
+
+    if rng.random() < 0.5:
+        disk.room_bytes = rng.randrange(2000)
+    else:
+        disk.before = fault
+    refusals: list[MongoError] = []
+    while not refusals and left > -50:
+        left -= 1
+        try:
+            await work.step()
+        except MongoError as error:
+            refusals.append(error)
+    for refusal in refusals:
+        assert refusal.code in {OUT_OF_DISK_SPACE, LOG_WRITE_FAILED}, refusal
+        assert engine.failure is not None
+        with pytest.raises(MongoError):
+            engine.unit()
+    disk.room_bytes, disk.before = None, earlier
+    work.disk = disk.kill()
+    world = dataclasses.replace(world, disk=work.disk)
+    noted = max(work.states)
+    work.states = dict(work.states)
+    work.engine = await open_engine(world, **options)
+    index = work.engine.log_end
+    assert index > work.acknowledged
+    if index - 1 in work.states:
+        assert state_of(work.engine) == work.states[index - 1]
+    else:  # a catalogue change whose answer never came
+        assert index - 1 == noted + 1
+        check_consistent(work.engine)
+    for late in [one for one in work.states if one >= index]:
+        del work.states[late]
+    work.note()
+    work.acknowledged = index
+    return world
+
+
+def workload(seed: int, disk: SimDisk, points: int) -> list[Point]:
+    """Run a workload on `disk`; return states after power cuts."""
     rng = random.Random(seed)
     cuts: list[Point] = []
     current: list[Workload] = []
@@ -212,9 +272,11 @@ def workload(seed: int, disk: SimDisk, points: int) -> tuple[list[Point], dict[i
     def before(operation: str, path: str) -> None:
         if len(cuts) < points and current and rng.random() < 0.2:
             work = current[0]
-            cuts.append(Point(work.disk.crash(rng), work.acknowledged, f"{operation} {path}"))
+            image = work.disk.crash(rng)
+            cuts.append(Point(image, work.acknowledged, f"{operation} {path}", work.states))
 
     disk.before = before
+    faulty = rng.random() < 0.3
     options = {
         "segment_bytes": rng.choice([300, 4000, 10**6]),
         "oplog_bytes": rng.choice([0, 5000, 10**6]),
@@ -225,7 +287,7 @@ def workload(seed: int, disk: SimDisk, points: int) -> tuple[list[Point], dict[i
         "eager_documents": rng.choice([0, 3, 100]),
     }
 
-    async def scenario(world: World) -> dict[int, State]:
+    async def scenario(world: World) -> None:
         engine = await open_engine(world, **options)
         work = Workload(engine, rng, disk)
         work.note()
@@ -234,22 +296,28 @@ def workload(seed: int, disk: SimDisk, points: int) -> tuple[list[Point], dict[i
         for _ in range(STEPS):
             if rng.random() < 0.05:
                 world = await killed(world, work, options)
+            elif faulty and rng.random() < 0.05:
+                world = await broken(world, work, options)
             await work.step()
         if rng.random() < 0.5:
             await work.engine.close()
-        return work.states
 
-    return cuts, run(scenario, disk, seed)
+    run(scenario, disk, seed)
+    return cuts
 
 
-def recover(point: Point, states: dict[int, State], seed: int) -> None:
+def recover(point: Point, seed: int) -> None:
     """Open what a power cut left and compare it with the expected states."""
+    states = point.states
 
     async def scenario(world: World) -> None:
         engine = await open_engine(world, block_bytes=1000)
         index = engine.log_end - 1  # the last is the no-op of the new term
         assert index >= point.acknowledged, f"acknowledged writes are lost at {point.operation}"
-        assert state_of(engine) == states[index], f"half a write is there at {point.operation}"
+        if index in states:
+            assert state_of(engine) == states[index], f"half a write at {point.operation}"
+        else:  # a catalogue change that was answered by the disk's failure
+            assert index == max(states) + 1, f"unknown entries at {point.operation}"
         check_consistent(engine)
         # Life goes on, and survives another restart.
         c = await engine.create_collection("later", "c", {})

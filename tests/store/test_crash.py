@@ -16,7 +16,7 @@ FIRST = int(os.environ.get("PSDB_CRASH_FIRST", "0"))
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + POINTS // POINTS_PER_RUN))
 def test_power_cuts(seed: int) -> None:
-    points, states = workload(seed, SimDisk(seed), POINTS_PER_RUN)
+    points = workload(seed, SimDisk(seed), POINTS_PER_RUN)
     assert points
     for number, point in enumerate(points):
-        recover(point, states, number)
+        recover(point, number)

@@ -72,9 +72,9 @@ def failures(left_out: str) -> Iterator[int]:
         disk = SimDisk(seed)
         disk.lies = lambda operation, path: site(operation, path) == left_out
         try:
-            points, states = workload(seed, disk, POINTS_PER_RUN)
+            points = workload(seed, disk, POINTS_PER_RUN)
             for number, point in enumerate(points):
-                recover(point, states, number)
+                recover(point, number)
         except Exception:
             yield seed
 
