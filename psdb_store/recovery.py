@@ -82,9 +82,10 @@ async def open_journal(
 
     def secure() -> None:
         if file.size() > segments[-1].size:
+            # Durable before the next segment is begun: what was cut would stand in its way.
             file.truncate(segments[-1].size)
-        # The same for names. A cut needs no sync: nothing relies on what it leaves before the next
-        # write, which is synced.
+            file.fdatasync()
+        # Names of that process are relied on as well.
         disk.fsync_dir(folder)
         disk.fsync_dir(posixpath.dirname(folder))
 

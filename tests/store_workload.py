@@ -256,6 +256,7 @@ async def broken(world: World, work: Workload, options: dict[str, Any]) -> World
     else:  # a catalogue change whose answer never came
         assert index - 1 == noted + 1
         check_consistent(work.engine)
+        work.states[index - 1] = state_of(work.engine)
     for late in [one for one in work.states if one >= index]:
         del work.states[late]
     work.note()

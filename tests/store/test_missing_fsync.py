@@ -35,7 +35,7 @@ OFTEN = (
     "recovery.refresh fdatasync journal",
     "recovery.secure fsync_dir journal/2",
 )
-RARE = ("recovery.secure fsync_dir /1",)
+RARE = ("recovery.secure fdatasync journal", "recovery.secure fsync_dir /1")
 
 
 def site(operation: str, path: str) -> str:
