@@ -64,7 +64,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "aggregate": "`$out` and `$merge` into a database on another shard are refused",
         "authenticate": "answers that there are no users",
         "bulkWrite": "not over databases on different shards at once",
-        "collMod": "of an index: `hidden` and `expireAfterSeconds` only",
+        "collMod": "of an index: `hidden`, `expireAfterSeconds`, `prepareUnique`, `unique`",
         "createSearchIndexes": "answers as a server without Atlas Search does",
         "dropSearchIndex": "answers as a server without Atlas Search does",
         "find": "`returnKey` is refused",

@@ -348,7 +348,7 @@ class Code(IntEnum):
     UNSUPPORTED_OP_QUERY_COMMAND = 352
     TRANSACTION_API_MUST_RETRY_TRANSACTION = 357
     TRANSACTION_API_MUST_RETRY_COMMIT = 358
-    CHANGE_STREAM_NOT_ENABLED = 359
+    CANNOT_CONVERT_INDEX_TO_UNIQUE = 359
     FLE_MAX_TAG_LIMIT_EXCEEDED = 360
     NON_CONFORMANT_BSON = 361
     DATABASE_METADATA_REFRESH_CANCELED = 362
@@ -737,7 +737,7 @@ CODE_NAMES: Final[dict[int, str]] = {
     352: "UnsupportedOpQueryCommand",
     357: "TransactionAPIMustRetryTransaction",
     358: "TransactionAPIMustRetryCommit",
-    359: "ChangeStreamNotEnabled",
+    359: "CannotConvertIndexToUnique",
     360: "FLEMaxTagLimitExceeded",
     361: "NonConformantBSON",
     362: "DatabaseMetadataRefreshCanceled",

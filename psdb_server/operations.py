@@ -51,7 +51,7 @@ class Operation:
     Attributes:
         opid: Number shown by `currentOp` and taken by `killOp`.
         deadline: Monotonic seconds after which `check` raises 50, None without limit.
-        progress: Message and counts of an index build or the like, for `currentOp`.
+        progress: `{msg, done, total}` of an index build or the like, for `currentOp`.
         waiting: It waits for a lock.
         execution: The plan it runs, or ran last.
         by_id: It looked one document up by `_id`, without a plan.
@@ -189,8 +189,8 @@ class Operation:
         if self.lsid is not None:
             row["lsid"] = {"id": Binary(self.lsid, 4)}
         if self.progress is not None:
-            row["msg"] = self.progress.get("msg", "")
-            row["progress"] = self.progress
+            row["msg"] = self.progress["msg"]
+            row["progress"] = {name: self.progress[name] for name in ("done", "total")}
         if self._killed is not None:
             row["killPending"] = True
         return row

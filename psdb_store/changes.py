@@ -152,7 +152,9 @@ class Changes:
 
     # -- indexes ---------------------------------------------------------------------------------
 
-    async def create_index(self, c: Collection, spec: Document) -> Index:
+    async def create_index(
+        self, c: Collection, spec: Document, progress: index_build.Progress | None = None
+    ) -> Index:
         """Build an index while writes go on, then commit it; an equal one is returned as it is.
 
         One that is being built already is waited for, and so is one that would conflict: it may
@@ -170,7 +172,7 @@ class Changes:
             return existing
         index = make_index(c, spec, engine.world.clock.now_ms())
         try:
-            await index_build.build(c, index, engine.options.slice_documents)
+            await index_build.build(c, index, engine.options.slice_documents, progress)
             async with self._lock:
                 self._check(c)
                 await self._finish_index(c, index)

@@ -34,6 +34,7 @@ from psdb_store.entry import LogEntry, SessionPart, entry_fields
 from psdb_store.failures import disk_failure
 from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
+from psdb_store.index_build import Progress
 from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
 from psdb_store.lines import line_hash
@@ -396,9 +397,11 @@ class Engine:
         """Replace a collection's options (`collMod`)."""
         await self._changes.set_options(c, options)
 
-    async def create_index(self, c: Collection, spec: Document) -> Index:
+    async def create_index(
+        self, c: Collection, spec: Document, progress: Progress | None = None
+    ) -> Index:
         """Build an index over a live collection; see `changes.Changes.create_index`."""
-        return await self._changes.create_index(c, spec)
+        return await self._changes.create_index(c, spec, progress)
 
     async def drop_index(self, c: Collection, name: str) -> None:
         """Drop an index by name."""

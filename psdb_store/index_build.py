@@ -9,19 +9,26 @@ parallel arrays) is only noted: it may be gone by the end, when it is looked at 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from psdb_base.errors import MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index, duplicate_key_error
 
+Progress = Callable[[int, int], None]
+"""Told how many records of how many were looked at; what it raises ends the build."""
 
-async def build(c: Collection, index: Index, slice_documents: int) -> None:
+
+async def build(
+    c: Collection, index: Index, slice_documents: int, progress: Progress | None = None
+) -> None:
     """Fill an index from a collection's records; entries and writes mix freely."""
     index.ready = False
     index.conflicts, index.skipped = {}, {}
     c.building[index.name] = index
     c.index_list_changed()
     after: int | None = None
+    done = 0
     while True:
         records = c.scan(after, slice_documents)
         if not records:
@@ -29,6 +36,9 @@ async def build(c: Collection, index: Index, slice_documents: int) -> None:
         for record in records:
             _take_in(index, c, record.rid)
         after = records[-1].rid
+        done += len(records)
+        if progress is not None:
+            progress(done, max(done, c.count))
         await asyncio.sleep(0)
 
 

@@ -314,8 +314,9 @@ def _index_stats(ports: Ports, _spec: Any) -> Batch:
             "accesses": {"ops": Int64(index.accesses), "since": DatetimeMS(index.since_ms)},
             **({"shard": ports.member.shard_name} if ports.member.shard_name else {}),
             "spec": index.spec,
+            **({} if index.ready else {"building": True}),
         }
-        for index in collection.indexes.values()
+        for index in (*collection.indexes.values(), *collection.building.values())
     ]
 
 

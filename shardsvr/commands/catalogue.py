@@ -24,6 +24,7 @@ from shardsvr.collections import (
     member_of,
     name_of,
 )
+from shardsvr.commands.index_options import modify_index
 from shardsvr.profiler import Level
 
 _LATER: Final = ("timeseries", "clusteredIndex", "encryptedFields",
@@ -214,12 +215,14 @@ async def coll_mod(request: Request) -> Reply:
         raise MongoError(Code.NAMESPACE_NOT_FOUND, "ns does not exist")
     _refuse_later({key: args[key] for key in _LATER if key in args})
     _check_validation(request, args)
+    if "dryRun" in args and not args.get("index", {}).get("unique"):
+        raise MongoError(Code.INVALID_OPTIONS, "dryRun mode is only supported with unique: true")
     reply: Document = {}
     resized = resized_options(collection.options, args)
     if resized is not None:
         await member.catalogue(member.engine.set_options(collection, resized))
     if "index" in args:
-        reply |= await _modify_index(request, collection, args["index"])
+        reply |= await modify_index(request, collection, args["index"])
     changes: Document = {
         key: args[key]
         for key in ("validator", "validationLevel", "validationAction", "viewOn", "pipeline")
@@ -239,43 +242,6 @@ async def coll_mod(request: Request) -> Reply:
             del options["validator"]
         await member.catalogue(member.engine.set_options(collection, options))
     return reply
-
-
-async def _modify_index(request: Request, collection: Collection, change: Document) -> Document:
-    """Change `hidden` or `expireAfterSeconds` of an index."""
-    member = member_of(request)
-    unknown = set(change) - {"name", "keyPattern", "hidden", "expireAfterSeconds"}
-    if unknown:
-        raise MongoError(
-            Code.NOT_IMPLEMENTED,
-            f"collMod of the index option '{min(unknown)}' is not supported by PSDB yet",
-        )
-    index = next(
-        (
-            index for index in collection.indexes.values()
-            if index.name == change.get("name")
-            or ("keyPattern" in change and index.key_pattern == change["keyPattern"])
-        ),
-        None,
-    )
-    if index is None:
-        raise MongoError(
-            Code.INDEX_NOT_FOUND,
-            f"cannot find index {change.get('name', change.get('keyPattern'))} for ns "
-            f"{collection.ns}",
-        )
-    names = ("hidden", "expireAfterSeconds")
-    changes: Document = {key: change[key] for key in names if key in change}
-    if not changes:
-        raise MongoError(Code.INVALID_OPTIONS, "no expireAfterSeconds or hidden field")
-    if "hidden" in changes and index.name == "_id_":
-        raise MongoError(Code.BAD_VALUE, "can't hide _id index")
-    reply: Document = {}
-    for key, value in changes.items():
-        reply[f"{key}_old"] = index.spec.get(key, False if key == "hidden" else None)
-        reply[f"{key}_new"] = value
-    await member.catalogue(member.engine.set_index_options(collection, index.name, changes))
-    return {key: value for key, value in reply.items() if value is not None}
 
 
 def describe_collection(collection: Collection, *, name_only: bool) -> Document:
@@ -391,6 +357,7 @@ COMMANDS = (
         "collMod", coll_mod,
         (
             Field("index", "object"),
+            Field("dryRun", "safe bool"),
             Field("validator", "object"),
             Field("validationLevel", "string"),
             Field("validationAction", "string"),

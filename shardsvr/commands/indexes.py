@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from psdb_server.command import Command, Reply, Request
-from psdb_server.fields import Field, type_name
+from psdb_server.fields import Field, is_number, type_name
 from psdb_store import index_spec
 from psdb_store.collection import Collection, Index
 from shardsvr.collections import (
@@ -19,6 +21,7 @@ from shardsvr.collections import (
     name_of,
 )
 from shardsvr.commands.catalogue import cursor_reply
+from shardsvr.member import Member
 
 
 async def create_indexes(request: Request) -> Reply:
@@ -27,23 +30,98 @@ async def create_indexes(request: Request) -> Reply:
     specs = request.args["indexes"]
     if not specs:
         raise MongoError(Code.BAD_VALUE, "Must specify at least one index to create")
+    if "commitQuorum" in request.args:
+        _check_quorum(member, request.args["commitQuorum"])
     ignore_unknown = request.args.get("ignoreUnknownIndexOptions", False)
     checked = [index_spec.check(spec, ignore_unknown=ignore_unknown) for spec in specs]
     existed = member.engine.collection(request.db, name) is not None
     collection = await collection_for_write(member, request.db, name)
-    before = len(collection.indexes)
+    known = frozenset(collection.indexes)
     for spec in checked:
         if "collation" in spec:
             spec["collation"] = full_collation(member, spec["collation"])
-        await member.catalogue(member.engine.create_index(collection, spec))
+    _check_together(collection, checked)
+    try:
+        for number, spec in enumerate(checked, 1):
+            note = _progress(request, number, len(checked))
+            await member.catalogue(member.engine.create_index(collection, spec, note))
+    except MongoError:
+        await _take_back(member, collection, checked, known)
+        raise
     reply: Document = {
-        "numIndexesBefore": before,
+        "numIndexesBefore": len(known),
         "numIndexesAfter": len(collection.indexes),
         "createdCollectionAutomatically": not existed,
     }
-    if reply["numIndexesAfter"] == before:
+    if reply["numIndexesAfter"] == len(known):
         reply["note"] = "all indexes already exist"
+    elif "commitQuorum" in request.args:
+        reply["commitQuorum"] = request.args["commitQuorum"]
     return reply
+
+
+def _check_quorum(member: Member, quorum: Any) -> None:
+    """Check `commitQuorum`: no more members than the set has may be asked for."""
+    config = None if member.replica_set is None else member.replica_set.config
+    voters = 1 if config is None else sum(one.votes for one in config.members)
+    if type(quorum) is str:
+        if quorum not in ("majority", "votingMembers"):
+            raise MongoError(
+                Code.UNKNOWN_REPL_WRITE_CONCERN,
+                f"No write concern mode named '{quorum}' found in replica set configuration",
+            )
+    elif not is_number(quorum):
+        raise MongoError(
+            Code.FAILED_TO_PARSE, f"commitQuorum has to be a string or a number {type_name(quorum)}"
+        )
+    elif not 0 <= quorum <= voters:
+        if quorum < 0:
+            raise MongoError(
+                Code.FAILED_TO_PARSE,
+                "commitQuorum has to be a non-negative number and not greater than 50",
+            )
+        raise MongoError(
+            Code.UNSATISFIABLE_COMMIT_QUORUM,
+            f"Commit quorum cannot be satisfied by the replica set: {text_of(quorum)}",
+        )
+
+
+def _check_together(collection: Collection, checked: list[Document]) -> None:
+    """Check the specifications against the indexes there are, and each other, before any is built.
+
+    What is there already, or stands twice in the command, is left for the builds to find.
+    """
+    present = [index.spec for index in collection.indexes.values()]
+    for spec in checked:
+        if index_spec.same_or_conflict(present, spec) is None:
+            present.append(spec)
+
+
+def _progress(request: Request, number: int, count: int) -> Callable[[int, int], None]:
+    """Show a build in `currentOp`, and let it be killed and timed out."""
+
+    def note(done: int, total: int) -> None:
+        percent = 100 * done // max(total, 1)
+        which = f" ({number} of {count})" if count > 1 else ""
+        request.op.progress = {
+            "msg": f"Index Build: scanning collection{which} Index Build: scanning collection: "
+            f"{done}/{total} {percent}%",
+            "done": done,
+            "total": total,
+        }
+        request.op.check()
+
+    return note
+
+
+async def _take_back(
+    member: Member, collection: Collection, checked: list[Document], known: frozenset[str]
+) -> None:
+    """Drop what a failed command has built: it builds all of its indexes or none."""
+    for spec in checked:
+        name = spec["name"]
+        if name not in known and name in collection.indexes and not collection.dropped:
+            await member.catalogue(member.engine.drop_index(collection, name))
 
 
 async def drop_indexes(request: Request) -> Reply:
@@ -100,8 +178,6 @@ def _find(collection: Collection, target: Any) -> Index:
         if list(index.key_pattern.items()) == list(target.items())
     ]
     if not found:
-        from psdb_query.describe import text_of
-
         raise MongoError(Code.INDEX_NOT_FOUND, f"can't find index with key: {text_of(target)}")
     if len(found) > 1:
         raise MongoError(
