@@ -153,7 +153,7 @@ class Changes:
     # -- indexes ---------------------------------------------------------------------------------
 
     async def create_index(
-        self, c: Collection, spec: Document, progress: index_build.Progress | None = None
+        self, c: Collection, spec: Document, progress: index_build.Progress = None
     ) -> Index:
         """Build an index while writes go on, then commit it; an equal one is returned as it is.
 

@@ -397,9 +397,7 @@ class Engine:
         """Replace a collection's options (`collMod`)."""
         await self._changes.set_options(c, options)
 
-    async def create_index(
-        self, c: Collection, spec: Document, progress: Progress | None = None
-    ) -> Index:
+    async def create_index(self, c: Collection, spec: Document, progress: Progress = None) -> Index:
         """Build an index over a live collection; see `changes.Changes.create_index`."""
         return await self._changes.create_index(c, spec, progress)
 

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeAlias
 
 from psdb_base.errors import MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index, duplicate_key_error
 
-Progress = Callable[[int, int], None]
+Progress: TypeAlias = Callable[[int, int], None] | None
 """Told how many records of how many were looked at; what it raises ends the build."""
 
 
 async def build(
-    c: Collection, index: Index, slice_documents: int, progress: Progress | None = None
+    c: Collection, index: Index, slice_documents: int, progress: Progress = None
 ) -> None:
     """Fill an index from a collection's records; entries and writes mix freely."""
     index.ready = False
