@@ -98,7 +98,7 @@ class Engine:
         self.member = member
         self.sessions = SessionTable()
         self.catalogue = Catalogue(self.sessions)
-        self.versions = Versions(self.sessions)
+        self.versions = Versions(self.sessions, options.history_ms, options.history_bytes)
         self.commit_index = 0
         self.term = member.term
         self.last_timestamp = Timestamp(0, 0)
@@ -726,10 +726,7 @@ class Engine:
         self.journal.options = self.options
 
     def view(self, at: int | None = None) -> View:
-        """Open a view of the state at a log index, None for the latest; close it after use.
-
-        Indexes show the latest state only: a view is read by record number or scanned.
-        """
+        """Open a view of the state at a log index, None for the latest; close it after use."""
         return self.versions.open_view(self.journal.end.index if at is None else at)
 
     # -- checkpoints -----------------------------------------------------------------------------

@@ -151,6 +151,7 @@ class Index:
         after: tuple[bytes, int] | None = None,
         reverse: bool = False,
         limit: int,
+        tree: Any = None,
     ) -> list[tuple[bytes, int]]:
         """Return at most `limit` (key, rid) between two bounds, in index order.
 
@@ -162,6 +163,7 @@ class Index:
             after: The last (key, rid) of the batch before, to go on behind it.
             reverse: From high to low.
             limit: Size of the batch.
+            tree: Other entries of the same form to look at, instead of the index's own.
 
         """
         start = low if low_inclusive or not low else after_prefix(low)
@@ -170,7 +172,8 @@ class Index:
             end = after_prefix(high) if high_inclusive else high
         if start is None:
             return []
-        tree = self._ordered()
+        if tree is None:
+            tree = self._ordered()
         if reverse:
             return self._scan_back(tree, start, end, after, limit)
         if after is not None:

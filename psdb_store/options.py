@@ -28,6 +28,8 @@ class StoreOptions:
         block_bytes: Files are read in blocks of this size.
         cache_bytes: Saved records may take so many bytes of memory; others are read back.
         eager_documents: A larger collection's records are read in when the store serves already.
+        history_ms: How long what was superseded is kept for views at a past time.
+        history_bytes: It is let go earlier when it has grown beyond this.
         freeze_gc: Move everything loaded out of the garbage collector's sight after the start
             and after each checkpoint (a process-wide effect).
 
@@ -48,4 +50,6 @@ class StoreOptions:
     block_bytes: int = 1024 * 1024
     cache_bytes: int = 256 * 1024 * 1024
     eager_documents: int = 10_000
+    history_ms: int = 0
+    history_bytes: int = 64 * 1024 * 1024
     freeze_gc: bool = False

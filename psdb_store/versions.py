@@ -2,17 +2,24 @@
 
 Every effect is applied to memory at once. The effects of entries that are not committed form the
 tail; losing office pops them, last first. What an update or a deletion superseded is kept until
-its entry is committed and no view reads at an earlier index; then the older version goes.
+its entry is committed, no view reads at an earlier index, and the window of history has passed;
+then the older version goes.
+
+Indexes hold the latest versions' entries, exactly. What old versions had beside them is worked out
+when a view first reads through an index (`Past`), so writers and readers of the present never look
+at it (decision 0004).
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from bson.timestamp import Timestamp
+from BTrees.OOBTree import OOBTree, OOTreeSet
 
 from psdb_base.errors import Code, MongoError
 from psdb_store.collection import Collection
@@ -23,6 +30,8 @@ from psdb_store.sessions import SessionRecord, SessionTable
 
 Applied: TypeAlias = tuple[Collection, Record | None, Record | None]
 """One effect in memory: where, the new version (None: deleted), the old one (None: inserted)."""
+Superseded: TypeAlias = tuple[int, int, Collection, Record | None, Record]
+"""Log index and wall time of a committed entry, where, the new version, the old one."""
 
 
 @dataclass(slots=True)
@@ -54,6 +63,9 @@ class TailEntry:
 
 class View:
     """The state at one log index, for as long as the view is open.
+
+    It is read by record number, by `_id`, in natural order and through any index; a writer that
+    relies on what it read claims the record first.
 
     Attributes:
         at: The log index.
@@ -90,6 +102,77 @@ class View:
         c.warm([record for record in found if record.home is not None])
         return found
 
+    def by_id(self, c: Collection, id_key: bytes) -> Record | None:
+        """Return the version of the document with this `_id` key that the view sees."""
+        rid = c.ids.get(id_key)
+        record = None if rid is None else self.record_at(c, rid)
+        if record is None and c.ghosts and c.id_index is not None:
+            found = self.index_scan(c, c.id_index, id_key, id_key, limit=1)
+            record = self.record_at(c, found[0][1]) if found else None
+        return record
+
+    def index_scan(
+        self,
+        c: Collection,
+        index: Index,
+        low: bytes,
+        high: bytes,
+        *,
+        low_inclusive: bool = True,
+        high_inclusive: bool = True,
+        after: tuple[bytes, int] | None = None,
+        reverse: bool = False,
+        limit: int,
+    ) -> list[tuple[bytes, int]]:
+        """Return about `limit` (key, rid) between two bounds, as the index was at the view.
+
+        Arguments are those of `Index.scan`. An empty list means the end; there may be more than
+        `limit` where old versions add entries.
+        """
+        assert self._versions is not None, "the view is closed"
+        bounds: dict[str, Any] = {
+            "low_inclusive": low_inclusive, "high_inclusive": high_inclusive, "reverse": reverse,
+        }  # fmt: skip
+        old = self._versions.past.entries(c, index)
+        while True:
+            now = index.scan(low, high, after=after, limit=limit, **bounds)
+            edge = now[-1] if len(now) == limit else None
+            pairs = dict.fromkeys(now)
+            if old:
+                more = index.scan(low, high, after=after, limit=sys.maxsize, tree=old, **bounds)
+                pairs.update(dict.fromkeys(_up_to(more, edge, reverse=reverse)))
+            latest = dict.fromkeys(now)
+            found = [pair for pair in pairs if self._sees(c, index, pair, latest)]
+            if found or edge is None:
+                return sorted(found, key=_entry, reverse=reverse)
+            after = edge
+
+    def _sees(
+        self, c: Collection, index: Index, pair: tuple[bytes, int], latest: dict[Any, None]
+    ) -> bool:
+        """Tell whether the version that the view sees of a record has a key."""
+        key, rid = pair
+        record = self.record_at(c, rid)
+        if record is None:
+            return False
+        if record is c.records.get(rid):
+            return pair in latest
+        return key in _keys(index, record)
+
+    def claim(self, c: Collection, rid: int) -> Record:
+        """Return a record's latest version, to be changed; it has to be the one the view sees.
+
+        Raises MongoError 112 when the record was changed since.
+        """
+        record = c.records.get(rid)
+        if record is None or record.at > self.at:
+            raise MongoError(
+                Code.WRITE_CONFLICT,
+                "Caused by :: Write conflict during plan execution and yielding is disabled. :: "
+                "Please retry your operation or multi-document transaction.",
+            )
+        return record
+
     def close(self) -> None:
         """Let go of the versions kept for this view."""
         versions, self._versions = self._versions, None
@@ -110,12 +193,19 @@ class Versions:
         tail: Entries not committed, oldest first.
         tail_bytes: Their lines' bytes.
         horizon: Versions superseded at or below this index may be gone.
+        history_ms: How long committed history is kept for views in the past; 0: not at all.
+        history_bytes: How many bytes of old versions it may keep.
+        past: Index entries of old versions.
         committed_time, committed_wall, committed_line: Cluster and wall time and line of the last
             entry committed here.
 
     """
 
-    def __init__(self, sessions: SessionTable) -> None:
+    def __init__(
+        self, sessions: SessionTable, history_ms: int = 0, history_bytes: int = 0
+    ) -> None:
+        self.history_ms = history_ms
+        self.history_bytes = history_bytes
         self._sessions = sessions
         self.tail: deque[TailEntry] = deque()
         self.tail_bytes = 0
@@ -124,8 +214,10 @@ class Versions:
         self.committed_line = b""
         self.horizon = 0
         self._views: dict[int, View] = {}
-        self._superseded: deque[tuple[int, Collection, Record, bool]] = deque()
+        self._superseded: deque[Superseded] = deque()
+        self._kept_bytes = 0
         self._committed = 0
+        self.past = Past(self)
 
     def push(self, entry: TailEntry) -> None:
         """Take in an entry just appended."""
@@ -143,17 +235,20 @@ class Versions:
             self.tail_bytes -= len(entry.line)
             if entry.on_commit is not None:
                 entry.on_commit()
-            if self._views:
+            if self._views or self.history_ms:
                 for c, new, old in entry.applied:
                     if old is not None:
-                        self._superseded.append((entry.index, c, new or old, new is None))
+                        self._superseded.append((entry.index, entry.wall, c, new, old))
+                        self._kept_bytes += len(old.raw)
             else:
                 for c, new, old in entry.applied:
                     if new is not None:
                         new.prev = None
                     elif old is not None:
                         c.forget_ghost(old.rid)
-        if not self._views:
+        if self.history_ms:
+            self.collect()
+        elif not self._views:
             self.horizon = index
 
     def open_view(self, at: int) -> View:
@@ -173,21 +268,39 @@ class Versions:
         self.collect()
 
     @property
+    def superseded(self) -> deque[Superseded]:
+        """What committed entries superseded and is kept, oldest first."""
+        return self._superseded
+
+    @property
     def view_count(self) -> int:
         """Number of open views."""
         return len(self._views)
 
     def collect(self) -> None:
-        """Drop superseded versions that no view needs."""
+        """Drop superseded versions that neither a view nor the window of history needs.
+
+        The window gives way when what it keeps has grown too large.
+        """
         limit = min([self._committed, *(view.at for view in self._views.values())])
+        young_ms = self.committed_wall - self.history_ms
         superseded = self._superseded
         while superseded and superseded[0][0] <= limit:
-            _, c, record, deleted = superseded.popleft()
-            if deleted:
-                c.forget_ghost(record.rid)
+            index, wall, c, new, old = superseded[0]
+            if self.history_ms and wall > young_ms and self._kept_bytes <= self.history_bytes:
+                return
+            superseded.popleft()
+            self._kept_bytes -= len(old.raw)
+            self.past.dropped(index, c, new, old)
+            if new is None:
+                c.forget_ghost(old.rid)
             else:
-                record.prev = None
-        self.horizon = max(self.horizon, limit)
+                new.prev = None
+            self.horizon = max(self.horizon, index)
+        if not superseded:
+            self.past.clear()
+        if not self.history_ms:
+            self.horizon = max(self.horizon, limit)
 
     def undo_to(self, index: int) -> list[TailEntry]:
         """Undo the entries above `index`, last first; return them, oldest first."""
@@ -203,6 +316,78 @@ class Versions:
                 entry.on_undo()
         undone.reverse()
         return undone
+
+
+class Past:
+    """Index entries that old versions have and their successors have not, per index in use.
+
+    Of what is committed they are kept, with the number of versions that have each, and brought up
+    to date at each use; of the tail, which may be undone, they are worked out each time.
+    """
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+        self._kept: dict[int, tuple[Index, Collection, Any, list[int]]] = {}
+
+    def entries(self, c: Collection, index: Index) -> Any:
+        """Return a tree of entries, or an empty one."""
+        _, _, tree, upto = self._kept.setdefault(id(index), (index, c, OOBTree(), [-1]))
+        newest = upto[0]
+        for at, _, where, new, old in reversed(self._versions.superseded):
+            if at <= upto[0]:
+                break
+            newest = max(newest, at)
+            if where is c:
+                for entry in _lost(index, new, old):
+                    tree[entry] = tree.get(entry, 0) + 1
+        upto[0] = newest
+        uncommitted = [
+            entry
+            for change in self._versions.tail
+            for where, new, old in change.applied
+            if where is c and old is not None
+            for entry in _lost(index, new, old)
+        ]
+        if not uncommitted:
+            return tree
+        return OOTreeSet([*tree, *uncommitted])
+
+    def dropped(self, at: int, c: Collection, new: Record | None, old: Record) -> None:
+        """Forget the entries of a version that is dropped."""
+        for index, where, tree, upto in self._kept.values():
+            if where is c and at <= upto[0]:
+                for entry in _lost(index, new, old):
+                    if tree[entry] > 1:
+                        tree[entry] -= 1
+                    else:
+                        del tree[entry]
+
+    def clear(self) -> None:
+        """Forget everything: there are no old versions."""
+        self._kept.clear()
+
+
+def _lost(index: Index, new: Record | None, old: Record) -> list[bytes]:
+    """Entries of a version that its successor has not."""
+    tail = old.rid.to_bytes(8, "big")
+    kept = dict.fromkeys(_keys(index, new)) if new is not None else {}
+    return [key + tail for key in _keys(index, old) if key not in kept]
+
+
+def _entry(pair: tuple[bytes, int]) -> bytes:
+    return pair[0] + pair[1].to_bytes(8, "big")
+
+
+def _up_to(
+    pairs: list[tuple[bytes, int]], edge: tuple[bytes, int] | None, *, reverse: bool
+) -> list[tuple[bytes, int]]:
+    """Return the pairs, in order, that do not lie beyond the edge."""
+    if edge is None:
+        return pairs
+    last = _entry(edge)
+    if reverse:
+        return [pair for pair in pairs if _entry(pair) >= last]
+    return [pair for pair in pairs if _entry(pair) <= last]
 
 
 def undo_effects(applied: list[Applied]) -> None:

@@ -10,11 +10,13 @@ import pytest
 from simdisk import SimDisk
 from store_kit import check_consistent, open_engine, put, run, state_of
 
-from psdb_base.bson_codec import encode
+from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import MongoError
+from psdb_base.order import key
 from psdb_base.world import World
 from psdb_store.collection import Collection
 from psdb_store.engine import Engine
+from psdb_store.history import view_at
 from psdb_store.versions import View
 
 
@@ -31,6 +33,27 @@ def seen(view: View, c: Collection) -> dict[int, bytes]:
     return found
 
 
+def check_indexes(view: View, c: Collection, state: dict[int, bytes], limit: int) -> None:
+    """Compare what every index shows in a view with the documents it sees."""
+    docs = {rid: decode(raw) for rid, raw in state.items()}
+    for index in c.indexes.values():
+        wanted = sorted((one, rid) for rid, doc in docs.items() for one in index.keys_of(doc))
+        for reverse in (False, True):
+            found: list[tuple[bytes, int]] = []
+            while batch := view.index_scan(
+                c, index, b"", b"", after=found[-1] if found else None, reverse=reverse,
+                limit=limit,
+            ):
+                found += batch
+            assert found == (wanted[::-1] if reverse else wanted)
+    for rid, doc in docs.items():
+        record = view.by_id(c, key(doc["_id"]))
+        assert record is not None
+        assert record.rid == rid
+        assert record.raw == state[rid]
+    assert view.by_id(c, key("no such")) is None
+
+
 def change(engine: Engine, c: Collection, rng: random.Random) -> None:
     """Commit one random unit."""
     with engine.unit() as unit:
@@ -38,10 +61,12 @@ def change(engine: Engine, c: Collection, rng: random.Random) -> None:
             rids = list(c.records)
             number = rng.randrange(10**9)
             if not rids or rng.random() < 0.4:
-                unit.insert(c, encode({"_id": number, "v": number % 7, "u": number}))
+                doc = {"_id": number, "v": number % 7, "u": number, "tags": [1, 2]}
+                unit.insert(c, encode(doc))
             elif rng.random() < 0.7:
                 record = c.records[rng.choice(rids)]
                 doc = {**record.document(), "v": number % 7, "u": number}
+                doc["tags"] = list(range(number % 4))
                 unit.update(c, record, encode(doc))
             else:
                 unit.delete(c, c.records[rng.choice(rids)])
@@ -53,6 +78,8 @@ def change(engine: Engine, c: Collection, rng: random.Random) -> None:
 INDEXES: list[dict[str, Any]] = [
     {"key": {"v": 1}, "name": "v"},
     {"key": {"u": -1}, "name": "u", "unique": True},
+    {"key": {"tags": 1, "v": 1}, "name": "tags"},
+    {"key": {"v": 1}, "name": "some", "partialFilterExpression": {"u": {"$gt": 5 * 10**8}}},
 ]
 
 
@@ -74,11 +101,14 @@ def test_views_see_one_moment_whatever_is_written(seed: int) -> None:
                 views.append((engine.view(), state))
             for view, state in views:
                 assert seen(view, c) == state
+                if rng.random() < 0.05:
+                    check_indexes(view, c, state, rng.choice([1, 3, 1000]))
             if views and rng.random() < 0.2:
                 views.pop(rng.randrange(len(views)))[0].close()
         for view, _ in views:
             view.close()
         await engine.committed(engine.log_end)
+        assert not engine.versions.past._kept
         assert all(record.prev is None for record in c.records.values())
         check_consistent(engine)
 
@@ -224,5 +254,61 @@ def test_undo_during_an_index_build() -> None:
             await asyncio.sleep(0)
         await build
         check_consistent(engine)
+
+    run(main, SimDisk())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_history_is_read_at_any_cluster_time_of_the_window(seed: int) -> None:
+    async def main(world: World) -> None:
+        rng = random.Random(seed)
+        engine = await open_engine(world, history_ms=5000, oplog_bytes=10**7)
+        c = await engine.create_collection("d", "c", {})
+        for spec in INDEXES:
+            await engine.create_index(c, spec)
+        past: list[tuple[Any, int, dict[int, bytes]]] = []
+        for _ in range(100):
+            change(engine, c, rng)
+            await engine.committed(engine.log_end)
+            state = {rid: record.raw for rid, record in c.records.items()}
+            past.append((engine.last_timestamp, engine.last_wall, state))
+            if rng.random() < 0.1:
+                await engine.checkpoint()
+            await asyncio.sleep(rng.random() / 4)
+        read = 0
+        for time, wall, state in past:
+            if wall > engine.last_wall - 5000:
+                with await view_at(engine, time) as view:
+                    assert seen(view, c) == state
+                    check_indexes(view, c, state, 10)
+                read += 1
+        assert 10 < read < 90
+        with pytest.raises(MongoError) as gone:
+            await view_at(engine, past[0][0])
+        assert gone.value.code == 239
+        engine.versions.history_bytes = 0
+        change(engine, c, rng)
+        await engine.committed(engine.log_end)
+        assert not engine.versions.superseded
+        assert not c.ghosts
+
+    run(main, SimDisk())
+
+
+def test_a_writer_claims_what_its_view_sees() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world)
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, {"_id": 1}, {"_id": 2}, {"_id": 3})
+        with engine.view() as view:
+            with engine.unit() as unit:
+                unit.update(c, c.records[1], encode({"_id": 1, "n": 1}))
+                unit.delete(c, c.records[2])
+                unit.commit()
+            for rid in (1, 2):
+                with pytest.raises(MongoError) as conflict:
+                    view.claim(c, rid)
+                assert conflict.value.code == 112
+            assert view.claim(c, 3) is c.records[3]
 
     run(main, SimDisk())
