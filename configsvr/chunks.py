@@ -88,7 +88,8 @@ class Map:
         return {
             "_id": self.ns, "uuid": self.row["uuid"], "epoch": self.row["lastmodEpoch"],
             "timestamp": self.row["timestamp"], "key": self.row["key"],
-            "unique": self.row["unique"], "version": self.shard_version(shard), "ranges": ranges,
+            "unique": self.row["unique"], "version": self.shard_version(shard),
+            "collectionVersion": self.version, "ranges": ranges,
         }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from bson.int64 import Int64
+
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -98,7 +100,7 @@ async def check_metadata(request: Request) -> Reply:
         if request.db == "admin" or _is_about(row, request.db, target)
     ]
     name = target if type(target) is str else "$cmd.aggregate"
-    return {"cursor": {"firstBatch": rows, "id": 0, "ns": f"{request.db}.{name}"}}
+    return {"cursor": {"firstBatch": rows, "id": Int64(0), "ns": f"{request.db}.{name}"}}
 
 
 def _is_about(row: Document, db: str, target: Any) -> bool:

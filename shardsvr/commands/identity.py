@@ -43,8 +43,16 @@ async def set_identity(request: Request) -> Reply:
 
 
 async def clear_identity(request: Request) -> Reply:
-    """Forget the cluster this member was a shard of, with what it owned there."""
+    """Forget the cluster this member was a shard of, with its parts of sharded collections.
+
+    All ranges have moved away: what is left of them is to be deleted.
+    """
     member = member_of(request)
+    for row in member.sharding.records.all(records.COLLECTIONS):
+        db, _, name = row["_id"].partition(".")
+        part = member.engine.collection(db, name)
+        if part is not None and not member.sharding.ownership(row["_id"]).ranges:
+            await member.catalogue(member.engine.drop_collection(part))
     collection = await collection_for_write(member, "admin", COLLECTION)
     record = collection.by_id(order.key(IDENTITY))
     with member.engine.unit() as unit:

@@ -25,16 +25,19 @@ class Ownership:
         version: This shard's version of it.
         pattern: The shard key.
         ranges: The keys it owns.
+        age: Orders what the config server says of the collection: the later is the greater. A
+            shard's own version does not: it is (0, 0) for one that has nothing any more.
 
     """
 
-    __slots__ = ("ns", "pattern", "ranges", "row", "unique", "version")
+    __slots__ = ("age", "ns", "pattern", "ranges", "row", "unique", "version")
 
     def __init__(self, row: Document) -> None:
         self.ns: str = row["_id"]
         self.row = row
         placed = row["version"]
         self.version = ShardVersion(row["epoch"], row["timestamp"], placed.time, placed.inc)
+        self.age = (row["timestamp"], row["collectionVersion"])
         self.pattern = KeyPattern(row["key"])
         self.unique: bool = row.get("unique", False)
         key = self.pattern.bound_key

@@ -310,7 +310,7 @@ class ShardingState:
                 self.records.remove(unit, names.COLLECTIONS, ns)
             return
         new = Ownership(row)
-        if known is not None and _order(known.version) > _order(new.version):
+        if known is not None and known.age > new.age:
             return
         self.records.put(unit, names.COLLECTIONS, row)
         key = new.pattern.bound_key
@@ -326,10 +326,6 @@ class ShardingState:
                 self.records.remove(unit, names.DATABASES, db)
             return
         self.records.put(unit, names.DATABASES, row)
-
-
-def _order(version: ShardVersion) -> tuple[Any, int, int]:
-    return version.timestamp, version.major, version.minor
 
 
 def _source_versions(row: Document) -> Routed:

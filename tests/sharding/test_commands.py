@@ -1,0 +1,260 @@
+"""Commands about sharding, their errors, and the catalogue they leave."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pymongo
+import pytest
+from bson import Int64, MaxKey, MinKey, Timestamp
+from pymongo.errors import OperationFailure
+
+
+def wait(seconds: float, done: Any) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def refused(client: pymongo.MongoClient, code: int, *args: Any, **kwargs: Any) -> str:
+    with pytest.raises(OperationFailure) as caught:
+        client.admin.command(*args, **kwargs)
+    assert caught.value.code == code, caught.value
+    return str(caught.value)
+
+
+def chunks_of(client: pymongo.MongoClient, ns: str) -> list[dict[str, Any]]:
+    uuid = client.config.collections.find_one({"_id": ns})["uuid"]
+    return list(client.config.chunks.find({"uuid": uuid}).sort("min", 1))
+
+
+def test_catalogue_rows(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("enableSharding", db.name)
+    reply = client.admin.command("shardCollection", ns, key={"a": 1, "b": 1}, unique=True)
+    assert reply["collectionsharded"] == ns
+    row = client.config.collections.find_one({"_id": ns})
+    assert row["key"] == {"a": 1, "b": 1}
+    assert row["unique"] is True
+    assert row["noBalance"] is False
+    assert type(row["timestamp"]) is Timestamp
+    assert row["lastmodEpoch"]
+    chunk = chunks_of(client, ns)[0]
+    assert chunk["min"] == {"a": MinKey(), "b": MinKey()}
+    assert chunk["max"] == {"a": MaxKey(), "b": MaxKey()}
+    assert chunk["lastmod"] == Timestamp(1, 0)
+    assert chunk["history"][0]["shard"] == chunk["shard"]
+    assert {"a_1_b_1", "_id_"} == set(db.c.index_information())
+    database = client.config.databases.find_one({"_id": db.name})
+    assert set(database["version"]) == {"uuid", "timestamp", "lastMod"}
+    changes = [row["what"] for row in client.config.changelog.find({"ns": ns})]
+    assert changes == ["shardCollection.start", "shardCollection.end"]
+
+
+def test_shard_collection_errors(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    refused(client, 2, "shardCollection", ns, key={})
+    refused(client, 2, "shardCollection", ns, key={"a": -1})
+    refused(client, 2, "shardCollection", ns, key={"a": "hashed", "b": "hashed"})
+    refused(client, 72, "shardCollection", ns, key={"a": "hashed"}, unique=True)
+    refused(client, 72, "shardCollection", ns, key={"a": 1}, numInitialChunks=4)
+    refused(client, 20, "shardCollection", "config.c", key={"a": 1})
+    refused(client, 73, "shardCollection", "nodots", key={"a": 1})
+    refused(client, 118, "split", ns, middle={"a": 1})
+    refused(client, 118, "moveChunk", ns, find={"a": 1}, to="shard0")
+    db.c.insert_one({"a": 1})
+    refused(client, 72, "shardCollection", ns, key={"a": 1})
+    db.c.create_index("z", unique=True)
+    db.c.create_index("a")
+    refused(client, 72, "shardCollection", ns, key={"a": 1})
+    db.c.drop_index("z_1")
+    client.admin.command("shardCollection", ns, key={"a": 1})
+    client.admin.command("shardCollection", ns, key={"a": 1})
+    refused(client, 23, "shardCollection", ns, key={"b": 1})
+    with pytest.raises(OperationFailure) as caught:
+        db.c.create_index("z", unique=True)
+    assert caught.value.code == 67
+    with pytest.raises(OperationFailure) as caught:
+        db.c.drop_index("a_1")
+    assert caught.value.code == 372
+    for name in ("moveCollection", "unshardCollection", "reshardCollection", "analyzeShardKey"):
+        refused(client, 238, name, ns, toShard="shard0", key={"x": 1})
+
+
+def test_split_move_merge(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    db.c.insert_many([{"k": k} for k in range(100)])
+    client.admin.command("split", ns, middle={"k": 30})
+    client.admin.command("split", ns, find={"k": 60})
+    refused(client, 2, "split", ns, middle={"k": 30})
+    refused(client, 72, "split", ns)
+    bounds = [chunk["min"]["k"] for chunk in chunks_of(client, ns)]
+    assert bounds[:2] == [MinKey(), 30]
+    assert 50 < bounds[2] < 80
+    home = client.config.databases.find_one({"_id": db.name})["primary"]
+    away = next(name for name in ("shard0", "shard1") if name != home)
+    refused(client, 70, "moveChunk", ns, find={"k": 1}, to="nowhere")
+    client.admin.command("moveChunk", ns, bounds=[{"k": 30}, {"k": bounds[2]}], to=away)
+    moved = next(chunk for chunk in chunks_of(client, ns) if chunk["min"] == {"k": 30})
+    assert moved["shard"] == away
+    assert moved["lastmod"].time == 2
+    client.admin.command("moveRange", ns, toShard=away, min={"k": 10}, max={"k": 20})
+    assert {"k": 10} in [c["min"] for c in chunks_of(client, ns) if c["shard"] == away]
+    refused(client, 20, "mergeChunks", ns, bounds=[{"k": 10}, {"k": 30}])
+    client.admin.command("moveRange", ns, toShard=away, min={"k": 20}, max={"k": 30})
+    client.admin.command("mergeChunks", ns, bounds=[{"k": 10}, {"k": 30}])
+    client.admin.command("mergeAllChunksOnShard", ns, shard=away)
+    assert [c["max"]["k"] for c in chunks_of(client, ns) if c["shard"] == away] == [bounds[2]]
+    assert db.c.count_documents({}) == 100
+    whats = {row["what"] for row in client.config.changelog.find({"ns": ns})}
+    assert {"split", "moveChunk.start", "moveChunk.commit", "merge"} <= whats
+
+
+def test_hashed_is_spread_at_once(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.h"
+    client.admin.command("shardCollection", ns, key={"_id": "hashed"}, numInitialChunks=6)
+    assert sorted(c["shard"] for c in chunks_of(client, ns)) == [
+        "shard0", "shard0", "shard1", "shard1", "shard2", "shard2"
+    ]
+    db.h.insert_many([{"_id": n} for n in range(60)])
+    for n in range(60):
+        assert db.h.find_one({"_id": n}) == {"_id": n}
+    plan = db.command("explain", {"find": "h", "filter": {"_id": Int64(7)}})
+    assert plan["queryPlanner"]["winningPlan"]["stage"] == "SINGLE_SHARD"
+
+
+def test_two_routers_learn_of_changes(sharded: Any, db: Any) -> None:
+    first, second = sharded.clients
+    ns = f"{db.name}.c"
+    other = second[db.name].c
+    other.insert_one({"k": 1})
+    db.c.create_index("k")
+    first.admin.command("shardCollection", ns, key={"k": 1})
+    other.insert_many([{"k": k} for k in range(2, 50)])
+    first.admin.command("split", ns, middle={"k": 25})
+    for to in ("shard1", "shard2", "shard0"):
+        first.admin.command("moveChunk", ns, find={"k": 30}, to=to)
+        assert other.count_documents({}) == 49
+        assert other.update_one({"k": 30}, {"$inc": {"n": 1}}).modified_count == 1
+        assert other.update_many({"k": {"$gte": 20}}, {"$inc": {"m": 1}}).modified_count == 30
+    assert db.c.find_one({"k": 30})["n"] == 3
+    first[db.name].drop_collection("c")
+    assert other.count_documents({}) == 0
+    other.insert_one({"k": 7})
+    assert [d["k"] for d in db.c.find()] == [7]
+
+
+def test_a_router_learns_that_a_database_is_another_one(sharded: Any, db: Any) -> None:
+    first, second = sharded.clients
+    name = db.name
+    for shard in ("shard0", "shard1", "shard2"):
+        first.drop_database(name)
+        first.admin.command("enableSharding", name, primaryShard=shard)
+        first[name].c.insert_one({"at": shard})
+        assert second[name].c.find_one()["at"] == shard
+        second[name].c.insert_one({"second": shard})
+        assert first[name].c.count_documents({}) == 2
+
+
+def test_move_primary(db: Any) -> None:
+    client = db.client
+    db.plain.insert_many([{"n": n} for n in range(20)])
+    db.plain.create_index("n", unique=True)
+    home = client.config.databases.find_one({"_id": db.name})["primary"]
+    away = next(name for name in ("shard0", "shard1") if name != home)
+    client.admin.command("movePrimary", db.name, to=away)
+    assert client.config.databases.find_one({"_id": db.name})["primary"] == away
+    assert db.plain.count_documents({}) == 20
+    assert "n_1" in db.plain.index_information()
+    db.plain.insert_one({"n": 100})
+
+
+def test_refine(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"a": 1})
+    db.c.insert_many([{"a": n % 10, "b": n} for n in range(100)])
+    client.admin.command("split", ns, middle={"a": 5})
+    client.admin.command("moveChunk", ns, find={"a": 7}, to="shard1")
+    refused(client, 72, "refineCollectionShardKey", ns, key={"a": 1, "b": 1})
+    db.c.create_index([("a", 1), ("b", 1)])
+    refused(client, 72, "refineCollectionShardKey", ns, key={"b": 1})
+    client.admin.command("refineCollectionShardKey", ns, key={"a": 1, "b": 1})
+    assert [c["min"] for c in chunks_of(client, ns)][1] == {"a": 5, "b": MinKey()}
+    assert db.c.count_documents({}) == 100
+    client.admin.command("split", ns, middle={"a": 7, "b": 50})
+    assert db.c.find_one({"a": 7, "b": 57})["b"] == 57
+
+
+def test_zones(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    refused(client, 177, "updateZoneKeyRange", ns, min={"k": 0}, max={"k": 10}, zone="EU")
+    client.admin.command("addShardToZone", "shard1", zone="EU")
+    client.admin.command("updateZoneKeyRange", ns, min={"k": 0}, max={"k": 10}, zone="EU")
+    refused(
+        client, 178, "updateZoneKeyRange", ns, min={"k": 5}, max={"k": 20}, zone="EU"
+    )
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    inside = [c for c in chunks_of(client, ns) if c["min"] == {"k": 0}]
+    assert [c["shard"] for c in inside] == ["shard1"]
+    refused(client, 163, "removeShardFromZone", "shard1", zone="EU")
+    client.admin.command("updateZoneKeyRange", ns, min={"k": 0}, max={"k": 10}, zone=None)
+    client.admin.command("removeShardFromZone", "shard1", zone="EU")
+    assert client.config.tags.count_documents({"ns": ns}) == 0
+
+
+def test_writes_that_need_the_key(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    client.admin.command("split", ns, middle={"k": 10})
+    client.admin.command("moveChunk", ns, find={"k": 20}, to="shard1")
+    client.admin.command("moveChunk", ns, find={"k": 0}, to="shard0")
+    with pytest.raises(OperationFailure) as caught:
+        db.c.update_one({"x": 1}, {"$set": {"y": 1}}, upsert=True)
+    assert caught.value.code == 61
+    assert db.c.update_one({"k": 15}, {"$set": {"y": 1}}, upsert=True).upserted_id is not None
+    with pytest.raises(OperationFailure) as caught:
+        db.c.insert_one({"k": [1, 2]})
+    assert caught.value.code == 61
+    assert db.c.update_one({"k": 15}, {"$set": {"k": 17}}).modified_count == 1
+    with pytest.raises(OperationFailure) as caught:
+        db.c.update_one({"k": 17}, {"$set": {"k": 1}})
+    assert caught.value.code == 238
+    with pytest.raises(OperationFailure) as caught:
+        db.c.update_many({"k": 17}, {"$set": {"k": 18}})
+    assert caught.value.code == 72
+    db.c.insert_many([{"k": k, "v": k} for k in range(5, 15)])
+    assert db.c.delete_one({"v": 12}).deleted_count == 1
+    assert db.c.find_one_and_delete({"v": {"$gte": 6}}, sort=[("v", -1)])["v"] == 14
+    assert db.c.find_one_and_update({"v": 99}, {"$set": {"x": 1}}) is None
+
+
+def test_balancer_and_draining(sharded: Any, db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.config.settings.update_one({"_id": "chunksize"}, {"$set": {"value": 1}}, upsert=True)
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    text = "x" * 20_000
+    db.c.insert_many([{"k": k, "t": text} for k in range(500)])
+    status = client.admin.command("balancerCollectionStatus", ns)
+    assert status["firstComplianceViolation"] == "chunksImbalance"
+    client.admin.command("balancerStart")
+    try:
+        wait(60, lambda: client.admin.command("balancerCollectionStatus", ns)["balancerCompliant"])
+        assert len({c["shard"] for c in chunks_of(client, ns)}) == 3
+        assert db.c.count_documents({}) == 500
+        client.admin.command("movePrimary", db.name, to="shard0")
+        assert client.admin.command("removeShard", "shard2")["state"] == "started"
+        for row in list(client.config.databases.find({"primary": "shard2"})):
+            client.admin.command("movePrimary", row["_id"], to="shard0")
+        wait(60, lambda: client.admin.command("removeShard", "shard2")["state"] == "completed")
+        assert db.c.count_documents({}) == 500
+        assert client.admin.command("removeShard", "shard1")["state"] == "started"
+        refused(client, 20, "removeShard", "shard0")
+    finally:
+        client.admin.command("balancerStop")
+        client.admin.command("addShard", "shard2/in-process:0", name="shard2")
+        client.config.shards.update_one({"_id": "shard1"}, {"$unset": {"draining": 1}})
+        client.config.settings.delete_one({"_id": "chunksize"})
+    assert len(client.admin.command("listShards")["shards"]) == 3
