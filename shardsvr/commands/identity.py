@@ -51,7 +51,8 @@ async def clear_identity(request: Request) -> Reply:
     for row in member.sharding.records.all(records.COLLECTIONS):
         db, _, name = row["_id"].partition(".")
         part = member.engine.collection(db, name)
-        if part is not None and not member.sharding.ownership(row["_id"]).ranges:
+        own = member.sharding.ownership(row["_id"])
+        if part is not None and own is not None and not own.ranges:
             await member.catalogue(member.engine.drop_collection(part))
     collection = await collection_for_write(member, "admin", COLLECTION)
     record = collection.by_id(order.key(IDENTITY))
@@ -61,8 +62,8 @@ async def clear_identity(request: Request) -> Reply:
         for name in records.ALL:
             owned = member.engine.collection("config", name)
             if owned is not None:
-                for row in owned.scan(None, owned.count):
-                    unit.delete(owned, row)
+                for one in owned.scan(None, owned.count):
+                    unit.delete(owned, one)
         unit.commit()
     member.shard_name = member.config_host = None
     return {}

@@ -159,8 +159,8 @@ class ShardingState:
             refreshes += 1
             if not self.member.is_primary:
                 await self._wait_to_apply(ns)
-            elif not await self._refresh_quietly(ns):
-                raise problem
+            else:
+                await self.refresh(ns)  # without the config server nobody can say what holds
 
     async def _wait_to_apply(self, ns: str) -> None:
         """Give a secondary that is behind the requested version a moment to apply it."""
@@ -266,18 +266,6 @@ class ShardingState:
                 self.idle.set()
 
     # -- news from the config server -------------------------------------------------------------
-
-    async def _refresh_quietly(self, ns: str) -> bool:
-        """Ask the config server; False when that is not possible now."""
-        try:
-            await self.refresh(ns)
-        except MongoError as error:
-            self.member.world.log.write(
-                "W", "SHARDING", 22062, "Cannot refresh what this shard owns",
-                {"namespace": ns, "error": str(error)},
-            )
-            return False
-        return True
 
     async def refresh(self, ns: str) -> None:
         """Take over from the config server what this shard owns of a collection.

@@ -22,6 +22,7 @@ from sim.loop import NonDeterminism
 from sim.scenario import Scenario, run_seed
 from sim.workload import Violation
 
+from psdb_base.errors import MongoError
 from psdb_server.node import Node
 from psdb_store.sessions import SessionTable
 from shardsvr.member import Member
@@ -131,7 +132,7 @@ def broken_seed(spoil: Callable[[SimNode], None] | None) -> str:
     for seed in range(SEEDS_UNTIL_FOUND):
         try:
             run_seed(seed, spoil=spoil)
-        except (Violation, CannotStart) as error:
+        except (CannotStart, MongoError, Violation) as error:
             return str(error)
     return ""
 
