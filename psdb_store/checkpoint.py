@@ -98,6 +98,19 @@ class Checkpointer:
         self.count = 0
         self._next_file = next_file
         self._lock = asyncio.Lock()
+        self._pins = 0
+        self._deferred: list[str] = []
+
+    async def pin(self) -> tuple[bytes, Callable[[], None]]:
+        """Return the manifest's line; keep what it names until the returned function is called."""
+        async with self._lock:
+            path = f"{self._dbpath}/{NAME}"
+            data: bytes = await self._disk.submit(THREAD, lambda: self._disk.read(path))
+            self._pins += 1
+        return data.rstrip(b"\n"), self._unpin
+
+    def _unpin(self) -> None:
+        self._pins -= 1
 
     async def run(self) -> None:
         """Save the state at the log's end; return when the manifest is durable.
@@ -179,7 +192,7 @@ class Checkpointer:
     async def _append(self, frozen: _Frozen) -> None:
         """Append a collection's changes to its file and make them durable."""
         data = frozen.c.data
-        writer = FileWriter(self._engine, data, frozen.folder, self._take_number)
+        writer = FileWriter(self._engine, data, frozen.folder, self.take_number)
         if data is None:
             data = writer.data
             await writer.add(header_line(frozen.ns, frozen.uuid), 0)
@@ -202,7 +215,8 @@ class Checkpointer:
             self._engine.catalogue.discarded.append(data)
         frozen.c.data = data
 
-    def _take_number(self) -> int:
+    def take_number(self) -> int:
+        """Return the number of the next data file."""
         number = self._next_file
         self._next_file += 1
         return number
@@ -219,7 +233,7 @@ class Checkpointer:
         if not misplaced and not rewrite:
             if garbage < self._options.compact_garbage_bytes or garbage * 2 < data.size:
                 return None
-        writer = FileWriter(self._engine, None, frozen.folder, self._take_number)
+        writer = FileWriter(self._engine, None, frozen.folder, self.take_number)
         await writer.add(header_line(frozen.ns, frozen.uuid), 0)
         offsets = await compaction.copy_live(self._engine, data, writer)
         await writer.finish()
@@ -253,6 +267,10 @@ class Checkpointer:
 
     async def _remove(self, paths: list[str]) -> None:
         """Remove files that no manifest names any more, and folders that became empty."""
+        self._deferred += paths
+        if self._pins:
+            return  # somebody reads an older manifest's files; the next checkpoint sees to them
+        paths, self._deferred = self._deferred, []
         for path in paths:
             await self._disk.submit(THREAD, lambda path=path: self._remove_one(path))  # type: ignore[misc]
 

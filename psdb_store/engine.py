@@ -336,8 +336,8 @@ class Engine:
             },
         )  # fmt: skip
 
-    async def close(self) -> None:
-        """Save everything, note the durable index, release the lock."""
+    async def close(self, *, save: bool = True) -> None:
+        """Save everything (or not), note the durable index, release the lock."""
         if self._closed:
             return
         self._closed = True
@@ -348,7 +348,7 @@ class Engine:
         if self._background is not None:
             await asyncio.gather(self._background, return_exceptions=True)
         try:
-            if self.failure is None:
+            if save and self.failure is None:
                 await self.checkpoint()
         finally:
             await self.journal.close()

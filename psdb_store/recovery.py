@@ -23,6 +23,8 @@ from psdb_store.segments import (
     segment_name,
 )
 
+NEW_SUFFIX: Final = ".new"
+"""Ends the name of a segment that an installed snapshot brings; see `snapshot`."""
 _HEADER_BYTES_MAX: Final = 4096
 
 
@@ -55,6 +57,7 @@ async def open_journal(
     """
     disk = world.disk
     disk.make_dirs(folder)
+    finish_install(disk, folder, base)
     # A process that was killed may have left bytes that were not synced: what they say is relied
     # on from here on. All but the newest segment were durable before the next was begun.
     newest = [f"{folder}/{name}" for name in disk.list(folder) if NAME.fullmatch(name)][-1:]
@@ -92,6 +95,23 @@ async def open_journal(
     await disk.submit(THREAD, secure)
     journal = Journal(world, folder, options, segments, file, scan.end)
     return Opened(journal, scan.lines, base, scan.commit, cut)
+
+
+def finish_install(disk: Disk, folder: str, base: Position) -> None:
+    """Put the log of an installed snapshot in place, or remove that of an unfinished one."""
+    for name in disk.list(folder):
+        if not name.endswith(NEW_SUFFIX):
+            continue
+        path = f"{folder}/{name}"
+        segment = parse_header(path, _first_line(disk, path))
+        if segment is None or segment.before != base:
+            disk.remove(path)
+            continue
+        for other in disk.list(folder):
+            if NAME.fullmatch(other):
+                disk.remove(f"{folder}/{other}")
+        disk.rename(path, f"{folder}/{segment.name}")
+        disk.fsync_dir(folder)
 
 
 def _first_segment(world: World, folder: str) -> Segment:

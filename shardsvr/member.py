@@ -129,6 +129,10 @@ class Member(Node):
         self.shard_name, self.config_host = self._stored_identity()
         recovery.take_up(self)
 
+    def store_was_replaced(self) -> None:
+        """Read again what is kept of the store: a snapshot took its place."""
+        self.shard_name, self.config_host = self._stored_identity()
+
     @property
     def is_primary(self) -> bool:
         """Whether this member takes writes."""

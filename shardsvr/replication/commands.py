@@ -76,6 +76,24 @@ async def advance(request: Request) -> Reply:
     return {}
 
 
+async def snapshot_piece(request: Request) -> Reply:
+    """Take in a piece of a snapshot."""
+    args = request.args
+    await replica_set_of(request).snapshots.take(
+        args["from"], args["_replSetSnapshot"], args["file"], args["offset"], bytes(args["data"])
+    )
+    return {}
+
+
+async def snapshot_end(request: Request) -> Reply:
+    """Check and install the snapshot that has come."""
+    args = request.args
+    await replica_set_of(request).snapshots.end(
+        args["from"], args["_replSetSnapshotEnd"], args["m"]
+    )
+    return {}
+
+
 async def heartbeat(request: Request) -> Reply:
     """Tell another member how this one is, and hear how that one is."""
     replica_set = replica_set_of(request)
@@ -214,6 +232,19 @@ COMMANDS = (
     Command(
         "_replSetRaft", raft, admin_only=True, strict=False, quiet=True,
         help="Internal: a message of the consensus core.",
+    ),
+    Command(
+        "_replSetSnapshot", snapshot_piece,
+        (
+            Field("from", "string", required=True), Field("file", "int", required=True),
+            Field("offset", "int", required=True), Field("data", required=True),
+        ),
+        target="int", admin_only=True, quiet=True, help="Internal: a piece of a snapshot.",
+    ),
+    Command(
+        "_replSetSnapshotEnd", snapshot_end,
+        (Field("from", "string", required=True), Field("m", "object", required=True)),
+        target="int", admin_only=True, quiet=True, help="Internal: a snapshot has been sent.",
     ),
     Command(
         "replSetAbortPrimaryCatchUp",

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
@@ -92,7 +92,7 @@ class Driver:
         self.on_config: Callable[[ReplSetConfig], None] = _ignore
         self.on_progress: Callable[[], None] = _nothing
         self.on_snapshot: Callable[[str], None] = _ignore
-        self.on_install: Callable[[InstallSnapshot], Any] = _ignore
+        self.on_install: Callable[[InstallSnapshot], Awaitable[Engine]] | None = None
         self.send: Callable[[Message, list[bytes]], None] = _ignore_message
         self._appended: deque[tuple[int, int]] = deque()
         self._orders: deque[StorageOrder] = deque()
@@ -304,14 +304,32 @@ class Driver:
                     await self.engine.truncate_to(order.to_index)
                     self._generation = order.generation
                 elif type(order) is Install:
-                    await self.on_install(order.message)
-                    self._generation = order.generation
-                    self._commit = max(self._commit, order.message.index)
+                    await self._install(order)
         finally:
             self._working = None
         if not self._closed:
             self._on_durable()
             self._apply()
+
+    async def _install(self, order: Install) -> None:
+        """Have the store replaced, and go on with the new one."""
+        assert self.on_install is not None
+        self.engine = await self.on_install(order.message)
+        self._bind()
+        self._generation = order.generation
+        self._commit = max(self._commit, order.message.index)
+
+    async def settled(self) -> None:
+        """Return when no order to the log is left to be carried out."""
+        self._pump()
+        while self._working is not None:
+            await asyncio.shield(self._working)
+
+    def snapshot_finished(self, member_id: str, index: int | None) -> None:
+        """Tell the core how the transfer of a snapshot ended."""
+        if not self._closed:
+            self.core.snapshot_finished(member_id, index)
+            self.schedule()
 
     def _store(self, order: Store) -> None:
         lines = order.message.payload or []

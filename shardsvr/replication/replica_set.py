@@ -15,9 +15,10 @@ from bson.timestamp import Timestamp
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_raft.messages import Append, Message, from_fields, to_fields
+from psdb_raft.messages import Append, InstallSnapshot, Message, from_fields, to_fields
 from psdb_raft.values import RoleChange
 from psdb_server.command import Request
+from psdb_store.engine import Engine
 from shardsvr.replication import concern as concerns
 from shardsvr.replication import handover, membership
 from shardsvr.replication.config import MemberConfig, ReplSetConfig
@@ -32,6 +33,7 @@ from shardsvr.replication.driver import (
 from shardsvr.replication.heartbeats import Heartbeats, PeerView
 from shardsvr.replication.links import Parts, Peers
 from shardsvr.replication.oplog import OPLOG, LocalCollections
+from shardsvr.replication.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from shardsvr.member import Member
@@ -77,6 +79,7 @@ class ReplicaSet:
         self.peers = Peers(member.world, self._on_down)
         self.heartbeats: Heartbeats = Heartbeats(self)
         self.local = LocalCollections(self)
+        self.snapshots = Snapshots(self)
         self._asking: dict[str, asyncio.Future[Document]] = {}
         self._addresses: dict[str, str] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -108,6 +111,8 @@ class ReplicaSet:
         driver.on_config = self._take_config
         driver.on_progress = self._on_progress
         driver.send = self._send
+        driver.on_snapshot = self.snapshots.send
+        driver.on_install = self._install
         self.driver = driver
         driver.start()
         return driver
@@ -116,6 +121,7 @@ class ReplicaSet:
         """Hand office over if there is an heir, then take no part any more."""
         await handover.before_stop(self, 5.0)
         self.heartbeats.stop()
+        self.snapshots.close()
         if self._promotion is not None:
             self._promotion.cancel()
         if self.driver is not None:
@@ -241,6 +247,26 @@ class ReplicaSet:
         leader = driver.core.leader
         if leader is not None and self.address(leader) == host:
             driver.core.campaign_now()
+
+    async def _install(self, message: InstallSnapshot) -> Engine:
+        """Replace this member's store by a snapshot; it serves no reads meanwhile."""
+        member = self.member
+        self.installing = True
+        member.topology_has_changed()
+        try:
+            member.engine.leave_office(not_primary(), stepped_down())
+            engine = await self.snapshots.install(message)
+            engine.refusal = engine.failure or not_primary()
+            member.engine = engine
+            member.store_was_replaced()
+            self.local = LocalCollections(self)
+        finally:
+            self.installing = False
+        self.local.show()
+        if self.config is not None:
+            self.local.take_config(self.config.document())
+        member.topology_has_changed()
+        return engine
 
     # -- what the driver tells -------------------------------------------------------------------
 
