@@ -20,7 +20,7 @@ from psdb_base.world import ScriptSlot
 
 T = TypeVar("T")
 
-SLOTS_MAX: Final = 4
+SLOTS_MAX: Final = 8
 """Operations that run scripts at the same time; others wait for their turn."""
 _PROGRAM: Final = str(Path(__file__).parent / "script_worker")
 START_SECONDS: Final = 10.0

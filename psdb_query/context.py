@@ -26,7 +26,8 @@ Evaluate: TypeAlias = Callable[[Any, Env], Any]
 
 
 SCRIPT: Final = "$script"
-"""Stands among an expression's `variables` when it calls JavaScript (no variable is named so)."""
+"""Stands among an expression's `variables` when it calls JavaScript or loops over arrays, so that
+one document may take long (no variable is named so)."""
 
 
 class Collation(Protocol):
@@ -41,7 +42,8 @@ class ScriptEngine(Protocol):
     """Compiles JavaScript; what it returns raises 139 for what a script throws.
 
     Attributes:
-        used: Something was compiled.
+        used: What was compiled in its context should be evaluated away from the event loop:
+            it calls scripts, or loops over arrays.
 
     """
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, cast
 
 from psdb_base.errors import Code, MongoError
 from psdb_query.regex_syntax import literal_text, prefix_text, repetitions, translate
+from psdb_query.steps import spend
 
 TIME_LIMIT_SECONDS: Final = 0.05
 """How long one match may take on a short text; the loop stands still for as long."""
@@ -22,6 +23,7 @@ TIME_LIMIT_MORE_SECONDS: Final = 1e-7
 """Added for each character of the text, up to the longest limit."""
 TIME_LIMIT_LONGEST_SECONDS: Final = 0.2
 PATTERN_CHARACTERS_MAX: Final = 32_764
+_LIMITED_STEPS: Final = 1000
 _SHORT_PATTERN: Final = 200
 _SHORT_TEXTS: Final = (100_000, 1_000)
 """Longest text for the quick engine by the number of repetitions in a plain pattern."""
@@ -159,8 +161,10 @@ def _limited(compiled: Any) -> Callable[[str, int], Match | None]:
         limit = TIME_LIMIT_SECONDS + len(text) * TIME_LIMIT_MORE_SECONDS
         if limit > TIME_LIMIT_LONGEST_SECONDS:
             limit = TIME_LIMIT_LONGEST_SECONDS
+        spend(_LIMITED_STEPS)
         try:
-            found: Match | None = search(text, start, timeout=limit)
+            # Without the interpreter's lock: on a thread the event loop goes on meanwhile.
+            found: Match | None = search(text, start, timeout=limit, concurrent=True)
         except TimeoutError:
             message = "Regular expression exceeded its time limit"
             raise MongoError(Code.EXCEEDED_TIME_LIMIT, message) from None

@@ -40,8 +40,10 @@ def sizes_of(values: list[Any]) -> int:
 
 ARRAY_ELEMENTS_MAX: Final = 4_000_000
 """No array of more elements fits a document of 16 MiB: each takes at least four bytes."""
-NODES_MAX: Final = 16_000_000
+NODES_MAX: Final = 4_200_000
 """No value of more parts fits a document."""
+GUARDED_STAGES: Final = 4
+"""Stages that shape documents, one after the other, before what comes of them is checked."""
 
 
 def check_array_length(elements: int, operator: str) -> None:
@@ -53,13 +55,33 @@ def check_array_length(elements: int, operator: str) -> None:
         )
 
 
-def check_expanded(value: Any, operator: str) -> None:
-    """Raise 146 for a value that is small only because its parts are shared.
+def repeats(spec: Any) -> bool:
+    """Tell whether an expression reads the same path or variable more than once."""
+    seen: set[str] = set()
+    pending = [spec]
+    while pending:
+        part = pending.pop()
+        if type(part) is dict:
+            pending += part.values()
+        elif type(part) is list:
+            pending += part
+        elif type(part) is str and part.startswith("$"):
+            if part in seen:
+                return True
+            seen.add(part)
+    return False
 
-    A loop of forty steps that puts its value twice into the next is forty objects in memory and
-    2^40 when written out. Each distinct part is counted once and its size kept, so that the
-    check itself is as cheap as the value is in memory.
+
+def check_expanded(value: Any, operator: str) -> int:
+    """Return how many parts a list or object has when it is written out; 146 for too many.
+
+    A value may be small only because its parts are shared: a loop of forty steps that puts its
+    value twice into the next is forty objects in memory and 2^40 when written out. Each distinct
+    part is counted once and its size kept, so that the check is as cheap as the value in memory.
     """
+    parts = value.values() if type(value) is dict else value
+    if not any(type(part) in (dict, list) for part in parts):
+        return 1 + len(value)
     sizes: dict[int, int] = {}
     pending = [value]
     while pending:
@@ -80,3 +102,4 @@ def check_expanded(value: Any, operator: str) -> None:
             raise MongoError(
                 Code.EXCEEDED_MEMORY_LIMIT, f"{operator} would make a value too large to write"
             )
+    return sizes[id(value)]

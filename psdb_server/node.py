@@ -20,6 +20,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
+from psdb_query import steps
 from psdb_server import exhaust, fail_command, replies
 from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
 from psdb_server.cursors import Cursors
@@ -252,6 +253,7 @@ class Node:
         try:
             request = self.parse(connection, message, body)
             op = request.op
+            steps.CHECK.set(op.spend)
             reply = await self.execute(request)
             if type(reply) is StreamReply:
                 return self._stream(reply)

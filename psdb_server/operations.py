@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from bson.binary import Binary
 from bson.int64 import Int64
@@ -44,12 +44,16 @@ class Execution(Protocol):
         """Return how many keys and documents were looked at so far."""
         ...
 
+STEPS_MAX: Final = 2_000_000
+"""Steps of loops inside expressions between two turns of the event loop: about two seconds."""
+
 
 class Operation:
     """One running command.
 
     Attributes:
         opid: Number shown by `currentOp` and taken by `killOp`.
+        away: What it evaluates now is evaluated on another thread than the event loop's.
         deadline: Monotonic seconds after which `check` raises 50, None without limit.
         progress: `{msg, done, total}` of an index build or the like, for `currentOp`.
         waiting: It waits for a lock.
@@ -63,9 +67,10 @@ class Operation:
     """
 
     __slots__ = (
-        "_clock", "_countdown", "_docs", "_keys", "_killed", "by_id", "command", "connection",
-        "db", "deadline", "execution", "lsid", "name", "ns", "opid", "origin", "profiled",
-        "progress", "returned", "started", "started_ms", "statements", "waiting", "yields",
+        "_clock", "_countdown", "_docs", "_keys", "_killed", "_steps", "away", "by_id", "command",
+        "connection", "db", "deadline", "execution", "lsid", "name", "ns", "opid", "origin",
+        "profiled", "progress", "returned", "started", "started_ms", "statements", "waiting",
+        "yields",
     )
 
     def __init__(
@@ -93,6 +98,8 @@ class Operation:
         self.yields = 0
         self._keys = self._docs = 0
         self._countdown = YIELD_DOCUMENTS
+        self._steps = 0
+        self.away = False
         self._killed: MongoError | None = None
 
     def limit(self, max_time_ms: int) -> None:
@@ -114,12 +121,26 @@ class Operation:
         if self.connection is not None and self.connection.closed:
             raise MongoError(Code.CLIENT_DISCONNECT, "operation was interrupted")
 
+    def spend(self, steps: int) -> None:
+        """Count steps of loops inside one evaluation; see `psdb_query.steps`.
+
+        Raises what `check` does, and 262 when the event loop stood still for too many.
+        """
+        self.check()
+        self._steps += steps
+        if self._steps > STEPS_MAX and not self.away:
+            raise MongoError(
+                Code.EXCEEDED_TIME_LIMIT,
+                "an expression took too many steps in a place where it cannot be interrupted",
+            )
+
     async def checkpoint(self, documents: int) -> None:
         """Count `documents` of work; give the loop a turn when enough were done."""
         self._countdown -= documents
         if self._countdown <= 0:
             self._countdown = YIELD_DOCUMENTS
             self.yields += 1
+            self._steps = 0
             await asyncio.sleep(0)
             self.check()
 

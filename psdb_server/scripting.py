@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -20,6 +22,7 @@ import orjson
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import ScriptHost, ScriptSlot
+from psdb_query import steps
 from psdb_query.context import Env
 from psdb_query.scripts.values import from_script, to_script
 from psdb_server.operations import Operation
@@ -99,7 +102,10 @@ class Scripts:
         slot = await host.acquire()
         try:
             self._slot = slot
-            done = asyncio.ensure_future(slot.submit(work))
+            op.away = True
+            context = copy_context()
+            context.run(steps.CHECK.set, op.spend)
+            done = asyncio.ensure_future(slot.submit(partial(context.run, work)))
             try:
                 return await _watched(op, done)
             except BaseException:
@@ -109,6 +115,7 @@ class Scripts:
                 raise
         finally:
             self._slot = None
+            op.away = False
             host.release(slot)
 
     def _open(self) -> ScriptHost:

@@ -94,6 +94,9 @@ class World:
     def spill(self) -> MemorySpill:
         return MemorySpill(self)
 
+    async def apply(self, work: Any) -> Any:
+        return work()
+
     def random(self) -> float:
         return self.chance.random()
 

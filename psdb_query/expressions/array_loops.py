@@ -18,10 +18,12 @@ from psdb_query.expressions.core import (
     constant,
     derive,
     is_nullish,
+    looping,
     truthy,
 )
 from psdb_query.numeric import as_int32
 from psdb_query.sizes import check_expanded
+from psdb_query.steps import check_weight, paced, weight
 
 _Each = Callable[[Any, Env, Any], Any]
 """`(document, private copy of the environment, element) -> value` of a loop's body."""
@@ -69,6 +71,9 @@ def _loop_name(operands: dict[str, Any]) -> str:
     return name
 
 
+_HEAVY: Final = frozenset((bytes, dict, list, str))
+
+
 # $map
 
 _MAP: Final = Named(
@@ -97,10 +102,17 @@ def _compile_map(spec: Any, ctx: CompileContext) -> Expr:
         if type(array) is not list:
             raise MongoError(16883, f"input to $map must be an array not {type_name(array)}")
         scope = dict(env)
-        values = [each(doc, scope, element) for element in array]
-        return [None if value is MISSING else value for value in values]
+        values: list[Any] = []
+        held = len(array)
+        for element in paced(array):
+            value = each(doc, scope, element)
+            values.append(None if value is MISSING else value)
+            if value.__class__ in _HEAVY:
+                held += weight(value)
+                check_weight(held, "$map")
+        return values
 
-    return derive(evaluate, (source, body))
+    return looping(derive(evaluate, (source, body)), ctx)
 
 
 # $filter
@@ -134,16 +146,16 @@ def _compile_filter(spec: Any, ctx: CompileContext) -> Expr:
         most = _filter_limit(read_limit(doc, env))
         scope = dict(env)
         if most is None:
-            return [element for element in array if truthy(each(doc, scope, element))]
+            return [element for element in paced(array) if truthy(each(doc, scope, element))]
         kept: list[Any] = []
-        for element in array:
+        for element in paced(array):
             if truthy(each(doc, scope, element)):
                 kept.append(element)
                 if len(kept) == most:
                     break
         return kept
 
-    return derive(evaluate, (source, limit, body))
+    return looping(derive(evaluate, (source, limit, body)), ctx)
 
 
 def _filter_limit(value: Any) -> int | None:
@@ -196,7 +208,7 @@ def _compile_reduce(spec: Any, ctx: CompileContext) -> Expr:
             )
         scope = dict(env)
         value = start(doc, env)
-        for element in array:
+        for element in paced(array):
             scope["this"] = element
             scope["value"] = value
             value = step(doc, scope)
@@ -204,7 +216,7 @@ def _compile_reduce(spec: Any, ctx: CompileContext) -> Expr:
             check_expanded(value, "$reduce")
         return value
 
-    return derive(evaluate, (source, initial, _without(body, "this", "value")))
+    return looping(derive(evaluate, (source, initial, _without(body, "this", "value"))), ctx)
 
 
 # $zip

@@ -19,6 +19,7 @@ from psdb_query.expressions.core import (
 )
 from psdb_query.numeric import as_int32, is_number
 from psdb_query.sizes import check_array_length
+from psdb_query.steps import spend
 
 _RANGE_VALUE_BYTES: Final = 16
 _RANGE_BYTES_MAX: Final = 100 * 1024 * 1024
@@ -171,6 +172,7 @@ def _compile_range(spec: Any, ctx: CompileContext) -> Expr:
                 f"$range would use too much memory ({size_bytes} bytes) and cannot spill to disk. "
                 f"Memory limit: {_RANGE_BYTES_MAX} bytes",
             )
+        spend(len(numbers) // 8)
         return list(numbers)
 
     return derive(evaluate, operands)

@@ -23,12 +23,16 @@ from bson.decimal128 import Decimal128
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, UNDEFINED
-from psdb_query.context import CompileContext, Env, Evaluate
+from psdb_query import steps
+from psdb_query.context import SCRIPT, CompileContext, Env, Evaluate
 from psdb_query.describe import text_of, type_name
 from psdb_query.expressions import table
+from psdb_query.sizes import check_expanded, repeats
 
 NOTHING: Final[frozenset[str]] = frozenset()
 WHOLE: Final[frozenset[str]] = frozenset(("",))
+FOLD_STEPS_MAX: Final = 100_000
+"""Steps of loops that evaluating a constant may take at compile time; longer ones run later."""
 _DOLLAR_NAMES: Final = frozenset(("$db", "$id", "$ref"))
 """The names beginning with `$` that a path may hold: the parts of a DBRef."""
 
@@ -110,6 +114,13 @@ def derive(evaluate: Evaluate, operands: Iterable[Expr]) -> Expr:
     return Expr(evaluate, is_constant=is_constant, paths=paths, variables=variables)
 
 
+def looping(expr: Expr, ctx: CompileContext) -> Expr:
+    """Mark an expression that may take long for one document."""
+    if ctx.javascript is not None and not expr.is_constant:
+        ctx.javascript.used = True
+    return replace(expr, variables=expr.variables | {SCRIPT})
+
+
 def _operator_of(spec: dict[str, Any], ctx: CompileContext) -> tuple[Operator, Any]:
     if len(spec) != 1:
         raise MongoError(
@@ -155,7 +166,7 @@ def _compile_object(spec: dict[str, Any], ctx: CompileContext) -> Expr:
                 result[name] = value
         return result
 
-    return _folded(derive(build, operands.values()), ctx)
+    return _folded(derive(_checked(build, spec), operands.values()), ctx)
 
 
 def _compile_array(spec: list[Any], ctx: CompileContext) -> Expr:
@@ -167,14 +178,37 @@ def _compile_array(spec: list[Any], ctx: CompileContext) -> Expr:
             None if (value := evaluate(doc, env)) is MISSING else value for evaluate in evaluates
         ]
 
-    return _folded(derive(build, operands), ctx)
+    return _folded(derive(_checked(build, spec), operands), ctx)
+
+
+def _checked(build: Evaluate, spec: Any) -> Evaluate:
+    """Refuse what became too large by being put into itself twice, again and again.
+
+    Such a value is small in memory, since its parts are shared, and boundless when written.
+    """
+    if not repeats(spec):
+        return build
+
+    def build_and_check(doc: Any, env: Env) -> Any:
+        value = build(doc, env)
+        check_expanded(value, "An object or array expression")
+        return value
+
+    return build_and_check
 
 
 def _folded(expr: Expr, ctx: CompileContext, *, folds: bool = True) -> Expr:
     if not expr.is_constant:
         return expr
     if folds and ctx.fold:
-        return constant(expr.evaluate({}, {}))
+        if SCRIPT not in expr.variables:
+            return constant(expr.evaluate({}, {}))
+        try:
+            with steps.limited(FOLD_STEPS_MAX):
+                return constant(expr.evaluate({}, {}))
+        except steps.TooLongError:
+            if ctx.javascript is not None:
+                ctx.javascript.used = True
     return replace(expr, is_constant=False)
 
 

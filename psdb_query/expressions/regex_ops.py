@@ -22,6 +22,7 @@ from psdb_query.expressions.core import (
     constant,
     derive,
     is_nullish,
+    looping,
 )
 from psdb_query.regex_engine import CompiledRegex, Match, compile_regex
 
@@ -108,7 +109,9 @@ def _regex_operator(name: str, find: _Find) -> Operator:
                 text = None
             return find(compiled, text)
 
-        return derive(evaluate, operands.values())
+        expr = derive(evaluate, operands.values())
+        is_quick = known and (ready is None or ready.is_bounded)
+        return expr if is_quick else looping(expr, ctx)
 
     return Operator(compile_operator)
 

@@ -26,7 +26,8 @@ class Filter:
         matches: `(document, env) -> bool`.
         batch: `(documents, env) -> those that match`, in order; the fast form of a scan.
         paths: Dotted paths it reads; `""` stands for the whole document.
-        is_scripted: It calls JavaScript.
+        is_scripted: It is costly or loops over arrays, and a script engine is there: it should be
+            evaluated away from the event loop.
         is_trivial: Every document matches.
         is_costly: A single document may take long (a script, a regular expression that
             backtracks): a scan should yield after few documents.
@@ -60,7 +61,9 @@ class Filter:
         self.is_trivial = _is_trivial(node)
         nodes = list(walk(node))
         self.is_costly = any(map(_is_costly, nodes))
-        self.is_scripted = any(map(_is_scripted, nodes))
+        self.is_scripted = ctx.javascript is not None and (
+            self.is_costly or any(map(_is_scripted, nodes))
+        )
         nears = [found for found in nodes if isinstance(found, tree.Near)]
         texts = [found for found in nodes if isinstance(found, tree.Text)]
         if len(nears) > 1:
@@ -179,7 +182,7 @@ def _is_costly(node: tree.Node) -> bool:
 def _is_scripted(node: tree.Node) -> bool:
     if isinstance(node, tree.ExprNode):
         return SCRIPT in node.expression.variables
-    return isinstance(node, tree.Where)
+    return _is_costly(node)
 
 
 def _answered(node: tree.Node) -> tree.Node:

@@ -10,7 +10,7 @@ from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_query.describe import type_name
 from psdb_query.expressions.core import check_field_name
-from psdb_query.sizes import sizes_of
+from psdb_query.sizes import check_expanded, sizes_of
 from psdb_query.stages.model import REPLACED, Modified, Run, Stage, StageContext, close
 from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.ports import Batch
@@ -67,6 +67,11 @@ class FacetStage(Stage):
         return [{"$facet": {name: list(one.spec) for name, one in self.pipelines.items()}}]
 
 
+_PARTS_COUNTED: Final = 100_000
+"""A batch of more parts is not looked at part by part: they may be shared many times over."""
+_PART_BYTES: Final = 10
+
+
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first error of a group, as it was raised."""
     found: BaseException = errors
@@ -97,7 +102,11 @@ class _Output:
         try:
             async for batch in self._stream:
                 self.documents += batch
-                self.size_bytes += sizes_of(batch)
+                parts = sum(check_expanded(document, "$facet") for document in batch)
+                if parts > _PARTS_COUNTED:
+                    self.size_bytes += parts * _PART_BYTES
+                else:
+                    self.size_bytes += sizes_of(batch)
                 _check_size(self.size_bytes)
         finally:
             await close(self._source)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env
+from psdb_query.sizes import check_expanded
 from psdb_query.stages.meta import MetaBatch, per_document
 from psdb_query.stages.ports import Batch, PipelinePorts
 
@@ -152,7 +153,14 @@ class Stage:
 
 
 class Transform(Stage):
-    """A stage that maps each document to none, one or several, without memory."""
+    """A stage that maps each document to none, one or several, without memory.
+
+    Attributes:
+        guarded: Documents may have grown through many stages; those that come out are checked.
+
+    """
+
+    guarded: bool = False
 
     def transform(self, batch: Batch, env: Env) -> Batch:
         """Return what comes out for a batch."""
@@ -170,6 +178,9 @@ class Transform(Stage):
                 result = await run.ports.apply(partial(transform, batch, env))
             else:
                 result = transform(batch, env)
+            if self.guarded:
+                for document in result:
+                    check_expanded(document, self.name)
             if result:
                 yield result
 

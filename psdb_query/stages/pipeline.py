@@ -15,7 +15,15 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import PIPELINE_STAGES_MAX
 from psdb_base.values import Document
 from psdb_query.context import CompileContext
-from psdb_query.stages.model import SUB_PIPELINE_DEPTH_MAX, Run, Stage, StageContext, close
+from psdb_query.sizes import GUARDED_STAGES
+from psdb_query.stages.model import (
+    SUB_PIPELINE_DEPTH_MAX,
+    Run,
+    Stage,
+    StageContext,
+    Transform,
+    close,
+)
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.table import STAGES, find_stage
 
@@ -196,7 +204,18 @@ def compile_pipeline(
         from psdb_query.optimizer import optimize as improve
 
         stages = improve(stages, context)
+    _guard(stages, depth)
     return Pipeline(tuple(stages), tuple(elements), needed_paths(stages), context)
+
+
+def _guard(stages: list[Stage], depth: int) -> None:
+    """Let long chains of stages that may double a document at each step be checked."""
+    shaping = [
+        stage for stage in stages if isinstance(stage, Transform) and stage.name != "$match"
+    ]
+    if len(shaping) > GUARDED_STAGES or depth:
+        for stage in shaping:
+            stage.guarded = True
 
 
 def _elements(spec: Any) -> list[Document]:

@@ -13,6 +13,7 @@ from psdb_base.values import MISSING, Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.describe import text_of
 from psdb_query.filters import tree
+from psdb_query.sizes import GUARDED_STAGES, check_expanded
 from psdb_query.updates import upserts
 from psdb_query.updates.nodes import ObjectNode, has_positional
 from psdb_query.updates.parse import parse_array_filters, parse_operators
@@ -152,8 +153,11 @@ class PipelineUpdate(Update):
         if self._constants:
             env = {**env, **self._constants}
         new = doc
+        guarded = len(self._stages) > GUARDED_STAGES
         for stage in self._stages:
             new = stage(new, env)
+            if guarded:
+                check_expanded(new, "The update")
         return replaced(doc, new)
 
 

@@ -62,7 +62,9 @@ class FindSource:
     def __init__(
         self, execution: Any, shape: Callable[[Document], Document] | None, *,
         show_record_id: bool, meta: Callable[[Any], Document] | None = None, spilled: Any = None,
+        scripts: Any = None,
     ) -> None:
+        self._scripts = scripts
         self._execution = execution
         self._spilled = spilled
         self._meta = meta
@@ -83,7 +85,8 @@ class FindSource:
             if self._shape is None and not self._show_record_id:
                 result.extend([record.raw for record in records])
             else:
-                size += self._project_some(records, result)
+                work = partial(self._project_some, records, result)
+                size += work() if self._scripts is None else await self._scripts.run(op, work)
             if self._execution.done and not self._held:
                 self.exhausted = True
                 break
@@ -258,12 +261,18 @@ def open_find(request: Request, collection: Collection) -> FindSource:
 
         meta = meta_projection(plan, execution, projection, env)
     spilled = None
-    if plan.query.sort is not None and not plan.sorted_by_index and _may_spill(request):
+    chosen = plan.query.filter
+    if (
+        plan.query.sort is not None and not plan.sorted_by_index and not chosen.is_scripted
+        and _may_spill(request)
+    ):
         from shardsvr.spilled_sort import SpilledSort
 
         spilled = SpilledSort(member_of(request), plan.query)
+    scripts = chosen.scripts
     return FindSource(
-        execution, shape, show_record_id=show_record_id, meta=meta, spilled=spilled
+        execution, shape, show_record_id=show_record_id, meta=meta, spilled=spilled,
+        scripts=scripts if scripts is not None and scripts.used else None,
     )
 
 
