@@ -185,6 +185,32 @@ def test_the_journal_is_trimmed_after_the_manifest() -> None:
     assert trace.index(removed[0]) > trace.index("fsync_dir .", trace.index(MANIFEST[-2]))
 
 
+def test_young_segments_are_kept_whatever_their_size() -> None:
+    import asyncio
+
+    async def scenario(world: World) -> None:
+        engine = await open_engine(
+            world, segment_bytes=1, oplog_bytes=0, oplog_retention_ms=10_000
+        )
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, {"_id": 1})
+        await engine.checkpoint()
+        assert engine.journal.first_index == 1
+        await asyncio.sleep(9)
+        await put(engine, c, {"_id": 2})
+        await engine.checkpoint()
+        assert engine.journal.first_index == 1
+        await asyncio.sleep(2)
+        young = await put(engine, c, {"_id": 3})
+        await engine.checkpoint()
+        # A segment is as old as the one behind it.
+        assert engine.journal.first_index == young - 2
+        kept = await engine.read_log(young - 3, 5)
+        assert [entry.index for entry in kept] == [young - 2, young - 1, young]
+
+    run(scenario, SimDisk())
+
+
 def test_a_quiet_journal_notes_what_is_durable_once() -> None:
     import asyncio
 
