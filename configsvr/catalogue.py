@@ -105,7 +105,11 @@ async def add_shard(request: Request) -> Reply:
 
 
 def own_host(member: Member) -> str:
-    """Return where this config server is reached, as shards are told it."""
+    """Return where the config servers are reached, as shards are told it."""
+    replica_set = member.replica_set
+    if replica_set is not None and replica_set.config is not None:
+        hosts = [row.host for row in replica_set.config.members if not row.hidden]
+        return f"{replica_set.name}/{','.join(hosts)}"
     return member.config_host or member.host
 
 

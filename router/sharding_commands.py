@@ -27,8 +27,9 @@ async def on_config(request: Request) -> Reply:
     command = {
         name: value for name, value in request.body.items() if name not in _LEFT_OUT
     }
-    if request.command.name == "addShard" and router.options.get("configdb"):
-        command["configdb"] = router.options["configdb"]
+    config = config_address(router)
+    if request.command.name == "addShard" and config is not None:
+        command["configdb"] = config
     try:
         reply = await router.routing.config.command("admin", command)
     finally:
@@ -45,6 +46,11 @@ async def on_config(request: Request) -> Reply:
         name: value for name, value in reply.items()
         if name not in ("ok", "$clusterTime", "operationTime")
     }
+
+
+def config_address(router: Router) -> str | None:
+    """Return where this router was told the config servers are; None within one process."""
+    return router.options.get("sharding", {}).get("configDB")  # type: ignore[no-any-return]
 
 
 async def flush(request: Request) -> Reply:
@@ -64,7 +70,7 @@ async def shard_map(request: Request) -> Reply:
     """`getShardMap`: hosts by shard, shards by host."""
     router = router_of(request)
     shards = await router.routing.shards()
-    config = str(router.options.get("configdb") or "config")
+    config = config_address(router) or "config"
     hosts = {"config": config} | {name: router.routing.host_of(name) for name, _ in shards}
     by_host: dict[str, str] = {}
     for name, host in hosts.items():
