@@ -7,6 +7,7 @@ writes they are then undone if office is lost before they are committed.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,15 +21,16 @@ from psdb_base.errors import MongoError
 from psdb_base.extjson import from_json
 from psdb_base.order import key
 from psdb_base.values import MISSING
-from psdb_store.catalogue import Catalogue
+from psdb_store.catalogue import Catalogue, attach_index
 from psdb_store.collection import Collection
 from psdb_store.document_json import read_document
 from psdb_store.index import IdIndex, Index
 from psdb_store.index_keys import MultikeyPaths
+from psdb_store.index_kinds import make_index
 from psdb_store.lines import line_hash
 from psdb_store.record import Record
 from psdb_store.replay import index_entries
-from psdb_store.segments import Position, entry_index, entry_term
+from psdb_store.segments import Position, entry_index, entry_term, is_catalogue
 from psdb_store.sessions import SessionTable, read_statements
 from psdb_store.versions import Applied, TailEntry
 
@@ -48,6 +50,7 @@ class Received:
         self.applied = applied
         self.last_time = Timestamp(0, 0)
         self._lines: deque[bytes] = deque()
+        self._built: tuple[int, dict[bytes, Index]] = (0, {})
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -61,6 +64,33 @@ class Received:
         if undone:
             self._lines.extendleft(reversed([entry.line for entry in undone]))
             self.applied = undone[0].before
+
+    def next_build(self, index: int) -> int | None:
+        """Index of the next entry up to `index` that brings a finished index, None without one."""
+        for place, line in enumerate(self._lines, self.applied.index + 1):
+            if place > index:
+                return None
+            if is_catalogue(line) and _new_indexes(orjson.loads(line)):
+                return place
+        return None
+
+    async def prepare_build(self, slice_documents: int) -> None:
+        """Build the indexes that the next entry brings, in slices; nothing is applied meanwhile."""
+        body: dict[str, Any] = orjson.loads(self._lines[0])
+        built: dict[bytes, Index] = {}
+        for effect in _new_indexes(body):
+            c = self._catalogue.by_uuid[bytes.fromhex(effect["ui"])]
+            index = make_index(c, from_json(effect["o"])["spec"], body["wall"])
+            if isinstance(index, IdIndex):
+                continue
+            for records in c.batches(slice_documents):
+                for record in records:
+                    keys, paths = index.keys_and_paths(record.peek())
+                    index.note_paths(paths)
+                    index.add(keys, record.rid)
+                await asyncio.sleep(0)
+            built[bytes(c.uuid) + index.name.encode()] = index
+        self._built = body["index"], built
 
     def drop_above(self, index: int) -> Position:
         """Forget entries above `index` that are not applied; return the position that is left."""
@@ -115,8 +145,18 @@ class Received:
             if "createIndexes" in change:
                 c = self._catalogue.by_uuid[uuid]
                 index = c.indexes[change["spec"]["name"]]
-                if not isinstance(index, IdIndex):
+                at, built = self._built
+                ready = built.get(uuid + index.name.encode())
+                if ready is not None and at == self.applied.index:
+                    attach_index(c, ready)
+                elif not isinstance(index, IdIndex):
                     index.fill(index_entries(c, index))
+        self._built = 0, {}
+
+
+def _new_indexes(body: dict[str, Any]) -> list[dict[str, Any]]:
+    changes = [effect for effect in body["effects"] if effect["op"] == "c"]
+    return [effect for effect in changes if "createIndexes" in effect["o"]]
 
 
 def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:

@@ -147,6 +147,11 @@ def is_membership(line: bytes) -> bool:
     return line.startswith(b'"config"', line.index(b'"kind":', _INDEX_AT) + 7)
 
 
+def is_catalogue(line: bytes) -> bool:
+    """Tell whether an entry's line holds catalogue changes."""
+    return line.startswith(b'"catalogue"', line.index(b'"kind":', _INDEX_AT) + 7)
+
+
 def entry_previous(line: bytes) -> str:
     """Return the hash of the line before, as an entry's line gives it."""
     return line[-_PREVIOUS_BYTES + 12 : -2].decode("latin-1")

@@ -141,6 +141,7 @@ class Member(Node):
     def status_sections(self) -> Document:
         """Sections of `serverStatus` that only a member has."""
         return {
+            **({} if self.replica_set is None else {"repl": self.describe_role("ismaster")}),
             "ttl": {
                 "deletedDocuments": Int64(self.ttl_deleted), "passes": Int64(self.ttl_passes),
             },

@@ -97,6 +97,7 @@ class Driver:
         self._appended: deque[tuple[int, int]] = deque()
         self._orders: deque[StorageOrder] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._building: asyncio.Task[None] | None = None
         self._generation = 0
         self._scheduled = False
         self._commit = engine.commit_index
@@ -151,8 +152,9 @@ class Driver:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._working is not None:
-            self._working.cancel()
+        for task in (self._working, self._building):
+            if task is not None:
+                task.cancel()
         self.engine.on_append = None
         self.engine.on_durable = self.engine.on_failed = _nothing
         self.engine.manifest_terms = no_terms
@@ -167,6 +169,9 @@ class Driver:
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
         self._tell_appended()
         self.core.tick()
+        if self._working is None:
+            # Not after each entry: nobody waits for it.
+            self.core.applied_to(self.engine.commit_index)
         first = self.engine.journal.first_index
         if first - 1 > self.core.log.before.index and self._working is None:
             self.core.compacted(min(first - 1, self.core.applied))
@@ -195,6 +200,7 @@ class Driver:
         """Stop for good: a member whose disk failed promises nothing any more."""
         self._leave_office()
         self.close()
+        self.on_role(RoleChange(Role.FOLLOWER, self.core.term, None))
 
     def step(self, message: Message) -> None:
         """Take in another member's message."""
@@ -337,20 +343,42 @@ class Driver:
 
     def _apply(self) -> None:
         """Apply what is committed: all at once in office, otherwise a slice a turn."""
-        if self._working is not None or self._closed:
+        if self._working is not None or self._building is not None or self._closed:
             return
         engine = self.engine
         target = self._commit
         if self.office_index == 0:
             target = min(target, engine.commit_index + APPLY_ENTRIES)
+            build = engine.received.next_build(target)
+            if build == engine.received.applied.index + 1 == engine.commit_index + 1:
+                self._building = asyncio.get_running_loop().create_task(self._build(build))
+                return
+            target = target if build is None else build - 1
         if target <= engine.commit_index:
             return
         engine.advance_commit(target)
-        self.core.applied_to(engine.commit_index)
         if engine.commit_index < self._commit:
             asyncio.get_running_loop().call_soon(self._apply)
         self.on_progress()
         self.schedule()
+
+    async def _build(self, index: int) -> None:
+        """Build the index that an entry brings, in slices; then apply the entry."""
+        engine = self.engine
+        try:
+            await engine.received.prepare_build(engine.options.slice_documents)
+        except MongoError as error:
+            # Applying the entry fails in the same way, and says what that means for the store.
+            self._world.log.write(
+                "E", "INDEX", 7200004, "Cannot build an index", {"error": str(error)}
+            )
+        finally:
+            self._building = None
+        if self._closed or self.engine is not engine:
+            return
+        if engine.commit_index + 1 == index <= self._commit:
+            engine.advance_commit(index)
+        self._apply()
 
     # -- roles -----------------------------------------------------------------------------------
 

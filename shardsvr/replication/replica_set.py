@@ -155,6 +155,8 @@ class ReplicaSet:
             return REMOVED
         if self.is_primary:
             return PRIMARY
+        if self.member.engine.failure is not None:
+            return RECOVERING
         return STARTUP2 if self.installing else SECONDARY
 
     @property

@@ -121,3 +121,35 @@ def test_lines_that_do_not_fit_are_refused() -> None:
             follower.receive([theirs[1]])
 
     run(main, SimDisk())
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_an_index_is_built_in_slices_before_its_entry_is_applied(more: bool) -> None:
+    async def main(world: World) -> None:
+        leader = await open_engine(world, recent_bytes=10**9)
+        work = Workload(leader, random.Random(7), world.disk)  # type: ignore[arg-type]
+        c = await leader.create_collection("d", "c", {})
+        for _ in range(30):
+            await work.write(c)
+        await leader.create_index(c, INDEXES[0])
+        at = leader.log_end
+        for _ in range(10):
+            await work.write(c)
+        await leader.committed(leader.log_end)
+        other = dataclasses.replace(world, disk=SimDisk(1))
+        follower = await open_engine(other, alone=False)
+        follower.receive(await _lines(leader, 0))
+        assert follower.received.next_build(at - 1) is None
+        assert follower.received.next_build(leader.log_end) == at
+        follower.advance_commit(at - 1)
+        await follower.received.prepare_build(3)
+        if more:  # an election was won meanwhile: the index must hold what came after it
+            await follower.member.advance(5)
+            follower.begin_term(5)
+        follower.advance_commit(at)
+        assert list(follower.collection("d", "c").indexes) == list(c.indexes)  # type: ignore[union-attr]
+        follower.advance_commit(leader.log_end)
+        check_consistent(follower)
+        assert state_of(follower) == state_of(leader)
+
+    run(main, SimDisk(2))
