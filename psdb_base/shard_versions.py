@@ -40,6 +40,8 @@ class ShardVersion:
             raise MongoError(Code.FAILED_TO_PARSE, "malformed shardVersion") from error
         if (type(epoch), type(timestamp), type(placed)) != (ObjectId, Timestamp, Timestamp):
             raise MongoError(Code.FAILED_TO_PARSE, "malformed shardVersion")
+        if epoch == NO_EPOCH:
+            return UNSHARDED
         return cls(epoch, timestamp, placed.time, placed.inc)
 
     @property
@@ -55,7 +57,7 @@ class ShardVersion:
     @property
     def is_sharded(self) -> bool:
         """It is of a sharded collection."""
-        return self.epoch != NO_EPOCH
+        return self is not UNSHARDED
 
     def agrees(self, other: ShardVersion) -> bool:
         """Tell whether both mean the same placement of documents."""
@@ -66,6 +68,7 @@ class ShardVersion:
 
 
 UNSHARDED: Final = ShardVersion(NO_EPOCH, NO_TIME, 0, 0)
+"""The one version of what is not sharded."""
 
 
 class Routed:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
 
 BODY_AT: Final = 21
-_NOT_OK: Final = b"\x01ok\x00\0\0\0\0\0\0\0\0"
+NOT_OK: Final = b"\x01ok\x00\0\0\0\0\0\0\0\0"
 _TIMES: Final = ("$clusterTime", "operationTime")
 
 
@@ -38,7 +38,7 @@ async def send(
 
 def is_error(body: bytes) -> bool:
     """Tell whether a reply's body is an error, which begins with `ok: 0`."""
-    return body[4:16] == _NOT_OK
+    return body[4:16] == NOT_OK
 
 
 def decoded(body: bytes) -> Document:

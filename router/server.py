@@ -31,9 +31,9 @@ from psdb_wire.frames import CHECKSUM_PRESENT, MORE_TO_COME, Message, append_fie
 from psdb_wire.pool import ConnectionPool
 from router.chunk_map import ChunkMap
 from router.cursors import CursorOwners
-from router.requests import BODY_AT, error_of, is_error
+from router.requests import BODY_AT, NOT_OK, error_of
 from router.routes import ROUTES, Route
-from router.routing import CONFIG_DATABASES, STALE_CODES, RoutingTable
+from router.routing import CONFIG_DATABASES, STALE_CODES, RoutingTable, Target
 from router.shards import Shard
 from router.table import ROUTER_COMMANDS
 
@@ -51,6 +51,10 @@ def acknowledged(message: Message) -> Message:
     flags = raw[_FLAGS_AT] & ~MORE_TO_COME
     raw = raw[:_FLAGS_AT] + bytes((flags,)) + raw[_FLAGS_AT + 1 :]
     return replace(message, raw=raw, flags=message.flags & ~(MORE_TO_COME | CHECKSUM_PRESENT))
+
+
+def _is_stale(reply: bytes) -> bool:
+    return bson_codec.decode(reply[BODY_AT:]).get("code") in RETRIED_CODES
 
 
 class Router(Node):
@@ -118,6 +122,7 @@ class Router(Node):
         route = ROUTES.get(name) or ROUTES.get(ALIASES.get(name, ""))
         if route is None:
             return await super().answer(connection, message, body)
+        asked: Message | None = None
         try:
             db = body.get("$db")
             if type(db) is not str:
@@ -125,15 +130,37 @@ class Router(Node):
             if db not in CONFIG_DATABASES:
                 check_database_name(db)
             connection.hello_done = True
-            asked, message = message, acknowledged(message)
-            reply: Any = await self._routed(route, connection, message, body, db)
+            if message.flags & MORE_TO_COME:
+                asked, message = message, acknowledged(message)
+            reply: Any = None
+            if route.run is None and not route.whole:
+                reply = await self._straight(route, connection, message, body, db)
+            if reply is None:
+                reply = await self._routed(route, connection, message, body, db)
             if type(reply) is bytes:
                 self._keep_up(reply)
-            if asked is not message:
+            if asked is not None:
                 return None  # the client wants no answer
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
-            return self.error_message(labelled(error, body), asked)
+            return self.error_message(labelled(error, body), asked or message)
         return reply  # type: ignore[no-any-return]
+
+    async def _straight(
+        self, route: Route, connection: Connection, message: Message, body: Document, db: str
+    ) -> bytes | None:
+        """Send a command where its unsharded collection is known to be; None when it is not."""
+        target = self.routing.known(db, next(iter(body.values())))
+        if type(target) is not Target:
+            return None
+        message.routed = target.routed
+        reply = await target.channel.forward(connection, message)
+        if reply is None or reply[25:37] == NOT_OK:
+            return None if reply is None or _is_stale(reply) else reply
+        if route.opens_cursor:
+            cursor = read_cursor(reply[BODY_AT:])
+            if cursor is not None and cursor[0]:
+                self.owners.remember(cursor[0], target.channel)
+        return reply
 
     async def _routed(
         self, route: Route, connection: Connection, message: Message, body: Document, db: str
@@ -149,7 +176,7 @@ class Router(Node):
                     reply = await route.run(self, connection, message, body, db)
                 if reply is NotImplemented:
                     reply = await self._by_target(route, connection, message, body, db, name)
-                if type(reply) is not bytes or not is_error(reply[BODY_AT:]):
+                if type(reply) is not bytes or reply[25:37] != NOT_OK:
                     return reply
                 error = error_of(bson_codec.decode(reply[BODY_AT:]))
                 if error.code not in RETRIED_CODES:

@@ -187,7 +187,7 @@ class Member(Node):
         if levels and request.db in levels:
             request.op.profiled = True
         routed = request.message.routed or request.generic.routed
-        if routed is not None:
+        if routed is not None and not self.sharding.admits(request, routed):
             await self.sharding.admit(request, routed, request.target)
         if not command.writes:
             if command.read_concern:

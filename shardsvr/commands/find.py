@@ -154,8 +154,8 @@ async def find(request: Request) -> Reply:
         from shardsvr.commands.aggregate import find_on_view
 
         return await find_on_view(request, collection)
-    scope = member_of(request).sharding.scope(request, request.target)
-    point = _point(collection, args) if scope.shows_all else None
+    shows_all = member_of(request).sharding.shows_all(request)
+    point = _point(collection, args) if shows_all else None
     if point is not None:
         request.op.by_id = True
         request.op.returned = len(point)

@@ -15,6 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
 
+from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import Ranges
 from psdb_base.shard_versions import UNSHARDED, Routed, ShardVersion
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _REFRESHES_MAX: Final = 2
 _APPLY_LOOKS: Final = 20
+_ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025
 
 
@@ -70,6 +72,7 @@ class ShardingState:
         self.donating: Any = None
         self.idle = asyncio.Event()
         self.wake = asyncio.Event()
+        self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
         self._peers: dict[str, Any] = {}
         self._tasks_at: tuple[int, int] = (0, 0)
         self._tasks: dict[str, list[Document]] = {}
@@ -134,6 +137,38 @@ class ShardingState:
         return self.peer(host)
 
     # -- admission -------------------------------------------------------------------------------
+
+    def admits(self, request: Request, routed: Routed) -> bool:
+        """Tell at once whether a request on one unsharded collection may begin, if that is plain.
+
+        What was found is kept with the records it rests on: while these are the same, it holds.
+        """
+        target = request.target
+        if self.sections or type(target) is not str or routed.shard is not UNSHARDED:
+            return False
+        ns = f"{request.db}.{target}"
+        engine = self.member.engine
+        collections = engine.collection("config", names.COLLECTIONS)
+        databases = engine.collection("config", names.DATABASES)
+        if collections is None or databases is None:
+            return False
+        known = self._admitted.get(ns)
+        if known is not None:
+            ns_key, db_key, record, version = known
+            if (
+                databases.by_id(db_key) is record and collections.by_id(ns_key) is None
+                and version == routed.database
+            ):
+                return True
+        if routed.database is None or self.mismatch(ns, routed) is not None:
+            return False
+        if len(self._admitted) > _ADMITTED_MAX:
+            self._admitted.clear()
+        db_key = order.key(request.db)
+        self._admitted[ns] = (
+            order.key(ns), db_key, databases.by_id(db_key), routed.database,
+        )
+        return True
 
     async def admit(self, request: Request, routed: Routed, target: Any) -> None:
         """Return when a request may begin; raise StaleConfig or StaleDbVersion when it may not."""
@@ -237,6 +272,13 @@ class ShardingState:
             routed = _source_versions(found[0]) if found else Routed()
         own = self.ownership(ns) if routed.shard is not None and routed.shard.is_sharded else None
         return Scope(self, ns, routed, own)
+
+    def shows_all(self, request: Request) -> bool:
+        """Tell whether every document of a command's collection may be shown at this moment."""
+        routed: Routed | None = request.message.routed or request.generic.routed
+        if routed is None or (routed.shard is UNSHARDED and routed.sources is None):
+            return True
+        return self.scope(request, request.target).shows_all
 
     def refuse_sharded(self, ns: str) -> None:
         """Raise StaleConfig when a collection that a router takes to be local is sharded."""
