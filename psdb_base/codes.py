@@ -374,7 +374,6 @@ class Code(IntEnum):
     NATIVE_HTTP_CLIENT_ERROR = 389
     MERGE_STAGE_NO_MATCHING_DOCUMENT = 390
     CANNOT_INSERT_TIMESERIES_BUCKETS_WITH_MIXED_SCHEMA = 391
-    DATABASE_DIFFER_CASE = 392
     OFFLINE_VALIDATION_FAILED_TO_COMPLETE = 393
     TIMESERIES_BUCKET_FROZEN = 394
     QUERY_REJECTED_BY_SETTINGS = 396
@@ -391,6 +390,7 @@ class Code(IntEnum):
     INTERRUPTED_DUE_TO_REPL_STATE_CHANGE = 11602
     BACKGROUND_OPERATION_IN_PROGRESS_FOR_DATABASE = 12586
     BACKGROUND_OPERATION_IN_PROGRESS_FOR_NAMESPACE = 12587
+    DATABASE_DIFFER_CASE = 13297
     STALE_CONFIG = 13388
     NOT_PRIMARY_NO_SECONDARY_OK = 13435
     NOT_PRIMARY_OR_SECONDARY = 13436
@@ -763,7 +763,6 @@ CODE_NAMES: Final[dict[int, str]] = {
     389: "NativeHttpClientError",
     390: "MergeStageNoMatchingDocument",
     391: "CannotInsertTimeseriesBucketsWithMixedSchema",
-    392: "DatabaseDifferCase",
     393: "OfflineValidationFailedToComplete",
     394: "TimeseriesBucketFrozen",
     396: "QueryRejectedBySettings",
@@ -780,6 +779,7 @@ CODE_NAMES: Final[dict[int, str]] = {
     11602: "InterruptedDueToReplStateChange",
     12586: "BackgroundOperationInProgressForDatabase",
     12587: "BackgroundOperationInProgressForNamespace",
+    13297: "DatabaseDifferCase",
     13388: "StaleConfig",
     13435: "NotPrimaryNoSecondaryOk",
     13436: "NotPrimaryOrSecondary",

@@ -92,7 +92,7 @@ class Changes:
                 raise MongoError(Code.NAMESPACE_EXISTS, f"Collection {db}.{name} already exists.")
             c = make_collection(db, name, uuid or engine.world.random.uuid(), options)
             change: Document = {"create": name, "options": options}
-            if not c.is_view:
+            if not c.is_view and not c.is_timeseries:
                 spec: Document = {**ID_INDEX_SPEC, **_id_index_options(options)}
                 change["idIndex"] = spec
             await self._log([(c, change)], [])

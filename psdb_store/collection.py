@@ -45,6 +45,7 @@ class Collection:
         data_size_bytes: Sum of the documents' BSON.
         rewrite: The next checkpoint writes its data file anew, however little garbage is in it.
         scans: How often a plan looked at all documents (the planner counts).
+        is_timeseries, is_clustered: From the options that never change.
         is_view, is_capped: From the options.
         collation: Compiled default collation, None for the binary order.
 
@@ -60,6 +61,8 @@ class Collection:
     ) -> None:
         self.options = options
         self.collation = collation
+        self.is_timeseries = "timeseries" in options
+        self.is_clustered = "clusteredIndex" in options
         self.indexes: dict[str, Index] = {}
         self.building: dict[str, Index] = {}
         self.virtual = False
@@ -280,7 +283,16 @@ class Collection:
 
     def id_key_of(self, record: Record) -> bytes:
         """Return the `_id` key of a record."""
-        return order.key(record.document().get("_id", MISSING), self.collation)
+        return self.key_of(record.document(), record.rid)
+
+    def key_of(self, doc: Document, rid: int) -> bytes:
+        """Return the key under which a document is found again: of its `_id`.
+
+        Measurements may share an `_id`, so a time-series collection knows them by their number.
+        """
+        if self.is_timeseries:
+            return rid.to_bytes(8, "big")
+        return order.key(doc.get("_id", MISSING), self.collation)
 
     def load(
         self, records: dict[int, Record], id_keys: dict[int, bytes], data_size_bytes: int

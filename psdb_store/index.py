@@ -206,11 +206,19 @@ class Index:
             pass  # nothing lower
         return found
 
-    def expired(self, now_ms: int, limit: int) -> list[int]:
-        """Return records whose date is older than a TTL index lets them grow, oldest first."""
-        if self.expire_after_seconds is None:
+    def expired(self, now_ms: int, limit: int, seconds: float | None = None) -> list[int]:
+        """Return records whose date is older than a TTL index lets them grow, oldest first.
+
+        Args:
+            now_ms: Wall time.
+            limit: Records at most.
+            seconds: How old they may grow, where that is the collection's and not the index's.
+
+        """
+        seconds = self.expire_after_seconds if seconds is None else seconds
+        if seconds is None:
             return []
-        horizon = now_ms - int(self.expire_after_seconds * 1000)
+        horizon = now_ms - int(seconds * 1000)
         low, high = _DATE_LOW, order.key(DatetimeMS(max(horizon, -(1 << 63))))
         if next(iter(self.key_pattern.values())) < 0:
             low, high = order.descending(high), order.descending(low)

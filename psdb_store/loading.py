@@ -18,7 +18,7 @@ import orjson
 from psdb_base.errors import MongoError
 from psdb_base.extjson import EXACT
 from psdb_base.order import OBJECT_ID_LEAD, key
-from psdb_base.values import MISSING, Document
+from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_store.catalogue import Catalogue
 from psdb_store.cold import Cold, Home
@@ -183,7 +183,7 @@ class _Loader:
         else:
             raw, doc, plain = read_document(value, forms)
             record = Record(rid, raw, self._at, plain=plain)
-        self._id_keys[rid] = key(doc.get("_id", MISSING), self._c.collation)
+        self._id_keys[rid] = self._c.key_of(doc, rid)
         if self._indexes:
             if rid in self.records:
                 self._enter()

@@ -19,8 +19,6 @@ from psdb_base import diff as differences
 from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
 from psdb_base.extjson import from_json
-from psdb_base.order import key
-from psdb_base.values import MISSING
 from psdb_store.catalogue import Catalogue, attach_index
 from psdb_store.collection import Collection
 from psdb_store.document_json import read_document
@@ -162,7 +160,7 @@ def _new_indexes(body: dict[str, Any]) -> list[dict[str, Any]]:
 def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:
     raw, doc, plain = read_document(effect["o"])
     record = Record(effect["rid"], raw, at, plain=plain)
-    c.put(record, key(doc.get("_id", MISSING), c.collation), record)
+    c.put(record, c.key_of(doc, record.rid), record)
     for index in c.secondary:
         keys, paths = _keys(index, record)
         index.note_paths(paths)

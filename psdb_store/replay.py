@@ -10,8 +10,6 @@ from psdb_base import diff as differences
 from psdb_base.bson_codec import encode
 from psdb_base.extjson import from_json
 from psdb_base.limits import YIELD_DOCUMENTS
-from psdb_base.order import key
-from psdb_base.values import MISSING
 from psdb_store.catalogue import Catalogue
 from psdb_store.collection import Collection
 from psdb_store.document_json import read_document
@@ -62,7 +60,7 @@ class Replay:
 def _insert(c: Collection, effect: dict[str, Any], index: int) -> None:
     raw, doc, plain = read_document(effect["o"])
     record = Record(effect["rid"], raw, index, plain=plain)
-    c.put(record, key(doc.get("_id", MISSING), c.collation), record)
+    c.put(record, c.key_of(doc, record.rid), record)
     _enter(c, record)
 
 

@@ -12,8 +12,7 @@ from psdb_base import diff as differences
 from psdb_base.bson_codec import decode, encode, is_plain
 from psdb_base.errors import Code, MongoError
 from psdb_base.extjson import document_line
-from psdb_base.order import key
-from psdb_base.values import MISSING, Document
+from psdb_base.values import Document
 from psdb_store.collection import Collection
 from psdb_store.entry import SessionPart
 from psdb_store.index import Index, duplicate_key_error
@@ -62,10 +61,10 @@ class WriteUnit:
             raise MongoError(Code.BAD_VALUE, "object to insert exceeds cappedMaxSize")
         if doc is None:
             doc = decode(raw)
-        id_key = key(doc.get("_id", MISSING), c.collation)
+        rid = c.next_rid
+        id_key = c.key_of(doc, rid)
         if id_key in c.ids:
             raise duplicate_key_error(c.ns, c.indexes["_id_"], doc)
-        rid = c.next_rid
         planned = plan_keys(c, doc, rid) if c.secondary else None
         line = document_line(raw, doc)
         record = Record(rid, raw, self._at, plain=not line.startswith(EXACT_PREFIX))
@@ -145,7 +144,7 @@ class WriteUnit:
         doc = record.document()
         for index in c.secondary:
             index.discard(keys_or_none(index, doc), rid)
-        c.take_out(record, key(doc.get("_id", MISSING), c.collation), self._at)
+        c.take_out(record, c.key_of(doc, rid), self._at)
         self._applied.append((c, None, record))
         self._effects.append(b'%b%d,"k":%b}' % (c.log_delete, rid, _key_line(doc)))
 

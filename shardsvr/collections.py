@@ -11,6 +11,8 @@ from psdb_server.namespaces import check_collection_name, check_new_collection_n
 from psdb_store.collection import Collection
 from shardsvr.member import Member
 
+BUCKETS: Final = "system.buckets."
+"""What the name of MongoDB's own collection of buckets begins with."""
 PROFILE: Final = "system.profile"
 """What the profiler keeps; clients only read it."""
 VIEW_DEPTH_MAX: Final = 20
@@ -25,7 +27,20 @@ def member_of(request: Request) -> Member:
 
 def name_of(request: Request) -> str:
     """Return the checked collection name of the command's first field."""
-    return check_collection_name(request.db, request.target)
+    name = check_collection_name(request.db, request.target)
+    if name.startswith(BUCKETS):
+        check_buckets(member_of(request), request.db, name)
+    return name
+
+
+def check_buckets(member: Member, db: str, name: str) -> None:
+    """Raise 115 for MongoDB's own collection behind a time-series one: there are no buckets."""
+    collection = member.engine.collection(db, name.removeprefix(BUCKETS))
+    if collection is not None and collection.is_timeseries:
+        raise MongoError(
+            Code.COMMAND_NOT_SUPPORTED,
+            f"PSDB keeps measurements without buckets: use {collection.ns} instead of {db}.{name}",
+        )
 
 
 def find_collection(request: Request) -> Collection | None:
@@ -70,6 +85,7 @@ async def collection_for_write(member: Member, db: str, name: str) -> Collection
         collection = member.engine.collection(db, name)
         if collection is None:
             check_new_collection_name(db, name)
+            check_database_case(member, db)
             await create_quietly(member, db, name, {})
             continue
         if collection.is_view:
@@ -86,6 +102,32 @@ async def ready(member: Member, db: str, name: str) -> Collection | None:
         if collection is None or collection.busy is None:
             return collection
         await collection.busy
+
+
+def check_database_case(member: Member, db: str) -> None:
+    """Raise 13297 when there is a database whose name differs in case only."""
+    if db in member.engine.catalogue.by_name:
+        return
+    lowered = db.lower()
+    for known in member.engine.databases():
+        if known.lower() == lowered:
+            raise MongoError(
+                Code.DATABASE_DIFFER_CASE,
+                f"db already exists with different case already have: [{known}] trying to create "
+                f"[{db}]",
+            )
+
+
+async def create_collection(member: Member, db: str, name: str, options: Document) -> Collection:
+    """Create a collection, with the index that a time-series one gets by itself."""
+    made = await member.catalogue(member.engine.create_collection(db, name, options))
+    if made.is_timeseries:
+        from shardsvr.timeseries import first_index
+
+        spec = first_index(options)
+        if spec is not None:
+            await member.catalogue(member.engine.create_index(made, spec))
+    return made
 
 
 async def create_quietly(member: Member, db: str, name: str, options: Document) -> None:

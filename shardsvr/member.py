@@ -76,7 +76,7 @@ class Member(Node):
         super().__init__(world, table, options)
         self.dbpath = dbpath
         self.store_options = StoreOptions()
-        self.validators = Validators()
+        self.validators = Validators(world.log)
         self.shard_name: str | None = None
         self._writer: Connection | None = None
         self.gate = WriteGate()

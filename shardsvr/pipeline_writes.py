@@ -20,8 +20,14 @@ from psdb_query.updates import compile_update
 from psdb_server.namespaces import check_new_collection_name
 from psdb_store.collection import Collection
 from shardsvr import documents
-from shardsvr.collections import collection_for_write, not_on_view
+from shardsvr.collections import (
+    check_database_case,
+    collection_for_write,
+    create_collection,
+    not_on_view,
+)
 from shardsvr.planning import plan_query
+from shardsvr.timeseries import check_measurement, time_series_options
 
 if TYPE_CHECKING:
     from shardsvr.member import Member
@@ -45,22 +51,19 @@ def _check_target(member: Member, db: str, name: str) -> Collection | None:
 async def out(ports: Ports, target: OutTarget, batches: AsyncIterator[Batch]) -> None:
     """Replace the target by the documents of a pipeline."""
     member = ports.member
-    if target.time_series is not None:
-        raise MongoError(
-            Code.NOT_IMPLEMENTED, "$out to a time-series collection is not supported by PSDB yet"
-        )
     old = _check_target(member, target.database, target.collection)
     if old is not None and old.is_capped:
         raise MongoError(17152, f"namespace '{old.ns}' is capped so it can't be used for $out")
     name = f"tmp.agg_out.{member.world.random.uuid().hex()}"
     options = dict(old.options) if old is not None else {}
-    made = await member.catalogue(
-        member.engine.create_collection(target.database, name, options)
-    )
+    if target.time_series is not None:
+        options = _time_series(old, target.time_series)
+    check_database_case(member, target.database)
+    made = await create_collection(member, target.database, name, options)
     try:
         if old is not None:
             for index in list(old.indexes.values()):
-                if index.name != "_id_":
+                if index.name not in made.indexes:
                     await member.catalogue(member.engine.create_index(made, index.spec))
         async for batch in batches:
             await _fill(ports, made, batch)
@@ -75,6 +78,24 @@ async def out(ports: Ports, target: OutTarget, batches: AsyncIterator[Batch]) ->
         raise
 
 
+def _time_series(old: Collection | None, spec: Document) -> Document:
+    """Return the options of the time-series collection that `$out` writes."""
+    wanted = time_series_options("$out", spec)
+    if old is None:
+        return {"timeseries": wanted}
+    if not old.is_timeseries:
+        raise MongoError(
+            7268700, "Cannot create a time-series collection from a non time-series collection."
+        )
+    if old.options["timeseries"] != wanted:
+        raise MongoError(
+            7406103,
+            "Time-series options provided must match the existing time-series collection, "
+            f"namespace '{old.ns}'",
+        )
+    return dict(old.options)
+
+
 async def _fill(ports: Ports, collection: Collection, batch: Batch) -> None:
     member = ports.member
     for start in range(0, len(batch), UNIT_DOCUMENTS):
@@ -83,6 +104,8 @@ async def _fill(ports: Ports, collection: Collection, batch: Batch) -> None:
         try:
             for document in batch[start : start + UNIT_DOCUMENTS]:
                 raw, whole = documents.prepare_insert(member, bson_codec.encode(document))
+                if collection.is_timeseries:
+                    check_measurement(collection, whole)
                 unit.insert(collection, raw, whole)
         finally:
             unit.commit()
@@ -93,6 +116,11 @@ async def merge(ports: Ports, target: MergeTarget, batch: Batch, env: Env) -> No
     """Write a batch into the target as `$merge` says."""
     member = ports.member
     collection = _check_target(member, target.database, target.collection)
+    if collection is not None and collection.is_timeseries:
+        raise MongoError(
+            Code.OPTION_NOT_SUPPORTED_ON_VIEW,
+            f"$merge into the time-series collection {collection.ns} is not supported",
+        )
     on = target.on or ("_id",)
     if on != ("_id",) and not _has_unique_index(collection, on):
         raise MongoError(

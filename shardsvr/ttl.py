@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from bson.datetime_ms import DatetimeMS
+
 from psdb_base.errors import MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index
@@ -43,9 +45,47 @@ async def sweep(member: Member) -> None:
             for index in list(collection.indexes.values()):
                 if index.expire_after_seconds is not None:
                     await _sweep_index(member, collection, index)
+            await _sweep_collection(member, collection)
 
 
-async def _sweep_index(member: Member, collection: Collection, index: Index) -> None:
+async def _sweep_collection(member: Member, collection: Collection) -> None:
+    """Delete what a clustered or time-series collection itself lets expire."""
+    seconds = collection.options.get("expireAfterSeconds")
+    if seconds is None:
+        return
+    if collection.is_clustered and collection.id_index is not None:
+        await _sweep_index(member, collection, collection.id_index, float(seconds))
+    elif collection.is_timeseries:
+        await _sweep_measurements(member, collection, float(seconds))
+
+
+async def _sweep_measurements(member: Member, collection: Collection, seconds: float) -> None:
+    """Delete measurements whose time has passed; they come in no particular order."""
+    name = collection.options["timeseries"]["timeField"]
+    horizon = member.world.clock.now_ms() - int(seconds * 1000)
+    after: int | None = None
+    while True:
+        while collection.busy is not None:
+            await collection.busy
+        if member.gate.locks or collection.dropped:
+            return
+        records = collection.scan(after, UNIT_DOCUMENTS)
+        if not records:
+            return
+        after = records[-1].rid
+        unit = member.engine.unit()
+        for record in records:
+            time = record.peek().get(name)
+            if type(time) is DatetimeMS and int(time) <= horizon:
+                unit.delete(collection, record)
+                member.ttl_deleted += 1
+        unit.commit()
+        await asyncio.sleep(0)
+
+
+async def _sweep_index(
+    member: Member, collection: Collection, index: Index, seconds: float | None = None
+) -> None:
     while True:
         while collection.busy is not None:
             await collection.busy
@@ -53,7 +93,7 @@ async def _sweep_index(member: Member, collection: Collection, index: Index) -> 
             return
         if member.engine.collection(collection.db, collection.name) is not collection:
             return
-        rids = index.expired(member.world.clock.now_ms(), UNIT_DOCUMENTS)
+        rids = index.expired(member.world.clock.now_ms(), UNIT_DOCUMENTS, seconds)
         if not rids or collection.indexes.get(index.name) is not index:
             return
         unit = member.engine.unit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_base.world import Log
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
 from psdb_store.collection import Collection
@@ -12,7 +13,8 @@ from psdb_store.collection import Collection
 class Validators:
     """Compiled validators, kept while a collection's options stay the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log | None = None) -> None:
+        self.log = log
         self._compiled: dict[bytes, tuple[Document, Filter]] = {}
 
     def filter_of(self, collection: Collection) -> Filter | None:
@@ -45,9 +47,18 @@ class Validators:
             return
         options = collection.options
         level = options.get("validationLevel", "strict")
-        if level == "off" or options.get("validationAction", "error") == "warn":
+        if level == "off":
             return
         if level == "moderate" and old is not None and not validator.matches(old, env):
+            return
+        action = options.get("validationAction", "error")
+        if action != "error" and self.log is not None:
+            # Never the document: the log holds no data.
+            self.log.write(
+                "W", "STORAGE", 20294, "Document would fail validation",
+                {"namespace": collection.ns, "action": action},
+            )
+        if action == "warn":
             return
         raise MongoError(
             Code.DOCUMENT_VALIDATION_FAILURE,

@@ -20,7 +20,7 @@ from psdb_query.filters import Filter, compile_filter
 from psdb_query.updates import Update, compile_update
 from psdb_server.command import Request
 from psdb_store.collection import Collection, Record
-from shardsvr import documents
+from shardsvr import documents, timeseries
 from shardsvr.collections import (
     check_writable_name,
     collection_for_write,
@@ -176,6 +176,8 @@ class InsertRun:
                             raise not_owned(owned.ns)
                         if env is not None:
                             member.validators.check(collection, document, env)
+                        if collection.is_timeseries:
+                            timeseries.check_measurement(collection, document)
                         unit.insert(collection, raw, document)
                         retry.record(unit, self.first + position, {"n": 1})
                         self.count += 1
@@ -288,7 +290,7 @@ NOT_POINTS: Final = (dict, list, type(None), Regex, RawRegex)
 
 
 def _is_plain_point(collection: Collection) -> bool:
-    return "collation" not in collection.options
+    return "collation" not in collection.options and not collection.is_timeseries
 
 
 async def update_statement(
@@ -346,6 +348,10 @@ async def _update_once(
     else:
         collection = await _writable(member, request.db, name)
     result = UpdateResult()
+    if collection is not None and collection.is_timeseries:
+        timeseries.check_update(
+            collection, selection.spec, update, multi=multi, upsert=upsert
+        )
     if collection is not None:
         runner = _Updater(
             member, collection, selection, update, result, validate=validate, multi=multi

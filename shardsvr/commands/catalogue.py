@@ -16,78 +16,27 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import check_new_collection_name, split_namespace
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
-from shardsvr.capped import capped_options, resized_options
+from shardsvr import timeseries
+from shardsvr.collection_options import changed_options, check_validation, checked_options
 from shardsvr.collections import (
     PROFILE,
+    check_database_case,
+    create_collection,
     find_collection,
-    full_collation,
     member_of,
     name_of,
 )
 from shardsvr.commands.index_options import modify_index
 from shardsvr.profiler import Level
 
-_LATER: Final = ("timeseries", "clusteredIndex", "encryptedFields",
-                 "changeStreamPreAndPostImages", "expireAfterSeconds",
-          "indexOptionDefaults", "storageEngine")
-_VALIDATION_LEVELS: Final = ("moderate", "off", "strict")
-_VALIDATION_ACTIONS: Final = ("error", "errorAndLog", "warn")
-
-
-def _refuse_later(args: Document) -> None:
-    for name in _LATER:
-        value = args.get(name)
-        if value and not (type(value) is dict and value.get("enabled") is False):
-            raise MongoError(
-                Code.NOT_IMPLEMENTED, f"The collection option '{name}' is not supported by PSDB yet"
-            )
-
-
-def _check_validation(request: Request, args: Document) -> None:
-    for name, allowed in (("validationLevel", _VALIDATION_LEVELS),
-                          ("validationAction", _VALIDATION_ACTIONS)):
-        if name in args and args[name] not in allowed:
-            raise MongoError(
-                Code.BAD_VALUE,
-                f"Enumeration value '{args[name]}' for field '{request.command.name}.{name}' is "
-                "not a valid value.",
-            )
-    if args.get("validationAction") == "errorAndLog":
-        raise MongoError(
-            Code.NOT_IMPLEMENTED, "validationAction 'errorAndLog' is not supported by PSDB yet"
-        )
-    if args.get("validator"):
-        if request.db in ("admin", "config", "local"):
-            raise MongoError(
-                Code.INVALID_OPTIONS,
-                f"Document validators are not allowed on collection {request.db}.{request.target} "
-                f"in the {request.db} internal database",
-            )
-        compile_filter(args["validator"], member_of(request).context())
-
 
 async def create(request: Request) -> Reply:
-    """Create a collection or a view."""
-    args, member = request.args, member_of(request)
-    name = name_of(request)
+    """Create a collection, a view or a time-series collection."""
+    member, name = member_of(request), name_of(request)
     check_new_collection_name(request.db, name)
-    _refuse_later(args)
-    _check_validation(request, args)
-    options = capped_options(args)
-    options |= {
-        key: value for key, value in args.items()
-        if key not in ("create", "capped", "autoIndexId", "size", "max",
-                       "changeStreamPreAndPostImages", "idIndex", "storageEngine",
-                       "indexOptionDefaults", "timeseries", "encryptedFields")
-    }
-    if "collation" in options:
-        options["collation"] = full_collation(member, options["collation"])
+    options = checked_options(request)
     if "viewOn" in options:
         _check_view(request, options)
-    elif "pipeline" in options:
-        raise MongoError(
-            Code.INVALID_OPTIONS, "'pipeline' requires 'viewOn' to also be specified"
-        )
     existing = member.engine.collection(request.db, name)
     if existing is not None:
         if existing.options == options and existing.is_view == ("viewOn" in options):
@@ -95,7 +44,8 @@ async def create(request: Request) -> Reply:
         raise MongoError(
             Code.NAMESPACE_EXISTS, f"Collection {existing.ns} already exists."
         )
-    await member.catalogue(member.engine.create_collection(request.db, name, options))
+    check_database_case(member, request.db)
+    await create_collection(member, request.db, name, options)
     return {}
 
 
@@ -104,11 +54,6 @@ def _check_view(request: Request, options: Document) -> None:
     from psdb_query.stages.pipeline import compile_pipeline
 
     pipeline = options.setdefault("pipeline", [])
-    for name in ("validator", "validationLevel", "validationAction", "capped"):
-        if name in options:
-            raise MongoError(
-                Code.INVALID_OPTIONS, f"option not supported on a view: {name}"
-            )
     member = member_of(request)
     compile_pipeline(
         pipeline, member.context(scripts=True), database=request.db, collection=options["viewOn"],
@@ -189,6 +134,10 @@ async def rename_collection(request: Request) -> Reply:
         raise MongoError(
             Code.COMMAND_NOT_SUPPORTED_ON_VIEW, f"cannot rename view: {collection.ns}"
         )
+    if collection.is_timeseries:
+        raise MongoError(
+            Code.ILLEGAL_OPERATION, f"cannot rename time-series collection: {collection.ns}"
+        )
     if (source_db, source_name) == (to_db, to_name):
         raise MongoError(
             Code.ILLEGAL_OPERATION, "Can't rename a collection to itself"
@@ -199,6 +148,7 @@ async def rename_collection(request: Request) -> Reply:
         raise MongoError(
             Code.NAMESPACE_EXISTS, "target namespace exists"
         )
+    check_database_case(member, to_db)
     change = member.engine.rename_collection(
         collection, to_db, to_name, drop_target=drop_target
     )
@@ -208,46 +158,30 @@ async def rename_collection(request: Request) -> Reply:
 
 
 async def coll_mod(request: Request) -> Reply:
-    """Change a collection's validator, a view's definition or an index's options."""
+    """Change a collection's options, a view's definition or an index's options."""
     args, member = request.args, member_of(request)
     collection = find_collection(request)
     if collection is None:
         raise MongoError(Code.NAMESPACE_NOT_FOUND, "ns does not exist")
-    _refuse_later({key: args[key] for key in _LATER if key in args})
-    _check_validation(request, args)
+    check_validation(request)
     if "dryRun" in args and not args.get("index", {}).get("unique"):
         raise MongoError(Code.INVALID_OPTIONS, "dryRun mode is only supported with unique: true")
     reply: Document = {}
-    resized = resized_options(collection.options, args)
-    if resized is not None:
-        await member.catalogue(member.engine.set_options(collection, resized))
     if "index" in args:
         reply |= await modify_index(request, collection, args["index"])
-    changes: Document = {
-        key: args[key]
-        for key in ("validator", "validationLevel", "validationAction", "viewOn", "pipeline")
-        if key in args
-    }
-    if changes:
-        if collection.is_view != ("viewOn" in changes or "pipeline" in changes):
-            raise MongoError(
-                Code.INVALID_OPTIONS,
-                "option not supported on a view" if collection.is_view
-                else "'viewOn' and 'pipeline' may only be given for a view",
-            )
-        options: Document = {**collection.options, **changes}
-        if "viewOn" in options:
-            _check_view(request, options)
-        if options.get("validator") == {}:
-            del options["validator"]
+    options = changed_options(request, collection)
+    if "viewOn" in options:
+        _check_view(request, options)
+    if options != collection.options:
         await member.catalogue(member.engine.set_options(collection, options))
     return reply
 
 
 def describe_collection(collection: Collection, *, name_only: bool) -> Document:
     """Return a collection's row of `listCollections`."""
+    kind = "timeseries" if collection.is_timeseries else "collection"
     row: Document = {
-        "name": collection.name, "type": "view" if collection.is_view else "collection",
+        "name": collection.name, "type": "view" if collection.is_view else kind,
     }
     if name_only:
         return row
@@ -255,7 +189,7 @@ def describe_collection(collection: Collection, *, name_only: bool) -> Document:
         key: value for key, value in collection.options.items() if key != "uuid"
     }
     row["info"] = {"readOnly": collection.is_view}
-    if not collection.is_view:
+    if not collection.is_view and not collection.is_timeseries:
         row["info"]["uuid"] = collection.uuid
         id_index = collection.indexes.get("_id_")
         if id_index is not None:
@@ -273,7 +207,8 @@ async def list_collections(request: Request) -> Reply:
         describe_collection(collection, name_only=False)
         for collection in sorted(found, key=lambda c: c.name)
     ]
-    if any(collection.is_view for collection in found):
+    rows += [timeseries.describe(collection) for collection in found if collection.is_timeseries]
+    if any(collection.is_view or collection.is_timeseries for collection in found):
         rows.append({
             "name": "system.views", "type": "collection", "options": {},
             "info": {"readOnly": False},

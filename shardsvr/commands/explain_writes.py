@@ -80,7 +80,7 @@ class WritePlan:
 
     def _around(self, plan: Document) -> Document:
         """Put the writing stage above a plan."""
-        if plan["stage"] == "EXPRESS_IXSCAN":
+        if plan["stage"].startswith("EXPRESS_"):
             return {**plan, "stage": _EXPRESS[self._stage]}
         inner = {name: value for name, value in plan.items() if name != "isCached"}
         return {
@@ -97,7 +97,7 @@ class WritePlan:
                 "nWouldModify": Int64(self._changed),
                 "nWouldUpsert": Int64(int(self._upsert and not self._found)),
             }
-        if stages["stage"] == "EXPRESS_IXSCAN":
+        if stages["stage"].startswith("EXPRESS_"):
             return {**stages, "stage": _EXPRESS[self._stage], **counts}
         shared = ("executionTimeMillisEstimate", "needYield", "saveState", "restoreState", "isEOF")
         return {

@@ -184,6 +184,8 @@ def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
             return None
     if args.get("skip") or args.get("batchSize") == 0 or "collation" in collection.options:
         return None
+    if collection.is_timeseries:
+        return None
     record = collection.by_id(order.key(value))
     return [] if record is None else [record.raw]
 

@@ -12,6 +12,7 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, is_number, type_name
 from psdb_store import index_spec
 from psdb_store.collection import Collection, Index
+from shardsvr import timeseries
 from shardsvr.collections import (
     collection_for_write,
     existing_collection,
@@ -37,6 +38,9 @@ async def create_indexes(request: Request) -> Reply:
     existed = member.engine.collection(request.db, name) is not None
     collection = await collection_for_write(member, request.db, name)
     known = frozenset(collection.indexes)
+    if collection.is_timeseries:
+        for spec in checked:
+            timeseries.check_index(collection, spec)
     for spec in checked:
         if "collation" in spec:
             spec["collation"] = full_collation(member, spec["collation"])
@@ -196,6 +200,8 @@ async def list_indexes(request: Request) -> Reply:
         )
     collection = existing_collection(request)
     rows = [describe_index(index) for index in collection.indexes.values()]
+    if collection.is_clustered:
+        rows[0] = {**collection.options["clusteredIndex"], "clustered": True}
     return await cursor_reply(request, collection.ns, rows)
 
 

@@ -73,6 +73,12 @@ async def _closed(member: Member, db: str, name: str) -> tuple[Collection, Gate]
         raise MongoError(Code.NAMESPACE_NOT_FOUND, f"source collection {db}.{name} does not exist")
     if collection.is_view:
         raise not_on_view(collection)
+    if collection.is_timeseries or collection.is_clustered:
+        raise MongoError(
+            Code.ILLEGAL_OPERATION,
+            f"cannot make a capped collection of {collection.ns}: it is "
+            + ("time-series" if collection.is_timeseries else "clustered"),
+        )
     gate = Gate()
     collection.busy = gate
     return collection, gate

@@ -13,7 +13,7 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
 from psdb_store.care import disk_space
 from psdb_store.collection import Collection
-from shardsvr.collections import find_collection, member_of, name_of, not_on_view
+from shardsvr.collections import BUCKETS, find_collection, member_of, name_of, not_on_view
 
 
 def _scaled(value: int, scale: int) -> Any:
@@ -57,6 +57,17 @@ def storage_stats(collection: Collection | None, scale: int) -> Document:
     if collection.is_capped:
         stats["max"] = collection.options.get("max", 0)
         stats["maxSize"] = _scaled(collection.options["size"], scale)
+    if collection.is_timeseries:
+        # A measurement is a record of its own, and so its own bucket.
+        stats["timeseries"] = {
+            "bucketsNs": f"{collection.db}.{BUCKETS}{collection.name}",
+            "bucketCount": collection.count,
+            "avgBucketSize": stats.get("avgObjSize", 0),
+            "numMeasurementsCommitted": collection.count,
+            "avgNumMeasurementsPerCommit": int(collection.count > 0),
+        }
+    if collection.is_clustered:
+        stats["clusteredIndex"] = True
     return stats | {
         "nindexes": len(collection.indexes),
         "indexBuilds": list(collection.building),

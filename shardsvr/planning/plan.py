@@ -12,7 +12,7 @@ from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
-from shardsvr.planning import access, explain, forced, keys_only, nodes, special
+from shardsvr.planning import access, clustered, explain, forced, keys_only, nodes, special
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.index_filters import allowed_indexes
@@ -180,7 +180,7 @@ def plan_of(query: Query) -> Plan:
     key = _id_key(query)
     if key is not None:
         if _is_express(query):
-            return Plan(query, nodes.IdLookup(key, "EXPRESS_IXSCAN"))
+            return Plan(query, nodes.IdLookup(key, express_stage(query)))
         return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
     predicates = Predicates(query.filter.tree, query.env)
     plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
@@ -206,6 +206,11 @@ def _is_express(query: Query) -> bool:
     return not (query.count or query.distinct is not None or query.skip or query.sort is not None)
 
 
+def express_stage(query: Query) -> str:
+    """Return MongoDB's name of a look-up by `_id`."""
+    return "EXPRESS_CLUSTERED_IXSCAN" if query.collection.is_clustered else "EXPRESS_IXSCAN"
+
+
 def _id_key(query: Query) -> bytes | None:
     """Return the `_id` key that a query asks for, None when it is another kind of query."""
     node = query.filter.tree
@@ -217,7 +222,7 @@ def _id_key(query: Query) -> bytes | None:
     if query.hint is not None or query.min is not None or query.max is not None:
         return None
     collection = query.collection
-    if type(node.value) in _NOT_ONE:
+    if type(node.value) in _NOT_ONE or collection.is_timeseries:
         return None
     if not same_collation(collection.collation, query.collation):
         return None
@@ -255,6 +260,8 @@ def scan_candidate(predicates: Predicates) -> Candidate:
 
 def _finish(query: Query, candidate: Candidate) -> Node:
     """Put sort, skip, projection and limit above what finds the documents."""
+    if query.collection.is_clustered:
+        candidate = clustered.adapted(query, candidate)
     node = candidate.node
     if query.count:
         return nodes.Count(_cut(query, node))
