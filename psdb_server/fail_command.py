@@ -38,10 +38,11 @@ async def answer(
     """Answer a command while fail points are on; see `Node.answer`."""
     try:
         await before(node, connection, body)
+        node.fail_points.on_time_limit(body)
     except ConnectionEnded:
         return None
     except MongoError as error:
-        return node.error_message(error, message)
+        return node.error_message(error, message, ordered=True)
     reply = await node.answer(connection, message, body)
     if connection.state.pop(ENDS, False):
         connection.close()
@@ -124,7 +125,7 @@ def _fire(
         return (
             any(data.get(effect) not in (None, False) for effect in effects)
             and _names(data, name)
-            and concerns(data, connection, ns)
+            and concerns(data, connection, ns, body.get("client"))
         )
 
     return node.fail_points.fire("failCommand", holds)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAMES: Final = (
     "failCommand",
     "failGetMoreAfterCursorCheckout",
+    "maxTimeAlwaysTimeOut",
     "onPrimaryTransactionalWrite",
 )
 """Sorted. A name that is not here is refused, so that no test runs without its fault."""
@@ -144,6 +145,11 @@ class FailPoints:
             "Hit the 'failGetMoreAfterCursorCheckout' failpoint", labels=tuple(labels),
         )
 
+    def on_time_limit(self, body: Document) -> None:
+        """Let a command with a time limit have run out of it (`maxTimeAlwaysTimeOut`)."""
+        if body.get("maxTimeMS") and self.fire("maxTimeAlwaysTimeOut") is not None:
+            raise MongoError(Code.MAX_TIME_MS_EXPIRED, "operation exceeded time limit")
+
     def on_transactional_write(self, connection: Connection, shown: str) -> None:
         """Let a retryable write's statement fail (`onPrimaryTransactionalWrite`).
 
@@ -163,14 +169,25 @@ class FailPoints:
             )
 
 
-def concerns(data: Document, connection: Connection, ns: str) -> bool:
-    """Tell whether a client and a namespace are among those that the data name."""
+def concerns(
+    data: Document, connection: Connection, ns: str, greeting: Any = None
+) -> bool:
+    """Tell whether a client and a namespace are among those that the data name.
+
+    Args:
+        data: Of the fail point.
+        connection: The client's.
+        ns: What its command is about.
+        greeting: How a client describes itself in the very command, a hello.
+
+    """
     if connection.internal and not data.get("failInternalCommands"):
         return False
     if "threadName" in data and data["threadName"] != connection.context:
         return False
     if "appName" in data:
-        application = (connection.client or {}).get("application")
+        client = connection.client or (greeting if type(greeting) is dict else {})
+        application = client.get("application")
         name = application.get("name") if type(application) is dict else None
         if name != data["appName"]:
             return False

@@ -333,8 +333,13 @@ class Node:
     ) -> None:
         """Take note of an operation that ended; a role counts and profiles."""
 
-    def error_message(self, error: BaseException, message: Message) -> bytes | None:
-        """Return the error reply to a message, None when it wants none; log our bugs loudly."""
+    def error_message(
+        self, error: BaseException, message: Message, *, ordered: bool = False
+    ) -> bytes | None:
+        """Return the error reply to a message, None when it wants none; log our bugs loudly.
+
+        An error that a test ordered says nothing of the topology, which has not changed.
+        """
         if not isinstance(error, MongoError | RecursionError):
             import traceback
 
@@ -345,7 +350,7 @@ class Node:
         if message.flags & MORE_TO_COME:
             return None
         document = replies.error_document(error)
-        if document["code"] in STATE_CHANGE_CODES and self.role == "mongod":
+        if document["code"] in STATE_CHANGE_CODES and self.role == "mongod" and not ordered:
             document["topologyVersion"] = self.topology_version()
         elements = replies.document_elements(document)
         body = replies.close_body(elements + self.reply_times())

@@ -197,6 +197,29 @@ def test_blocking_goes_on_afterwards(client: Client) -> None:
         client.test.c.insert_one({})
 
 
+def test_time_limits_that_are_always_over(client: Client) -> None:
+    point = {"configureFailPoint": "maxTimeAlwaysTimeOut", "mode": "alwaysOn"}
+    client.admin.command(point)
+    raw = raw_of(client)
+    assert raw.command({"count": "c", "maxTimeMS": 60_000, "$db": "test"})["code"] == 50
+    assert raw.command({"count": "c", "$db": "test"})["ok"] == 1
+    client.admin.command({**point, "mode": "off"})
+    assert raw.command({"count": "c", "maxTimeMS": 60_000, "$db": "test"})["ok"] == 1
+
+
+def test_a_client_is_known_by_the_hello_that_fails(client: Client) -> None:
+    fail(client, failCommands=["hello"], errorCode=91, appName="unlucky")
+    metadata = {"driver": {"name": "d", "version": "1"}, "os": {"type": "o"}}
+    for name, code in (("unlucky", 91), ("lucky", None)):
+        hello = {"hello": 1, "client": {**metadata, "application": {"name": name}}}
+        assert raw_of(client).command({**hello, "$db": "admin"}).get("code") == code
+
+
+def test_an_ordered_error_says_nothing_of_the_topology(client: Client) -> None:
+    fail(client, failCommands=["ping"], errorCode=10107)
+    assert "topologyVersion" not in raw_of(client).command({"ping": 1, "$db": "admin"})
+
+
 def test_failing_get_more_loses_the_cursor(client: Client) -> None:
     client.test.c.insert_many([{} for _ in range(5)])
     client.admin.command(

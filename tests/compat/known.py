@@ -3,6 +3,9 @@
 A line is `pattern | reason`. A pattern without `*` names one test, and that test passing is news
 that must be acted on. A pattern with `*` names a group of which some may pass; so does one that
 begins with `~`, for a single test whose outcome depends on the machine.
+
+A line that begins with `@topology ` holds for that topology alone. The others are about the
+default one: elsewhere such a test may fail as well, and its passing is no news.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ class Verdict:
 class KnownFailures:
     """The list, ready to judge runs by."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, topology: str = "default") -> None:
         self.single: dict[str, str] = {}
         self.groups: dict[str, str] = {}
         for number, line in enumerate(text.splitlines(), 1):
@@ -46,13 +49,18 @@ class KnownFailures:
             pattern, bar, reason = (part.strip() for part in line.partition("|"))
             if not bar or not reason:
                 raise ValueError(f"known_failures.txt:{number}: no reason is given")
-            grouped = "*" in pattern or pattern.startswith("~")
+            scope = "default"
+            if pattern.startswith("@"):
+                scope, _, pattern = pattern.removeprefix("@").partition(" ")
+                if scope != topology:
+                    continue
+            grouped = "*" in pattern or pattern.startswith("~") or scope != topology
             (self.groups if grouped else self.single)[pattern.removeprefix("~")] = reason
 
     @classmethod
-    def load(cls) -> KnownFailures:
+    def load(cls, topology: str = "default") -> KnownFailures:
         """Read the list that is kept beside this file."""
-        return cls(KNOWN_PATH.read_text(encoding="utf-8"))
+        return cls(KNOWN_PATH.read_text(encoding="utf-8"), topology)
 
     def reason(self, test: str) -> str | None:
         """Return why a test is expected to fail, None when it is not."""
