@@ -115,6 +115,17 @@ def fetched(access: Access, scan: Node, predicates: Predicates) -> Node:
     return nodes.Fetch(scan, residual, (access.index,))
 
 
+def may_skip(query: Query, predicates: Predicates) -> bool:
+    """Tell whether some index has its leading field open and a later one bounded."""
+    known = predicates.by_path
+    return any(
+        index.kind in SERVING
+        and shape_of(index).leading not in known
+        and any(path in known for path in index.key_pattern)
+        for index in usable_indexes(query)
+    )
+
+
 def skipping(query: Query, predicates: Predicates) -> list[Candidate]:
     """Return plans that skip through an index whose leading field is open but a later is not."""
     found = []

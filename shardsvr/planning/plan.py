@@ -68,7 +68,7 @@ class Plan:
         """
         trials = [] if self._outcome is None else self._outcome.trials
         rejected = [node for node in self._plans if node is not self.winner]
-        is_cached = self._outcome is not None and not trials
+        is_cached = self._outcome is not None and self._outcome.is_cached
         document = {
             "queryPlanner": explain.planner_section(
                 self.query, self.winner, rejected, is_cached=is_cached
@@ -183,10 +183,17 @@ def plan_of(query: Query) -> Plan:
             return Plan(query, nodes.IdLookup(key, express_stage(query)))
         return Plan(query, _finish(query, Candidate(nodes.IdLookup(key), sorted=True)))
     predicates = Predicates(query.filter.tree, query.env)
-    plans = [_finish(query, candidate) for candidate in _candidates(query, predicates)]
-    if len(plans) == 1:
+    found, may_skip = _candidates(query, predicates)
+    plans = [_finish(query, candidate) for candidate in found]
+    if len(plans) == 1 and not may_skip:
         return Plan(query, plans[0])
-    outcome = choose(query, plans)
+
+    def skips() -> list[Node]:
+        if not may_skip:
+            return []
+        return [_finish(query, candidate) for candidate in access.skipping(query, predicates)]
+
+    outcome = choose(query, plans, skips)
     return Plan(query, plans[outcome.number], plans, outcome)
 
 
@@ -233,24 +240,25 @@ _NOT_ONE: Final = (list, type(None))
 """Types that an equality may find inside arrays or in missing fields."""
 
 
-def _candidates(query: Query, predicates: Predicates) -> list[Candidate]:
+def _candidates(query: Query, predicates: Predicates) -> tuple[list[Candidate], bool]:
+    """Return the likely plans, and whether skips through other indexes are worth a thought."""
     given = special.candidates(query, predicates) or forced.candidates(query, predicates)
     if given is not None:
-        return given
+        return given, False
     if any(isinstance(node, tree.Always) and not node.value for node in predicates.conjuncts):
-        return [Candidate(nodes.Eof(), sorted=True)]
+        return [Candidate(nodes.Eof(), sorted=True)], False
     if query.count or query.distinct is not None:
         direct = keys_only.candidate(query, predicates)
         if direct is not None:
-            return [direct]
+            return [direct], False
     found = access.candidates(query, predicates)
     for candidate in found:
         if candidate.access is not None and candidate.access.is_one:
-            return [candidate]
+            return [candidate], False
     if not found:
         # The plain scan competes with skips only, as MongoDB has it.
-        found = [*access.skipping(query, predicates), scan_candidate(predicates)]
-    return found
+        return [*access.skipping(query, predicates), scan_candidate(predicates)], False
+    return found, access.may_skip(query, predicates)
 
 
 def scan_candidate(predicates: Predicates) -> Candidate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,17 @@ from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.plan_cache import Entry, cache_key, cache_of
 from shardsvr.planning.query import Query
+from shardsvr.planning.stages import Stage
 
 FIRST_ROUND: Final = 8
 WORKS_MAX: Final = 10_000
 """MongoDB's `internalQueryPlanEvaluationWorks`."""
+KEY_COST: Final = 1 / 3
+WASTE: Final = 2
+WASTE_SLACK: Final = 2
+"""Plans that look at more than so many documents for one that matches are not left unrivalled."""
+ALONE_WORKS: Final = 64
+"""A plan without a rival shows within so much work whether it needs one."""
 RESULTS_WANTED: Final = 101
 """MongoDB's `internalQueryPlanEvaluationMaxResults`."""
 
@@ -36,6 +44,18 @@ class Trial:
         """Keys and documents looked at."""
         root = self.execution.root
         return root.total("keys_examined") + root.total("docs_examined")
+
+    @property
+    def cost(self) -> float:
+        """What the work is worth: a key costs less than a document."""
+        root = self.execution.root
+        return root.total("docs_examined") + root.total("keys_examined") * KEY_COST
+
+    @property
+    def is_wasteful(self) -> bool:
+        """It has looked at many documents for each that it kept."""
+        docs, kept = _kept(self.execution.root)
+        return docs > WASTE * kept + WASTE_SLACK
 
     @property
     def productivity(self) -> float:
@@ -68,30 +88,54 @@ class Outcome:
     Args:
         number: The winner's place among the plans.
         execution: Its run so far, to be continued.
-        trials: All plans as far as they were tried; empty when the cache knew the winner.
+        trials: All plans as far as they were tried; empty when there was nothing to try.
+        is_cached: The cache knew the winner.
 
     """
 
     number: int
     execution: Execution
     trials: list[Trial]
+    is_cached: bool = False
 
 
-def choose(query: Query, plans: list[Node]) -> Outcome:
-    """Choose a plan: the one that won before for queries of this shape, or by trial."""
+def choose(query: Query, plans: list[Node], more: Callable[[], list[Node]]) -> Outcome:
+    """Choose a plan: the one that won before for queries of this shape, or by trial.
+
+    Args:
+        query: The query.
+        plans: Those that are likely to be good; more are added to it when they are tried.
+        more: Makes others, worth a trial only where the likely ones look at much for little.
+
+    """
     cache = cache_of(query.collection)
     shape = cache_key(query, len(plans))
     entry = cache.find(query.collection, shape)
     if entry is not None:
+        if entry.number >= len(plans):
+            plans += more()
         known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
         known.work_up_to(max(entry.allowance, FIRST_ROUND), query)
         if known.has_enough(query) and not known.failed:
-            return Outcome(entry.number, known.execution, [])
+            return Outcome(entry.number, known.execution, [], is_cached=True)
         cache.forget(shape)
-    number, trials = race(query, plans)
+    if len(plans) == 1:
+        alone = Trial(plans[0], Execution(query, plans[0]))
+        alone.work_up_to(ALONE_WORKS, query)
+        if not alone.is_wasteful:
+            return Outcome(0, alone.execution, [])
+        number, trials = 0, [alone]
+    else:
+        number, trials = race(query, plans)
+    if trials[number].is_wasteful:
+        others = more()
+        if others:
+            plans += others
+            number, trials = race(query, plans)
     winner = trials[number]
-    cache.keep(shape, Entry(number, winner.work, _story(query, number, trials)))
-    return Outcome(number, winner.execution, trials)
+    if len(plans) > 1:
+        cache.keep(shape, Entry(number, winner.work, _story(query, number, trials)))
+    return Outcome(number, winner.execution, trials if len(plans) > 1 else [])
 
 
 def _story(query: Query, number: int, trials: list[Trial]) -> Document:
@@ -147,8 +191,17 @@ def _effort(trial: Trial) -> tuple[bool, float]:
     """Order finished plans: those at their end by work, others by work for a row."""
     execution = trial.execution
     if execution.root.done:
-        return (False, trial.work)
-    return (False, trial.work * RESULTS_WANTED / max(execution.found, 1))
+        return (False, trial.cost)
+    return (False, trial.cost * RESULTS_WANTED / max(execution.found, 1))
+
+
+def _kept(stage: Stage) -> tuple[int, int]:
+    """Return how many documents were looked at, and how many of them went on."""
+    docs, kept = stage.docs_examined, stage.advanced if stage.docs_examined else 0
+    for child in stage.children:
+        below = _kept(child)
+        docs, kept = docs + below[0], kept + below[1]
+    return docs, kept
 
 
 def _unproductive(trial: Trial) -> tuple[bool, float, bool]:
