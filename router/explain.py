@@ -57,7 +57,7 @@ def as_router(document: Document, shard: str, host: str) -> Document:
             },
         }
     result["serverInfo"] = {**server, "host": host.rpartition(":")[0]}
-    for name in ("serverParameters", "command"):
+    for name in ("queryShapeHash", "serverParameters", "command"):
         if name in document:
             result[name] = document[name]
     return result

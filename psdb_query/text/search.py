@@ -100,19 +100,15 @@ def _parts(text: str) -> list[tuple[str, bool, bool]]:
         elif character == "-" and before.isspace():
             negated, before = True, character
             at += 1
-        elif _is_apart(character):
+        elif is_delimiter(character):
             if character.isspace():
                 negated = False
             before = character
             at += 1
         else:
             start = at
-            while at < count and not _is_apart(text[at]):
+            while at < count and not is_delimiter(text[at]):
                 at += 1
             found.append((text[start:at], False, negated))
             negated, before = False, text[at - 1]
     return found
-
-
-def _is_apart(character: str) -> bool:
-    return character != "'" and is_delimiter(character)

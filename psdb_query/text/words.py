@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Final
+
+import regex
 
 from psdb_query.text.languages import Language
 
-_APOSTROPHE: Final = "'"
-_WORD_SIGNS: Final = "_"
+_LETTERS = r"[^\p{C}\p{P}\p{S}\p{Z}]"
+_WORD: Callable[[str], list[str]] = regex.compile(rf"(?:{_LETTERS}|_)+").findall
+_ENGLISH_WORD: Callable[[str], list[str]] = regex.compile(rf"(?:{_LETTERS}|[_'])+").findall
+"""What stands between words: punctuation, signs, spaces; English words have apostrophes."""
 
 
 @lru_cache(maxsize=4096)
 def is_delimiter(character: str) -> bool:
-    """Tell whether a character stands between words: punctuation, signs, spaces."""
-    if character in _WORD_SIGNS:
-        return False
-    return unicodedata.category(character)[0] in "CPSZ"
+    """Tell whether a character stands between words of every language."""
+    return not _ENGLISH_WORD(character)
 
 
-def words(text: str, language: Language) -> Iterator[str]:
-    """Yield the words of a text as they are written; English ones may have apostrophes within."""
-    start = -1
-    keeps_apostrophe = language.name == "english"
-    for at, character in enumerate(text):
-        apart = not character.isalnum() and is_delimiter(character)
-        if apart and keeps_apostrophe and character == _APOSTROPHE:
-            apart = False
-        if apart:
-            if start >= 0:
-                yield text[start:at]
-                start = -1
-        elif start < 0:
-            start = at
-    if start >= 0:
-        yield text[start:]
+def words(text: str, language: Language) -> list[str]:
+    """Return the words of a text as they are written."""
+    return (_ENGLISH_WORD if language.name == "english" else _WORD)(text)
 
 
 def fold(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -13,7 +14,7 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
-from shardsvr.collections import find_collection, name_of
+from shardsvr.collections import find_collection, member_of, name_of
 from shardsvr.commands import count_distinct, explain_writes, find
 
 VERBOSITIES: Final = ("allPlansExecution", "executionStats", "queryPlanner")
@@ -88,6 +89,11 @@ def _finish(request: Request, document: Document) -> Document:
     command = {
         name: value for name, value in request.body.items() if name not in ("lsid", "$clusterTime")
     }
+    sort_memory = member_of(request).parameters[find.SORT_MEMORY]
+    shape = document.get("queryPlanner", {}).get("planCacheShapeHash")
+    if shape is not None:
+        digest = hashlib.sha256(f"{request.op.ns} {request.command.name} {shape}".encode())
+        document["queryShapeHash"] = digest.hexdigest().upper()
     return {
         "explainVersion": "1",
         **document,
@@ -98,6 +104,7 @@ def _finish(request: Request, document: Document) -> Document:
             "version": MONGODB_VERSION,
             "gitVersion": "psdb",
         },
+        "serverParameters": {find.SORT_MEMORY: sort_memory},
     }
 
 

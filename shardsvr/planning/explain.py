@@ -52,6 +52,18 @@ def statistics_section(winner: Node, execution: Execution) -> Document:
     }
 
 
+def trial_section(node: Node, execution: Execution, score: float) -> Document:
+    """Return an entry of `allPlansExecution`: what a plan did while it was tried."""
+    return {
+        "nReturned": execution.found + execution.returned,
+        "executionTimeMillisEstimate": 0,
+        "totalKeysExamined": execution.root.total("keys_examined"),
+        "totalDocsExamined": execution.root.total("docs_examined"),
+        "score": score,
+        "executionStages": stage_statistics(node, execution.root),
+    }
+
+
 def stage_statistics(node: Node, stage: Stage) -> Document:
     """Return the statistics of a node and those below it."""
     works = max(stage.works, stage.advanced) + int(stage.done)

@@ -84,7 +84,8 @@ class Plan:
         document["executionStats"] = statistics
         if verbosity == "allPlansExecution":
             statistics["allPlansExecution"] = [
-                explain.statistics_section(trial.node, trial.execution) for trial in trials
+                explain.trial_section(trial.node, trial.execution, 1 + trial.productivity)
+                for trial in trials
             ]
         return document
 
