@@ -17,7 +17,8 @@ from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
 
 OPTIONS = StoreOptions(
-    segment_bytes=16 * 1024, oplog_bytes=0, checkpoint_log_bytes=64 * 1024, recent_bytes=4096
+    segment_bytes=16 * 1024, oplog_bytes=0, checkpoint_log_bytes=64 * 1024, recent_bytes=4096,
+    cache_bytes=20_000, eager_documents=0,
 )
 WAIT_SECONDS_MAX = 30.0
 

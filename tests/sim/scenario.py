@@ -62,7 +62,10 @@ KNOBS: dict[str, Callable[[random.Random], Any]] = {
 
 def draw_store_options(rng: random.Random) -> StoreOptions:
     """Draw a store's settings, often such that everything happens often."""
+    aside = random.Random(rng.getstate()[1][0])  # what is drawn of `rng` stays what it was
     return StoreOptions(
+        cache_bytes=aside.choice([0, 3000, 10**8]),
+        eager_documents=aside.choice([0, 20, 10_000]),
         segment_bytes=rng.choice([2000, 20_000, 10**7]),
         oplog_bytes=rng.choice([0, 30_000, 10**8]),
         checkpoint_log_bytes=rng.choice([5000, 50_000, 10**7]),
