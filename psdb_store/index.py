@@ -216,11 +216,12 @@ class Index:
 
         """
         seconds = self.expire_after_seconds if seconds is None else seconds
-        if seconds is None:
+        direction = next(iter(self.key_pattern.values()))
+        if seconds is None or type(direction) is str:
             return []
         horizon = now_ms - int(seconds * 1000)
         low, high = _DATE_LOW, order.key(DatetimeMS(max(horizon, -(1 << 63))))
-        if next(iter(self.key_pattern.values())) < 0:
+        if direction < 0:
             low, high = order.descending(high), order.descending(low)
         found = self.scan(low, high, limit=limit)
         return list(dict.fromkeys(rid for _, rid in found))

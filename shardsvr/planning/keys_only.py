@@ -84,4 +84,6 @@ def _distinct(query: Query, access: Access) -> nodes.Node | None:
     if not all(part.is_points and len(part.intervals) == 1 for part in leading):
         return None
     descending = tuple(column.descending for column in access.columns[: at + 1])
-    return nodes.DistinctScan(index, access.bounds, access.ranges, descending)
+    scan = nodes.DistinctScan(index, access.bounds, access.ranges, descending)
+    shown = {"_id": 0, query.distinct: 1} if query.distinct != "_id" else {"_id": 1}
+    return nodes.Project(scan, shown, "PROJECTION_COVERED")

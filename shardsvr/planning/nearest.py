@@ -27,6 +27,8 @@ from shardsvr.planning.stages import IndexScan, Selector, Stage
 
 FEW: Final = 16
 """Entries of a cell that are measured rather than divided."""
+_SCAN_KEYS: Final = 256
+"""Entries of one place, or of shapes of one size, that are measured at a time."""
 
 
 class Space(Protocol):
@@ -181,40 +183,58 @@ class Nearest(Stage):
             if not self._waiting:
                 self.done = True
                 break
-            budget -= self._look_into(heapq.heappop(self._waiting)[2])
+            nearest, _order, next_one = heapq.heappop(self._waiting)
+            if isinstance(next_one, IndexScan):
+                budget -= self._go_on(nearest, next_one)
+            else:
+                budget -= self._look_into(nearest, next_one)
         self.advanced += len(rows)
         return rows
 
-    def _look_into(self, cell: Any) -> int:
+    def _look_into(self, nearest: float, cell: Any) -> int:
         """Measure what is in a cell, or let its parts wait; return the work done."""
         space = self._target.space
         parts = list(space.parts(cell))
         self.cells += 1
-        found = self._entries(space.span(cell), FEW + 1 if parts else None)
-        work = len(found)
-        if parts and len(found) > FEW:
+        scan = self._scan(space.span(cell))
+        if not parts:
+            return self._go_on(nearest, scan)
+        found: list[int] = []
+        while not scan.done and len(found) <= FEW:
+            found += [rid for _, rid in scan.pull(FEW + 1 - len(found))]
+        self.keys_examined += scan.keys_examined
+        work = len(found) + 1
+        if len(found) > FEW:
             own = space.own(cell)
-            found = [] if own is None else self._entries(own, None)
-            work += len(found)
+            if own is not None:
+                work += self._go_on(nearest, self._scan(own))
             for part in parts:
                 self._wait(part)
-        for rid in found:
+        else:
+            for rid in found:
+                self._measure(rid)
+        self.works += work
+        return work
+
+    def _go_on(self, nearest: float, scan: IndexScan) -> int:
+        """Measure the next entries of a scan; what is left waits where it was."""
+        before = scan.keys_examined
+        for _, rid in scan.pull(_SCAN_KEYS):
             self._measure(rid)
-        self.works += work + 1
+        if not scan.done:
+            self._order += 1
+            heapq.heappush(self._waiting, (nearest, self._order, scan))
+        work = scan.keys_examined - before
+        self.keys_examined += work
         return work + 1
 
-    def _entries(self, span: tuple[int, int], limit: int | None) -> list[int]:
-        """Return the records with entries between two numbers."""
+    def _scan(self, span: tuple[int, int]) -> IndexScan:
+        """Return a scan of the entries between two numbers."""
         access = self._target.access
         fields = list(access.bounds.fields)
         fields[self._target.field] = FieldBounds((span_interval(*span),))
         ranges = key_ranges(fields, access.columns)
-        scan = IndexScan(self._collection, access.index, ranges)
-        found: list[int] = []
-        while not scan.done and (limit is None or len(found) < limit):
-            found += [rid for _, rid in scan.pull(1024 if limit is None else limit - len(found))]
-        self.keys_examined += scan.keys_examined
-        return found
+        return IndexScan(self._collection, access.index, ranges)
 
     def _measure(self, rid: int) -> None:
         if rid in self._seen:

@@ -17,6 +17,7 @@ from psdb_query.bounds import FieldBounds
 from psdb_query.bounds_index import IndexField, Predicates, index_bounds
 from psdb_query.bounds_ranges import key_ranges
 from psdb_query.filters import tree
+from psdb_query.filters.filter import walk
 from psdb_query.text.languages import find_language
 from psdb_query.text.scoring import TextFields
 from psdb_query.text.search import Search, parse_search
@@ -24,6 +25,7 @@ from psdb_store.index import Index
 from psdb_store.index_text import TERM, fields_of_text
 from shardsvr.planning import access, nodes, stages
 from shardsvr.planning.access import Candidate
+from shardsvr.planning.implication import implies
 from shardsvr.planning.indexes import access_of, shape_of, usable_indexes
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
@@ -137,7 +139,15 @@ def candidate(query: Query, predicates: Predicates) -> Candidate:
     assert node is not None
     if query.hint:
         raise MongoError(Code.BAD_VALUE, "text and hint not allowed in same query")
+    _refuse_negated(query.filter.tree)
     index = _text_index(query)
+    if index.partial is not None and not implies(
+        predicates, index.partial.tree, query.collation
+    ):
+        raise MongoError(
+            Code.NO_QUERY_EXECUTION_PLANS,
+            _PLANNER + "the text index is partial, and the query does not keep to its filter",
+        )
     fields = fields_of_text(index.spec)
     search = _search(node, fields)
     query.shown = query.filter.tree
@@ -145,6 +155,15 @@ def candidate(query: Query, predicates: Predicates) -> Candidate:
     if any(conjunct is node for conjunct in predicates.conjuncts):
         return Candidate(_text_node(query, index, search, predicates, node))
     return Candidate(_union(query, index, search, predicates))
+
+
+def _refuse_negated(node: tree.Node) -> None:
+    """Raise 2 for a `$text` within `$nor`."""
+    if isinstance(node, tree.Nor) and any(isinstance(one, tree.Text) for one in walk(node)):
+        raise MongoError(Code.BAD_VALUE, "text expression not allowed in nor")
+    if isinstance(node, (tree.And, tree.Or)):
+        for child in node.children:
+            _refuse_negated(child)
 
 
 def _text_index(query: Query) -> Index:

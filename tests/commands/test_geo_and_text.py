@@ -261,6 +261,15 @@ def test_wrong_text_indexes(db: Db, keys: Any, options: Any, code: int) -> None:
     assert code_of(lambda: db.wrong.create_index(keys, **options)) == code
 
 
+def test_partial_text_indexes_and_negations(db: Db) -> None:
+    db.c.create_index([("t", TEXT)], partialFilterExpression={"n": {"$gt": 5}})
+    db.c.insert_many([{"_id": 1, "t": "red fox", "n": 9}, {"_id": 2, "t": "red hen", "n": 1}])
+    red = {"$text": {"$search": "red"}}
+    assert [d["_id"] for d in db.c.find({**red, "n": {"$gt": 7}})] == [1]
+    assert code_of(lambda: list(db.c.find(red))) == 291
+    assert code_of(lambda: list(db.c.find({"$nor": [red]}))) == 2
+
+
 def test_text_needs_its_index(db: Db) -> None:
     db.none.insert_one({"a": "b"})
     assert code_of(lambda: list(db.none.find({"$text": {"$search": "b"}}))) == 27

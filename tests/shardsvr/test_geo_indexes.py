@@ -339,3 +339,15 @@ def test_a_changed_document_keeps_its_place_or_goes() -> None:
         rest += execution.next_batch(2)
     ids = [record.document()["_id"] for record in [*first, *rest]]
     assert ids[:4] == [0, 1, 2, 5]
+
+
+def test_many_documents_at_one_place_are_taken_in_turns() -> None:
+    documents = [{"_id": n, "loc": [1, 2]} for n in range(3000)]
+    for key in ("2dsphere", "2d"):
+        kit = geo_kit(documents, {"loc": key})
+        execution = kit.plan({"loc": {"$nearSphere": [1, 2]}}).open()
+        found = list(execution.next_batch(10))
+        assert execution.root.docs_examined < 3000
+        while not execution.done:
+            found += execution.next_batch(500)
+        assert sorted(record.rid for record in found) == sorted(kit.collection.records)
