@@ -29,6 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         from psdb.status import show
 
         return show(options.address, as_json=options.json, watch_seconds=options.watch)
+    if options.command in ("backup", "export", "import", "restore"):
+        from psdb.tool_options import run
+
+        return run(options)
     if options.command == "initiate":
         from psdb.initiate import initiate
 

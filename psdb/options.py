@@ -229,6 +229,10 @@ def build_parser() -> argparse.ArgumentParser:
     status.add_argument("--watch", type=float, nargs="?", const=2.0, metavar="SECONDS",
                         help="again and again (every %(const)s s)")
 
+    from psdb.tool_options import add_tools
+
+    add_tools(commands)
+
     ping = commands.add_parser("ping", allow_abbrev=False, help="ask a server whether it answers")
     ping.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT")
     ping.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")

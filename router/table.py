@@ -7,6 +7,7 @@ from typing import Final
 from psdb_server.command import CommandTable, make_table
 from psdb_server.common.table import COMMON, NOT_YET
 from router import (
+    backup_commands,
     cluster_commands,
     maintenance_commands,
     settings_commands,
@@ -15,5 +16,5 @@ from router import (
 
 ROUTER_COMMANDS: Final[CommandTable] = make_table(
     NOT_YET, COMMON, cluster_commands.COMMANDS, maintenance_commands.COMMANDS,
-    settings_commands.COMMANDS, sharding_commands.COMMANDS,
+    settings_commands.COMMANDS, sharding_commands.COMMANDS, backup_commands.COMMANDS,
 )

@@ -31,6 +31,7 @@ from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
 from psdb_wire.connection import Connection
 from shardsvr import compatibility, replicated_writes, spill, ttl
+from shardsvr.backups import Backups
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
 from shardsvr.settings import DEFAULT_MAX_TIME, WRITE_BLOCK, Settings, default_concern
@@ -59,6 +60,7 @@ class Member(Node):
         gate: Holds writes back while `fsync` has locked the member.
         profiler: What of which database is profiled.
         usage: How much each namespace was used.
+        backups: Backups under way.
         settings: What the whole cluster is set to.
         config_host: Where that cluster's config server is.
         connect: Makes the way to another server of the cluster by its `host`.
@@ -83,6 +85,7 @@ class Member(Node):
         self.profiler = Profiler()
         self.usage: dict[str, Usage] = {}
         self.settings = Settings(self)
+        self.backups = Backups()
         self.config_host: str | None = None
         self.connect: Callable[[str], Any] | None = None
         self.sharding = ShardingState(self)
@@ -159,6 +162,7 @@ class Member(Node):
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
         await super().reap()
+        self.backups.expire(self.world.clock.monotonic())
         if self.gate.locks or not self.is_primary:
             return
         horizon = self.world.clock.now_ms() - SESSION_IDLE_MINUTES * 60_000

@@ -8,6 +8,7 @@ from psdb_server.command import CommandTable, make_table
 from psdb_server.common.table import COMMON, NOT_YET
 from shardsvr.commands import (
     aggregate,
+    backup,
     bulk_write,
     catalogue,
     cluster_settings,
@@ -38,6 +39,7 @@ MEMBER_COMMANDS: Final[CommandTable] = make_table(
     NOT_YET,
     COMMON,
     aggregate.COMMANDS,
+    backup.COMMANDS,
     bulk_write.COMMANDS,
     catalogue.COMMANDS,
     cluster_settings.COMMANDS,
