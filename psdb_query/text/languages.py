@@ -48,6 +48,8 @@ NAMES: Final[dict[str, str]] = {
 """What a user may call a language (in any case) → its name here; `none` has no stems."""
 
 _STEMS_KEPT: Final = 50_000
+_ALGORITHMS: Final = {"dutch": "dutch_porter"}
+"""Where the library's newest algorithm of a language is not the one that MongoDB has."""
 
 
 @dataclass(frozen=True)
@@ -80,5 +82,5 @@ def _language(name: str) -> Language:
         return Language(name, frozenset(), lambda word: word)
     import snowballstemmer
 
-    stem = snowballstemmer.stemmer(name).stemWord
+    stem = snowballstemmer.stemmer(_ALGORITHMS.get(name, name)).stemWord
     return Language(name, stop_words(name), lru_cache(maxsize=_STEMS_KEPT)(stem))
