@@ -2,7 +2,7 @@
 
 A flag that MongoDB has and PSDB does not honour yet is refused with exit code 2 and its name,
 never accepted silently. A configuration file (`--config`) holds the same options in MongoDB's
-YAML names; it is refused by name until it is honoured.
+YAML names (`psdb.config_file`); flags of the command line win over it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULT_PORTS: Final = {"up": 27017, "router": 27017, "shardsvr": 27018, "config
 
 NOT_HONOURED: Final = (
     "--auditDestination", "--auditFilter", "--auditFormat", "--auditPath", "--auth",
-    "--clusterAuthMode", "--clusterIpSourceAllowlist", "--config", "--configsvrMode",
+    "--clusterAuthMode", "--clusterIpSourceAllowlist", "--configsvrMode",
     "--cpu", "--directoryperdb", "--enableMajorityReadConcern", "--filePermissions",
     "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
     "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth",
@@ -30,7 +30,6 @@ NOT_HONOURED: Final = (
     "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
     "--tlsCAFile", "--tlsCertificateKeyFile", "--tlsMode", "--timeStampFormat",
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
-    "-f",
 )
 STORAGE_FLAGS: Final = (
     "cacheSizeMB", "oplogMinRetentionHours", "oplogSize", "wiredTigerCacheSizeGB",
@@ -113,6 +112,14 @@ def _cache_gigabytes(text: str) -> float:
     return _number(text, 0.25, 10_000)
 
 
+def _milliseconds(text: str) -> int:
+    return int(_number(text, 0, 2**31 - 1))
+
+
+def _share(text: str) -> float:
+    return _number(text, 0, 1)
+
+
 def _hours(text: str) -> float:
     return _number(text, 0, 1e9)
 
@@ -148,6 +155,12 @@ def _server_flags(parser: argparse.ArgumentParser, command: str) -> None:
                         help="log debug lines as well")
     parser.add_argument("--setParameter", action=_SetParameter, dest="parameters",
                         metavar="NAME=VALUE", help="set a server parameter")
+    parser.add_argument("-f", "--config", metavar="FILE",
+                        help="options in mongod's YAML; flags win over them")
+    parser.add_argument("--slowms", type=_milliseconds, metavar="MS",
+                        help="log commands that take so long (100)")
+    parser.add_argument("--slowOpSampleRate", type=_share, metavar="SHARE",
+                        help="and this share of them, 0 to 1 (1)")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--noscripting", action="store_true",
                         help="run no JavaScript ($where, $function, $accumulator, mapReduce)")
@@ -241,7 +254,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line; bad ones exit with code 2."""
+    from psdb.config_file import ConfigError, expanded
+
     parser = build_parser()
+    try:
+        argv = expanded(argv)
+    except ConfigError as error:
+        parser.error(str(error))
     options = parser.parse_args(argv)
     if options.command == "up":
         try:
@@ -290,6 +309,15 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     if getattr(options, "replSet", ""):
         name = options.replSet.partition("/")[0]
         document["replication"] = {**document.get("replication", {}), "replSetName": name}
+    if options.config:
+        document["config"] = options.config
+    profiling: Document = {}
+    if options.slowms is not None:
+        profiling["slowOpThresholdMs"] = options.slowms
+    if options.slowOpSampleRate is not None:
+        profiling["slowOpSampleRate"] = options.slowOpSampleRate
+    if profiling:
+        document["operationProfiling"] = profiling
     if options.logpath:
         document["systemLog"] = {"destination": "file", "path": options.logpath}
     return document

@@ -65,6 +65,10 @@ def command_line(options: argparse.Namespace, layout: Layout, process: Process) 
     arguments += ["-v"] * options.verbose
     for name, value in sorted((options.parameters or {}).items()):
         arguments += ["--setParameter", f"{name}={value}"]
+    for flag in ("slowms", "slowOpSampleRate"):
+        if getattr(options, flag) is not None:
+            arguments += [f"--{flag}", str(getattr(options, flag))]
+    arguments += ["--noscripting"] if options.noscripting else []
     if process.role == "router":
         return [*arguments, "--configdb", layout.set_address("config")]
     for flag in STORAGE_FLAGS:

@@ -113,8 +113,9 @@ class Node:
         self.started = world.clock.monotonic()
         self.server: Server | None = None
         self.host = "localhost:27017"
-        self.slow_ms = self.parameters.slow_ms
-        self.sample_rate = 1.0
+        profiling: Document = options.get("operationProfiling", {})
+        self.slow_ms: int = profiling.get("slowOpThresholdMs", self.parameters.slow_ms)
+        self.sample_rate: float = profiling.get("slowOpSampleRate", 1.0)
         self.request_stop: Callable[[], None] | None = None
         self.rotate_log: Callable[[], None] | None = None
         self.stopping = False

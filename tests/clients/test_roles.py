@@ -63,7 +63,7 @@ def test_ping(server: Server) -> None:
     [
         ("up", "--replicas", "0"), ("up", "--auth"),
         ("shardsvr", "--pidfilepath", "x"), ("router", "--configdb", "x:1", "--keyFile", "k"),
-        ("up", "--tlsMode", "requireTLS"), ("up", "--config", "psdb.yaml"), ("up", "--nonsense"),
+        ("up", "--tlsMode", "requireTLS"), ("up", "--slowOpSampleRate", "2"), ("up", "--nonsense"),
         ("up", "--port", "99999999"), ("up", "--setParameter", "nonsense=1"), (),
     ],
 )
