@@ -10,13 +10,13 @@ import argparse
 import asyncio
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 from psdb.formation import Formation, NotFormedError
 from psdb.layout import HOST, Layout, Process, Shape
+from psdb.nursery import Child, Nursery
 from psdb.options import STORAGE_FLAGS
 from psdb_base.real_log import RealLog
 from psdb_base.real_world import RealClock, real_world
@@ -45,7 +45,8 @@ def supervise(options: argparse.Namespace, shape: Shape) -> int:
     except OSError as error:
         sys.stderr.write(f"psdb: cannot write to {dbpath}: {error}\n")
         return EXIT_FAILED
-    return asyncio.run(_Supervisor(options, layout).run())
+    nursery = Nursery(sorted({process.role for process in layout.processes}))
+    return asyncio.run(_Supervisor(options, layout, nursery).run())
 
 
 def free_port() -> int:
@@ -81,10 +82,13 @@ def command_line(options: argparse.Namespace, layout: Layout, process: Process) 
 class _Supervisor:
     """The processes of one layout."""
 
-    def __init__(self, options: argparse.Namespace, layout: Layout) -> None:
+    def __init__(
+        self, options: argparse.Namespace, layout: Layout, nursery: Nursery
+    ) -> None:
         self._options = options
         self._layout = layout
-        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._nursery = nursery
+        self._running: dict[str, Child] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self._ready = False
@@ -96,6 +100,8 @@ class _Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        await self._nursery.connect()
+        listening = loop.create_task(self._listen())
         for process in self._layout.processes:
             self._keepers[process.name] = loop.create_task(self._keep(process))
         world = real_world(log=RealLog(RealClock(), sys.stderr))
@@ -110,7 +116,19 @@ class _Supervisor:
             await self._announce(formed)
         formed.cancel()
         await self._stop()
+        self._nursery.close()
+        listening.cancel()
         return self._code
+
+    async def _listen(self) -> None:
+        """Hear of the children; without the nursery there is no cluster."""
+        await self._nursery.listen()
+        _say("the process that starts the others has ended")
+        self._code = EXIT_FAILED
+        for child in self._running.values():
+            child.send(signal.SIGKILL)
+            child.ended(-signal.SIGKILL)
+        self._stopping.set()
 
     async def _announce(self, formed: asyncio.Task[None]) -> None:
         """Print the connection string and wait for the end."""
@@ -131,7 +149,7 @@ class _Supervisor:
         self._stopping.set()
         if self._signals > 1:
             for child in self._running.values():
-                child.kill()
+                child.send(signal.SIGKILL)
 
     # -- one process ----------------------------------------------------------------------------
 
@@ -158,14 +176,10 @@ class _Supervisor:
     async def _run(self, process: Process) -> int:
         """Run a process once; return its exit code."""
         arguments = command_line(self._options, self._layout, process)
-        with self._layout.log(process).open("ab") as log:
-            child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "psdb", *arguments, stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
-            )
+        child = await self._nursery.spawn(process.name, arguments, self._layout.log(process))
         self._running[process.name] = child
         if self._stopping.is_set():
-            child.terminate()
+            child.send(signal.SIGTERM)
         try:
             return await child.wait()
         finally:
@@ -187,14 +201,13 @@ class _Supervisor:
             self._running[process.name] for process in processes if process.name in self._running
         ]
         for child in children:
-            if child.returncode is None:
-                child.terminate()
+            child.send(signal.SIGTERM)
         for child in children:
             try:
                 async with asyncio.timeout(STOP_SECONDS_MAX):
                     await child.wait()
             except TimeoutError:
-                child.kill()
+                child.send(signal.SIGKILL)
                 await child.wait()
 
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cluster.up import Cluster, wait_until
+from cluster.up import Cluster, runs, wait_until
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_a_sharded_cluster_of_processes(tmp_path: Path) -> None:
         assert client.two.c.count_documents({}) == 10
         children = list(cluster.pids().values())
         assert cluster.stop() == 0
-        assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+        assert not any(map(runs, children))
     with cluster:
         client = cluster.client()
         for name in ("one", "two", "three", "four"):
@@ -83,9 +83,7 @@ def test_a_sharded_cluster_of_processes(tmp_path: Path) -> None:
         assert cluster.process is not None
         children = list(cluster.pids().values())
         cluster.process.kill()
-        wait_until("the children stop", lambda: not [
-            pid for pid in children if Path(f"/proc/{pid}").exists()
-        ])
+        wait_until("the children stop", lambda: not any(map(runs, children)))
 
 
 def test_a_member_that_cannot_start_ends_it(tmp_path: Path) -> None:

@@ -123,19 +123,24 @@ class Cluster:
     def pids(self) -> dict[str, int]:
         """Return the process ids of the children that run, by address."""
         assert self.process is not None
-        found = {}
+        parents: dict[int, int] = {}
+        ports: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                status = (entry / "stat").read_text(encoding="ascii")
-                words = (entry / "cmdline").read_bytes().decode().split("\0")
+                status = (entry / "stat").read_text(encoding="utf-8")
+                words = (entry / "cmdline").read_bytes().decode().replace("\0", " ").split()
             except OSError:
                 continue  # it ended meanwhile
             fields = status.rpartition(")")[2].split()
-            if int(fields[1]) == self.process.pid and fields[0] != "Z" and "--port" in words:
-                found[f"127.0.0.1:{words[words.index('--port') + 1]}"] = int(entry.name)
-        return found
+            parents[int(entry.name)] = int(fields[1])
+            if fields[0] != "Z" and "--supervised" in words:
+                ports[int(entry.name)] = words[words.index("--port") + 1]
+        return {
+            f"127.0.0.1:{port}": pid for pid, port in ports.items()
+            if parents.get(parents[pid]) == self.process.pid
+        }
 
     def signal(self, address: str, number: signal.Signals) -> None:
         """Send a signal to the process that listens at an address."""
@@ -189,6 +194,15 @@ class Cluster:
             self.direct(address)[database].command("dbHash")["md5"] for address in addresses
         ]
         return len(set(digests)) == 1
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not waited for does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def signal_process(pid: int, number: signal.Signals) -> None:

@@ -23,7 +23,8 @@ PRAGMA = re.compile(r"  # (type: ignore|noqa).*")
 # What is banned, and the modules that own it.
 REAL_WORLD = {"psdb_base/real_world.py", "psdb_base/real_log.py", "psdb_base/real_disk.py"}
 PROCESS = {
-    "psdb_server/process_info.py", "psdb/ping.py", "psdb/serve.py", "psdb/supervisor.py",
+    "psdb_server/process_info.py", "psdb/nursery.py", "psdb/ping.py", "psdb/serve.py",
+    "psdb/supervisor.py",
 }
 CLIENTS = {"psdb/initiate.py", "psdb/status.py"}
 SCRIPTS = {"psdb_base/script_worker/__main__.py"}  # a program of its own
