@@ -9,10 +9,9 @@ at once; if that fails, the owner is told: most likely the other process is gone
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable
 from typing import Final, cast
-
-from bson.binary import Binary
 
 from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import MongoError
@@ -22,6 +21,7 @@ from psdb_wire.channel import raise_for
 from psdb_wire.frames import MORE_TO_COME, build_op_msg, parse
 from psdb_wire.pool import ClientConnection, ConnectionPool
 
+_INT32: Final = struct.Struct("<i")
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 """No message between members is larger; what is comes in parts."""
 _PART_BYTES: Final = FRAME_BYTES_MAX - 64 * 1024
@@ -43,6 +43,14 @@ HELLO: Final[Document] = {
     "hello": 1, "internalClient": {"minWireVersion": 25, "maxWireVersion": 25},
 }
 """How members greet each other."""
+
+
+def with_binary(document: Document, name: str, data: bytes) -> bytes:
+    """Encode a document with one more field: much data, which are copied once."""
+    head = encode(document)
+    mark = b"\x05%b\0%b\0" % (name.encode(), _INT32.pack(len(data)))
+    size = len(head) + len(mark) + len(data)
+    return b"".join((_INT32.pack(size), head[4:-1], mark, data, b"\0"))
 
 
 class Link:
@@ -95,10 +103,13 @@ class Link:
             return True
         self._last_part += 1
         for offset in range(0, len(body), _PART_BYTES):
-            part = encode({
-                "_replSetPart": self._last_part, "offset": offset, "total": len(body),
-                "data": Binary(body[offset : offset + _PART_BYTES]), "$db": "admin",
-            })
+            part = with_binary(
+                {
+                    "_replSetPart": self._last_part, "offset": offset, "total": len(body),
+                    "$db": "admin",
+                },
+                "data", body[offset : offset + _PART_BYTES],
+            )
             connection.push(build_op_msg(0, 0, part, flags=MORE_TO_COME))
         return True
 

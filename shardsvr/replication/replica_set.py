@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from bson.binary import Binary
 from bson.timestamp import Timestamp
 
 from psdb_base.bson_codec import encode
@@ -31,7 +30,7 @@ from shardsvr.replication.driver import (
     stepped_down,
 )
 from shardsvr.replication.heartbeats import Heartbeats, PeerView
-from shardsvr.replication.links import Parts, Peers
+from shardsvr.replication.links import Parts, Peers, with_binary
 from shardsvr.replication.oplog import OPLOG, LocalCollections
 from shardsvr.replication.snapshots import Snapshots
 
@@ -80,6 +79,7 @@ class ReplicaSet:
         self.heartbeats: Heartbeats = Heartbeats(self)
         self.local = LocalCollections(self)
         self.snapshots = Snapshots(self)
+        self._last_lines: tuple[list[bytes], bytes] = ([], b"")
         self._asking: dict[str, asyncio.Future[Document]] = {}
         self._addresses: dict[str, str] = {}
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
@@ -213,15 +213,22 @@ class ReplicaSet:
             return
         document: Document = {
             "_replSetRaft": 1, "set": self.name, "host": self.own_host,
-            "time": self.member.clock.now, "m": to_fields(message),
+            "time": self.member.clock.now, "m": to_fields(message), "$db": "admin",
         }
         if lines:
-            document["e"] = Binary(b"\n".join(lines))
-        document["$db"] = "admin"
-        sent = self.peers.send(host, encode(document))
+            body = with_binary(document, "e", self._joined(lines))
+        else:
+            body = encode(document)
+        sent = self.peers.send(host, body)
         if not sent and type(message) is Append and self.driver is not None:
             driver = self.driver
             asyncio.get_running_loop().call_soon(driver.unreachable, message.to)
+
+    def _joined(self, lines: list[bytes]) -> bytes:
+        """Join lines; all followers mostly get the same ones."""
+        if lines != self._last_lines[0]:
+            self._last_lines = lines, b"\n".join(lines)
+        return self._last_lines[1]
 
     def address(self, member_id: str) -> str | None:
         """Return the address of a member, None when it is not known."""
