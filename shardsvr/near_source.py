@@ -14,6 +14,8 @@ from psdb_query.stages.match import MatchStage
 from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.slicing import LimitStage
 from psdb_store.collection import Collection
+from psdb_store.index import Index
+from shardsvr.planning.indexes import ready_indexes
 
 _KINDS: Final = ("2d", "2dsphere")
 
@@ -72,19 +74,34 @@ def geo_index(collection: Collection | None, key: str | None) -> tuple[str, str]
         MongoError: 27 IndexNotFound.
 
     """
-    fields = [
-        (name, value)
-        for index in (collection.indexes.values() if collection is not None else ())
-        for name, value in index.key_pattern.items()
-        if value in _KINDS and key in (None, name)
-    ]
-    if not fields:
-        raise MongoError(
-            Code.INDEX_NOT_FOUND, "$geoNear requires a 2d or 2dsphere index, but none were found"
-        )
-    if key is None and len(fields) > 1:
-        raise MongoError(
-            Code.INDEX_NOT_FOUND, "There is more than one geospatial index; unsure which to use"
-        )
-    spheres = [field for field in fields if field[1] == "2dsphere"]
-    return spheres[0] if spheres and len(spheres) == len(fields) else fields[0]
+    if key is not None:
+        kinds = [
+            index.key_pattern[key]
+            for index in _indexes(collection)
+            if index.key_pattern.get(key) in _KINDS
+        ]
+        if kinds:
+            return key, "2dsphere" if set(kinds) == {"2dsphere"} else "2d"
+        raise _none()
+    ns = "" if collection is None else collection.ns
+    # As in MongoDB the only 2d index goes before the only 2dsphere one.
+    for kind in _KINDS:
+        found = [index for index in _indexes(collection) if kind in index.key_pattern.values()]
+        if len(found) > 1:
+            raise MongoError(
+                Code.INDEX_NOT_FOUND,
+                f"There is more than one {kind} index on {ns}; unsure which to use for $geoNear",
+            )
+        for index in found:
+            return next(name for name, value in index.key_pattern.items() if value == kind), kind
+    raise _none()
+
+
+def _indexes(collection: Collection | None) -> list[Index]:
+    return [] if collection is None else list(ready_indexes(collection))
+
+
+def _none() -> MongoError:
+    return MongoError(
+        Code.INDEX_NOT_FOUND, "$geoNear requires a 2d or 2dsphere index, but none were found"
+    )

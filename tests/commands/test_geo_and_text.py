@@ -91,6 +91,24 @@ def test_geo_near_errors(places: Any, stage: Any, code: int) -> None:
     assert code_of(lambda: list(places.aggregate([{"$geoNear": stage}]))) == code
 
 
+def test_which_index_geo_near_takes(db: Db) -> None:
+    db.c.insert_one({"_id": 1, "a": [1, 2], "b": [3, 4]})
+    stage = {"near": [0, 0], "distanceField": "d"}
+
+    def near(**more: Any) -> list[Any]:
+        return list(db.c.aggregate([{"$geoNear": {**stage, **more}}]))
+
+    assert code_of(near) == 27
+    db.c.create_index([("a", GEOSPHERE)])
+    assert near()[0]["d"] == pytest.approx(0.03902, abs=1e-4)
+    db.c.create_index([("b", GEO2D)])
+    assert near()[0]["d"] == 5.0
+    assert near(key="a")[0]["d"] < 1
+    db.c.create_index([("a", GEO2D)])
+    assert code_of(near) == 27
+    assert near(key="b")[0]["d"] == 5.0
+
+
 def test_writes_by_place(places: Any) -> None:
     near = {"location": {"$near": {"$geometry": HERE}}}
     assert places.find_one_and_update(near, {"$set": {"seen": 1}})["_id"] == 1
