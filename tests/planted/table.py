@@ -1,8 +1,8 @@
 """Planted faults: each a small patch of the sources that breaks one rule, and who must notice.
 
-A fault is text that is replaced in a module when it is imported (`hook`). `finders` run in the order
-given until one notices: `scripts` are those of tests/raft, `storm` its seeded storms, `sim` the
-simulated replica sets.
+A fault is text that is replaced in a module when it is imported (`hook`). `finders` run in the
+order given until one notices: `scripts` are those of tests/raft, `storm` its seeded storms, `sim`
+the simulated replica sets.
 """
 
 from __future__ import annotations
