@@ -61,7 +61,7 @@ class Guard:
 
     """
 
-    __slots__ = ("__weakref__", "_check", "_own", "_ranges", "_state", "ownership", "paths")
+    __slots__ = ("_check", "_own", "_ranges", "_state", "ownership", "paths")
 
     def __init__(
         self, state: ShardingState, ownership: Ownership, ranges: Ranges | None = None,

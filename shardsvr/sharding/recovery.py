@@ -1,7 +1,7 @@
 """Background work of a shard: migrations that a crash interrupted, range deletions.
 
-A range is deleted when no cursor or statement under way shows documents of it any more. Its
-document goes after its last document is gone.
+A range is deleted when no cursor or statement shows documents of it any more. Its document goes
+after its last document is gone.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def delete_range(state: ShardingState, task: Document) -> bool:
     low, high = (pattern.bound_key(task["range"][side]) for side in ("min", "max"))
     collection: Collection | None = member.engine.collection(db, name)
     if collection is not None and bytes(collection.uuid) == bytes(task["collectionUuid"]):
-        if state.shown(task["nss"], low, high):
+        if state.readers_left(task):
             return False
         op = member.internal_operation("rangeDeleter", db)
         try:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakSet
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from shardsvr.member import Member
 
 _REFRESHES_MAX: Final = 2
+_WAIT_THEMSELVES: Final = frozenset({"_shardsvrMoveRange", "cleanupOrphaned"})
 _APPLY_LOOKS: Final = 20
 _ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025
@@ -54,7 +54,6 @@ class ShardingState:
         records: Its sharding documents.
         sections: Closed critical sections by namespace (or database name).
         multi_writes: Running multi-document writes by namespace.
-        guards: Guards of cursors and statements under way, by namespace.
         incoming: Migrations to here under way, by id.
         donating: The migration away from here under way, None without one.
         idle: Set when a multi-document write ends.
@@ -67,12 +66,12 @@ class ShardingState:
         self.records = Records(member)
         self.sections: dict[str, Section] = {}
         self.multi_writes: dict[str, int] = {}
-        self.guards: dict[str, WeakSet[Guard]] = {}
         self.incoming: dict[bytes, Any] = {}
         self.donating: Any = None
         self.idle = asyncio.Event()
         self.wake = asyncio.Event()
         self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
+        self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
         self._peers: dict[str, Any] = {}
         self._tasks_at: tuple[int, int] = (0, 0)
         self._tasks: dict[str, list[Document]] = {}
@@ -286,15 +285,31 @@ class ShardingState:
         if own is not None:
             raise self._stale(ns, UNSHARDED, own.version)
 
-    def register(self, guard: Guard) -> Guard:
-        """Note a guard for as long as somebody holds it: ranges it shows are not deleted."""
-        self.guards.setdefault(guard.ownership.ns, WeakSet()).add(guard)
-        return guard
+    def readers_left(self, task: Document) -> bool:
+        """Tell whether somebody who began before a range was given away may still show it.
 
-    def shown(self, ns: str, low: bytes, high: bytes) -> bool:
-        """Tell whether some cursor or statement under way shows documents of a range."""
-        found = list(self.guards.get(ns, ()))
-        return any(guard.ownership.ranges.overlaps(low, high) for guard in found)
+        The first look notes the operations that run. When these have ended, the collection's
+        cursors are noted, and deletion waits for their end too. Whoever began later sees what
+        is owned now.
+        """
+        identifier = bytes(task["_id"])
+        member = self.member
+        noted = self._readers.get(identifier)
+        if noted is None:
+            noted = self._readers[identifier] = (None, [
+                op.opid for op in member.operations.running.values()
+                if op.connection is not None and op.name not in _WAIT_THEMSELVES
+            ])
+        cursors, operations = noted
+        if cursors is None:
+            if any(one in member.operations.running for one in operations):
+                return True
+            cursors = [c.id for c in member.cursors.open.values() if c.ns == task["nss"]]
+            self._readers[identifier] = (cursors, operations)
+        if any(one in member.cursors.open for one in cursors):
+            return True
+        del self._readers[identifier]
+        return False
 
     async def multi_write(self, ns: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Run a multi-document write; no section of its collection closes meanwhile."""
@@ -415,7 +430,7 @@ class Scope:
             ranges = Ranges((key(row["min"]), key(row["max"])) for row in self.routed.ranges)
         # A multi-document write keeps its section open: it needs no check, and must not stop.
         guard = Guard(self._state, own, ranges, self.check if writes else None)
-        return filter_.guarded(self._state.register(guard))
+        return filter_.guarded(guard)
 
     @property
     def shows_all(self) -> bool:
