@@ -36,7 +36,8 @@ _PIECE_BYTES: Final = 1024 * 1024
 _OPEN_FILES: Final = 64
 _STALE_SLACK: Final = 1024
 _SHARE: Final = 64
-"""Room is made for at least this fraction of the bound at once."""
+_ROOM_BYTES_MAX: Final = 1024 * 1024
+"""Room is made for at least this fraction of the bound at once, but no more than these bytes."""
 
 
 class Offsets:
@@ -110,7 +111,8 @@ class Cold:
         while self.resident_bytes and self.resident_bytes + wanted > self.bytes_max:
             home = max(self._homes.values(), key=_resident_bytes)
             over = self.resident_bytes + wanted - self.bytes_max
-            if not home.evict(max(over, self.bytes_max // _SHARE)):
+            share = min(self.bytes_max // _SHARE, _ROOM_BYTES_MAX)
+            if not home.evict(max(over, share)):
                 return
 
     def enter(self, home: Home) -> None:

@@ -52,7 +52,8 @@ def test_acknowledged_inserts_survive_kill_9(tmp_path: Path) -> None:
     seed = int(os.environ.get("PSDB_SEED", random.SystemRandom().randrange(2**32)))
     print(f"PSDB_SEED={seed}")
     rng = random.Random(seed)
-    server = Server.up(tmp_path / "data")
+    small = ["--cacheSizeMB", "1"] if seed % 2 else []
+    server = Server.up(tmp_path / "data", *small)
     server.start()
     acknowledged: list[str] = []
     try:

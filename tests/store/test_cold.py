@@ -74,6 +74,24 @@ def test_a_scan_reads_neighbours_at_once(restart: bool) -> None:
     run(scenario, SimDisk())
 
 
+def test_lines_of_all_sizes_are_read_back_whole() -> None:
+    async def scenario(world: World) -> None:
+        engine = await open_engine(world, cache_bytes=0)
+        c = await engine.create_collection("db", "c", {})
+        sizes = [1, 2_000_000, 3, 4096, 70_000, 4_000_000, 0, 300_000]
+        await put(engine, c, *({"_id": n, "t": "x" * size} for n, size in enumerate(sizes)))
+        await engine.checkpoint()
+        for n in (5, 0, 7, 6, 1, 3):
+            document = by_id(c, n)
+            assert document is not None
+            assert len(document["t"]) == sizes[n]
+        engine.cold.make_room(10**9)
+        found = c.scan(None, 100)
+        assert [len(one.document()["t"]) for one in found] == sizes
+
+    run(scenario, SimDisk())
+
+
 def test_the_bound_holds_and_small_collections_stay() -> None:
     async def scenario(world: World) -> None:
         engine = await open_engine(world, cache_bytes=20_000)
