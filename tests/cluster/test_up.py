@@ -82,6 +82,7 @@ def test_a_sharded_cluster_of_processes(tmp_path: Path) -> None:
         # With this process killed, the children stop by themselves.
         assert cluster.process is not None
         children = list(cluster.pids().values())
+        client.close()  # later it would look for a server to end its sessions on
         cluster.process.kill()
         wait_until("the children stop", lambda: not any(map(runs, children)))
 
