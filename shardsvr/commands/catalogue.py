@@ -316,7 +316,7 @@ COMMANDS = (
         help="Drop a database.",
     ),
     Command(
-        "listCollections", list_collections, _LIST_FIELDS, api_v1=True,
+        "listCollections", list_collections, _LIST_FIELDS, api_v1=True, secondary_ok=False,
         help="List a database's collections.",
     ),
     Command(
@@ -326,7 +326,7 @@ COMMANDS = (
             Field("nameOnly", "safe bool"),
             Field("authorizedDatabases", "safe bool"),
         ),
-        admin_only=True, api_v1=True, help="List databases.",
+        admin_only=True, api_v1=True, secondary_ok=False, help="List databases.",
     ),
     Command(
         "renameCollection", rename_collection,

@@ -171,7 +171,7 @@ _PLANNERS: Final[dict[str, Callable[[Request, Collection], Any]]] = {
 
 COMMANDS = (
     Command(
-        "explain", explain, (Field("verbosity", "string"),), api_v1=True,
+        "explain", explain, (Field("verbosity", "string"),), api_v1=True, secondary_ok=False,
         help="Tell what a command would do.",
     ),
 )

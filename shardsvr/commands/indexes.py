@@ -231,6 +231,7 @@ COMMANDS = (
     ),
     Command(
         "listIndexes", list_indexes, (Field("cursor", "object"),), api_v1=True,
+        secondary_ok=False,
         help="List a collection's indexes.",
     ),
 )

@@ -141,17 +141,20 @@ async def data_size(request: Request) -> Reply:
 
 
 COMMANDS = (
-    Command("collStats", coll_stats, (Field("scale", "int"),), help="Sizes of a collection."),
+    Command(
+        "collStats", coll_stats, (Field("scale", "int"),), secondary_ok=False,
+        help="Sizes of a collection.",
+    ),
     Command(
         "dataSize", data_size,
         (
             Field("keyPattern", "object"), Field("min", "object"), Field("max", "object"),
             Field("estimate", "safe bool"),
         ),
-        target="string", help="Size of a collection's documents.",
+        target="string", secondary_ok=False, help="Size of a collection's documents.",
     ),
     Command(
         "dbStats", db_stats, (Field("scale", "int"), Field("freeStorage", "int")),
-        help="Sizes of a database.",
+        secondary_ok=False, help="Sizes of a database.",
     ),
 )

@@ -67,6 +67,10 @@ def test_a_secondary_reads_when_asked_to_and_never_writes(replicas: Replicas) ->
     with pytest.raises(NotPrimaryError) as caught:
         connection.t.command({**find, "$readPreference": {"mode": "primary"}})
     assert caught.value.details["code"] == 13435  # type: ignore[index]
+    for command in ({"listCollections": 1}, {"dbStats": 1}, {"listIndexes": "reads"}):
+        with pytest.raises(NotPrimaryError):
+            connection.t.command({**command, "$readPreference": {"mode": "primary"}})
+        connection.t.command({**command, "$readPreference": {"mode": "secondaryPreferred"}})
     assert "topologyVersion" in caught.value.details  # type: ignore[operator]
     preferred = connection.t.get_collection("reads", read_preference=ReadPreference.SECONDARY)
     until(lambda: preferred.find_one() == {"_id": 1})
