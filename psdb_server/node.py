@@ -257,7 +257,7 @@ class Node:
             steps.CHECK.set(op.spend)
             reply = await self.execute(request)
             if type(reply) is StreamReply:
-                return self._stream(reply)
+                return self._stream(reply, request)
             elements = (
                 reply.elements if type(reply) is RawReply
                 else replies.document_elements(reply)
@@ -541,9 +541,22 @@ class Node:
             document = replies.error_document(error)
         return build_op_reply(0, message.request_id, bson_codec.encode(document))
 
-    async def _stream(self, reply: StreamReply) -> AsyncIterator[bytes]:
+    async def _stream(self, reply: StreamReply, request: Request) -> AsyncIterator[bytes]:
         """Turn the documents of an exhaust command into messages; the connection sets ids."""
+        first = True
         async for document in reply.documents:
+            if not first and self.fail_points.active:
+                # Each of these replies stands for a command of its own.
+                try:
+                    await fail_command.before(self, request.connection, request.body)
+                except fail_command.ConnectionEnded:
+                    return
+                except MongoError as error:
+                    failure = self.error_message(error, request.message, ordered=True)
+                    if failure is not None:
+                        yield failure
+                    return
+            first = False
             elements = replies.document_elements(document)
             body = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
             yield build_op_msg(0, 0, body, flags=MORE_TO_COME)

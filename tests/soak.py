@@ -103,6 +103,15 @@ def kill_rounds(first: int, count: int) -> Outcome:
     )
 
 
+def failovers(first: int, count: int) -> Outcome:
+    """Kill, freeze and depose primaries of a replica set of processes under writers."""
+    return pytest(
+        "rounds", count, "tests/cluster/test_replica_set_faults.py",
+        PSDB_FAILOVER_ROUNDS=str(count), PSDB_FAILOVER_FIRST=str(first),
+        PSDB_FAILOVER_RECORD=str(ROOT / "docs" / "failovers.jsonl"),
+    )
+
+
 def fuzz_messages(first: int, count: int) -> Outcome:
     """Send random and mutated messages to a server."""
     return pytest(
@@ -118,6 +127,7 @@ def marked(_first: int, count: int) -> Outcome:
 
 PARTS: dict[str, Part] = {
     "crash-points": Part("crash points", 10_000, 2500, crash_points),
+    "failovers": Part("rounds", 20, 4, failovers),
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),
     "kill-rounds": Part("rounds", 100, 20, kill_rounds),
     "power-cut": Part("seeds", 2000, 50, power_cut),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bson import Binary, Int64
-from pymongo import MongoClient
+from pymongo import MongoClient, monitoring
 from pymongo.errors import AutoReconnect, CursorNotFound, OperationFailure
 from servers import RawClient, Server
 
@@ -277,3 +277,29 @@ def test_they_are_gone_after_a_restart(tmp_path: Path) -> None:
         fail(client, failCommands=["find"], errorCode=2)
     with server, MongoClient(server.uri) as client:
         client.test.c.find_one()
+
+
+def test_a_streaming_hello_fails_as_well(client: Client) -> None:
+    failures = threading.Event()
+
+    class Listener(monitoring.ServerHeartbeatListener):
+        def started(self, event: monitoring.ServerHeartbeatStartedEvent) -> None:
+            pass
+
+        def succeeded(self, event: monitoring.ServerHeartbeatSucceededEvent) -> None:
+            streaming.set() if event.awaited else None
+
+        def failed(self, event: monitoring.ServerHeartbeatFailedEvent) -> None:
+            failures.set()
+
+    streaming = threading.Event()
+    host, port = client.address or ("", 0)
+    with MongoClient(
+        host, port, heartbeatFrequencyMS=500, appname="streamed", event_listeners=[Listener()]
+    ) as other:
+        other.admin.command("ping")
+        assert streaming.wait(20)
+        fail(client, failCommands=["hello"], errorCode=91, appName="streamed")
+        assert failures.wait(20)
+        fail(client, "off")
+        other.admin.command("ping")
