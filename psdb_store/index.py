@@ -98,7 +98,7 @@ class Index:
         self.hidden = bool(spec.get("hidden", False))
         self.prepare_unique = bool(spec.get("prepareUnique", False))
         expiry = spec.get("expireAfterSeconds", None)
-        self.expire_after_seconds: float | None = None if expiry is None else float(expiry)
+        self.expire_after_seconds: float | None = None if expiry is None else float(str(expiry))
 
     # -- what the planner asks -----------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from psdb_query.geo.cells import leaf_of, number_of
 from psdb_query.geo.cover import cover_geometry
 from psdb_query.geo.geojson import bad, is_number, number, read_stored
 from psdb_query.geo.grid import Grid
-from psdb_store.index_keys import NULL_KEY, KeyMaker, MultikeyPaths, make_plain
+from psdb_store.index_keys import NULL_KEY, KeyMaker, MultikeyPaths, make_plain, sign_of
 
 STORED_CELLS_MAX: Final = 16
 """Cells of a stored shape that is not a point."""
@@ -66,10 +66,10 @@ def _make(spec: Document, collation: Collation | None, kind: str, cells: Cells) 
     places: list[tuple[str, ...]] = []
     for name, direction in spec["key"].items():
         places.append(paths.split(name))
-        sign = -1 if direction != kind and direction < 0 else 1
-        plain.append(
-            None if direction == kind else make_plain({name: sign}, collation, sparse=False)
-        )
+        maker = None
+        if direction != kind:
+            maker = make_plain({name: sign_of(direction)}, collation, sparse=False)
+        plain.append(maker)
 
     def keys(doc: Document) -> tuple[list[bytes], MultikeyPaths | None]:
         parts: list[list[bytes]] = []

@@ -53,6 +53,11 @@ def component(value: Any, direction: Any, collation: Collation | None) -> bytes:
     return descending(made) if direction < 0 else made
 
 
+def sign_of(direction: Any) -> int:
+    """Return 1 or -1 for a number of any kind in a key pattern."""
+    return -1 if float(str(direction)) < 0 else 1
+
+
 def make_plain(
     pattern: dict[str, Any], collation: Collation | None, *, sparse: bool
 ) -> KeyMaker:

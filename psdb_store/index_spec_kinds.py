@@ -86,7 +86,7 @@ def _settle_text(spec: Document) -> Document:
     result: Document = {}
     for name, value in spec.items():
         if name == "key":
-            result["key"] = _text_key(value)
+            result["key"] = _text_key(spec)
         elif name not in _TEXT_OPTIONS:
             result[name] = value
     _check_no_collation(spec, "text")
@@ -117,10 +117,18 @@ def _language_override(spec: Document) -> str:
     return name
 
 
-def _text_key(key: Document) -> Document:
+def _text_key(spec: Document) -> Document:
     """Return the key pattern with `_fts` and `_ftsx` in place of the text fields."""
-    if "_fts" in key:
+    key = spec["key"]
+    if key.get("_fts") == "text" and "weights" in spec:
+        names = list(key)
+        at = names.index("_fts")
+        plain = [value for name, value in key.items() if name != "_fts"]
+        if names[at + 1 : at + 2] != ["_ftsx"] or "text" in plain:
+            raise _refuse("expected _ftsx right behind _fts, and no other text field")
         return key
+    if "_fts" in key or "_ftsx" in key:
+        raise _refuse("the names _fts and _ftsx are those of a text index's own fields")
     result: Document = {}
     for name, value in key.items():
         if value != "text":

@@ -14,7 +14,7 @@ from psdb_base.order import Collation, key
 from psdb_base.values import Document
 from psdb_query.text.languages import find_language
 from psdb_query.text.scoring import TextFields
-from psdb_store.index_keys import KeyMaker, MultikeyPaths, make_plain
+from psdb_store.index_keys import KeyMaker, MultikeyPaths, make_plain, sign_of
 
 TERM: Final = "_fts"
 SCORE: Final = "_ftsx"
@@ -61,5 +61,4 @@ def make_text(spec: Document, collation: Collation | None) -> KeyMaker:  # noqa:
 
 
 def _plain(spec: Document, name: str) -> KeyMaker:
-    direction = -1 if spec["key"][name] < 0 else 1
-    return make_plain({name: direction}, None, sparse=False)
+    return make_plain({name: sign_of(spec["key"][name])}, None, sparse=False)

@@ -7,6 +7,8 @@ import random
 from typing import Any
 
 import pytest
+from bson.decimal128 import Decimal128
+from bson.int64 import Int64
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from planner_kit import Kit, stages_of
@@ -313,6 +315,10 @@ BAD_SPECS = [
     ({"a": "2dsphere"}, {"2dsphereIndexVersion": 7}, 67),
     ({"a": "2dsphere", "b": "hashed"}, {}, 67),
     ({"a": "2d"}, {"collation": {"locale": "de"}}, 67),
+    ({"$**": "2dsphere"}, {}, 67),
+    ({"$**": 1, "b": "hashed"}, {}, 67),
+    ({"$**": "text", "_fts": -1}, {}, 67),
+    ({"_fts": "text"}, {}, 67),
 ]
 
 
@@ -321,6 +327,19 @@ def test_wrong_specifications(key: Document, options: Document, code: int) -> No
     with pytest.raises(MongoError) as caught:
         index_spec.check({"key": key, "name": "x", **options})
     assert caught.value.code == code
+
+
+NUMBERS_OF_OTHER_KINDS = [
+    ({"a": Decimal128("-5"), "loc": "2dsphere"}, {}),
+    ({"a": Decimal128("5"), "t": "text", "b": Int64(-1)}, {}),
+    ({"a": 1}, {"expireAfterSeconds": Decimal128("5")}),
+]
+
+
+@pytest.mark.parametrize(("key", "options"), NUMBERS_OF_OTHER_KINDS)
+def test_numbers_of_every_kind_in_specifications(key: Document, options: Document) -> None:
+    kit = geo_kit([{"a": 1, "loc": [1, 2], "t": "hello"}], key, **options)
+    assert kit.collection.indexes["geo"].entry_count == 1
 
 
 def test_a_flat_region_is_not_for_a_2dsphere_index() -> None:
