@@ -82,6 +82,10 @@ class Snapshots:
         self._last_id += 1
         number = self._last_id
         pinned = await snapshot.pin(driver.engine)
+        if snapshot.membership_of(pinned.manifest) is None:  # it is older than the set
+            pinned.release()
+            await driver.engine.checkpoint()
+            pinned = await snapshot.pin(driver.engine)
         try:
             for offset in range(0, len(pinned.line), PIECE_BYTES):
                 await self._piece(
@@ -120,8 +124,7 @@ class Snapshots:
         driver = self._set.driver
         assert driver is not None
         membership = snapshot.membership_of(pinned.manifest)
-        if membership is None:
-            raise MongoError(Code.OPERATION_FAILED, "the checkpoint is older than the set")
+        assert membership is not None, "the checkpoint is of the set"
         position = pinned.position
         return InstallSnapshot(
             group=driver.core.group, sender=driver.engine.member.id, to=member_id,

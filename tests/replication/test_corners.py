@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pymongo import ReadPreference, WriteConcern
-from pymongo.errors import WriteConcernError
+from pymongo.errors import OperationFailure, WriteConcernError
 from replication_kit import Replicas, until
 
 
@@ -56,3 +56,35 @@ def test_config_servers_are_members_like_any(tmp_path: Path) -> None:
         version = replicas.client().config.version.find_one()
         assert version is not None
         assert "clusterId" in version
+
+
+def test_a_standalone_becomes_a_set_and_stays_one(tmp_path: Path) -> None:
+    replicas = Replicas(tmp_path, 2)
+    member = replicas.members[0]
+    arguments = member.arguments
+    member.arguments = [one for one in arguments if one not in ("--replSet", "rs0")]
+    with member:
+        client = replicas.direct(0)
+        client.t.c.insert_many([{"_id": number} for number in range(50)])
+        client.t.c.create_index("x")
+        with pytest.raises(OperationFailure) as caught:
+            client.admin.command("replSetInitiate")
+        assert caught.value.code == 76
+    alone, member.arguments = member.arguments, arguments
+    with replicas:
+        replicas.direct(0).admin.command("replSetInitiate")
+        assert replicas.primary() == 0
+        reply = replicas.direct(0).admin.command("hello")
+        assert reply["hosts"] == [replicas.hosts[0]] == [reply["me"]]
+        admin = replicas.direct(0).admin
+        config = admin.command("replSetGetConfig")["config"]
+        config["members"].append({"_id": 1, "host": replicas.hosts[1], "votes": 0, "priority": 0})
+        admin.command("replSetReconfig", {**config, "version": config["version"] + 1})
+        there = replicas.direct(1).t.get_collection("c", read_preference=ReadPreference.NEAREST)
+        until(lambda: there.count_documents({}) == 50)
+        assert list(there.index_information()) == ["_id_", "x_1"]
+        status = admin.command("replSetGetStatus")
+        assert status["votingMembersCount"] == 1
+    member.arguments = alone
+    with pytest.raises(AssertionError, match="belongs to the replica set rs0"):
+        member.start()
