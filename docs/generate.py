@@ -96,13 +96,12 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "validate": "not `repair`, `background`",
     },
     "projection": {"$meta": "not `geoNearPoint`, and none of Atlas Search"},
-    "read_preferences": dict.fromkeys(
-        (
-            "primaryPreferred", "secondary", "secondaryPreferred", "nearest", "tag sets",
-            "maxStalenessSeconds", "hedged reads",
-        ),
-        "taken; a shard has one member, which answers",
-    ),
+    "read_preferences": {"hedged reads": "taken; one member is asked"},
+    "replication": {
+        "oplog (local.oplog.rs)": "the newest 32 MiB of the log; an entry with several effects "
+        "shows as one `applyOps`",
+        "reconfig (one member at a time)": "not `force`",
+    },
     "sharding": {
         "add and drain a shard": "`addShard` only",
         "targeted reads and writes": "by database",
@@ -121,7 +120,12 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
         "TTL monitor",
         "GridFS",
     ),
-    "replication": (),
+    "replication": (
+        "primary election", "initial sync", "majority commit point",
+        "rollback of divergent writes", "priority", "votes", "hidden members", "tags",
+        "step-down and freeze", "flow control", "hello with hosts, setName, primary",
+        "electionId / setVersion", "lastWrite", "streaming replication",
+    ),
     "sessions_transactions": (
         "session time-out and reaping", "retryable reads", "retryable findAndModify",
     ),
@@ -139,7 +143,13 @@ WHY: Final[dict[str, str]] = {
     "commitTransaction": "there are no transactions yet",
     "mongodump / mongorestore work": "not tried",
     "mongoexport / mongoimport work": "not tried",
-    "replication": "there are no replica sets yet",
+    "arbiters": "refused: they vote for data that they do not have",
+    "chained replication": "every member replicates from the primary",
+    "delayed members": "refused",
+    "primary catch-up": "a new primary has every committed write",
+    "replSetAbortPrimaryCatchUp": "refused: a new primary has nothing to catch up",
+    "replSetMaintenance": "refused: hide the member instead",
+    "replSetSyncFrom": "refused: every member replicates from the primary",
     "roles": "there are no users yet",
     "sessions_transactions": "there are no transactions yet",
     "sharding": "collections are not sharded yet",
@@ -147,6 +157,18 @@ WHY: Final[dict[str, str]] = {
     "users": "there are no users yet",
 }
 """Why a name, or those of a group or section, are not there; nothing said: not written yet."""
+
+OF_MEMBERS: Final = (
+    "replSetFreeze", "replSetGetConfig", "replSetGetStatus", "replSetInitiate", "replSetReconfig",
+    "replSetResizeOplog", "replSetStepDown",
+)
+"""Commands that clients send to members of a replica set, not to a router."""
+
+ON_SETS: Final = {
+    "w:<n>": "as many members as the replica set has",
+    "w:<tag>": "the modes of the replica set's `getLastErrorModes`",
+}
+"""What the default cluster, whose shard is one member, refuses, and a replica set has."""
 
 REMOVED: Final = {
     "getFreeMonitoringStatus": "removed in MongoDB 7.0",
@@ -227,6 +249,7 @@ def commands() -> dict[str, bool]:
     for name, row in MEMBER_COMMANDS.items():
         if row.run is not None and name not in ROUTES and name not in ROUTER_COMMANDS:
             found[name] = False
+    found |= dict.fromkeys(OF_MEMBERS, True)
     return {
         name: has for name, has in found.items()
         if not name.startswith("_") and (name not in ALIASES or name in ALIASES.values())
@@ -267,6 +290,8 @@ def entry_of(
     """Decide on one name."""
     if name in REMOVED:
         return Entry(name, "beyond", REMOVED[name])
+    if name in ON_SETS:
+        return Entry(name, "partly", ON_SETS[name])
     refusal = answers.get(name)
     if refusal is not None:
         return Entry(name, "no", f"answer: {refusal}")
