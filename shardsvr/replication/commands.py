@@ -13,7 +13,7 @@ from shardsvr.collections import member_of
 from shardsvr.replication import handover, membership, status
 from shardsvr.replication.driver import TICK_SECONDS
 from shardsvr.replication.heartbeats import describe
-from shardsvr.replication.replica_set import ReplicaSet, parts_of
+from shardsvr.replication.replica_set import REMOVED, ReplicaSet, parts_of
 
 DEFAULT_STEP_DOWN_SECONDS: Final = 60
 
@@ -98,7 +98,11 @@ async def heartbeat(request: Request) -> Reply:
     """Tell another member how this one is, and hear how that one is."""
     replica_set = replica_set_of(request)
     replica_set.heartbeats.received(request.body)
-    return describe(replica_set)
+    reply: Document = describe(replica_set)
+    config, asker = replica_set.config, str(request.body.get("memberId", ""))
+    if replica_set.is_primary and config is not None and config.by_member_id(asker) is None:
+        reply["removed"] = True
+    return reply
 
 
 # -- replSet… --------------------------------------------------------------------------------------
@@ -140,7 +144,13 @@ async def reconfigure(request: Request) -> Reply:
 
 async def get_status(request: Request) -> Reply:
     """Describe the set as this member sees it."""
-    return status.status(initiated(request))
+    replica_set = initiated(request)
+    if replica_set.state == REMOVED:
+        raise MongoError(
+            Code.INVALID_REPLICA_SET_CONFIG,
+            "Our replica set config is invalid or we are not a member of it",
+        )
+    return status.status(replica_set)
 
 
 async def step_down(request: Request) -> Reply:

@@ -152,6 +152,8 @@ class Heartbeats:
         view.ping_ms += (elapsed_ms - view.ping_ms) * 0.2
         view.healthy, view.error, view.last_sent = True, "", now
         self.take(view, reply)
+        if reply.get("removed"):
+            self._set.was_removed()
         await self._set.look_at(host, view)
         return view
 

@@ -59,6 +59,7 @@ class ReplicaSet:
         config: The configuration in effect, None before there is one.
         driver: Runs the core; None before the member belongs to a set.
         is_primary: It takes writes.
+        is_removed: The primary said that this member is not in its configuration any more.
         installing: A snapshot is being installed.
         election_time: Cluster time of the last election won here, and its wall time in ms.
         heartbeats: What the other members last said of themselves.
@@ -71,6 +72,7 @@ class ReplicaSet:
         self.config: ReplSetConfig | None = None
         self.driver: Driver | None = None
         self.is_primary = False
+        self.is_removed = False
         self.installing = False
         self.election_time = Timestamp(0, 0)
         self.election_wall = 0
@@ -151,7 +153,7 @@ class ReplicaSet:
         """The member's state by MongoDB's numbers."""
         if self.driver is None or self.config is None:
             return STARTUP if self.driver is None else STARTUP2
-        if self.own is None:
+        if self.own is None or self.is_removed:
             return REMOVED
         if self.is_primary:
             return PRIMARY
@@ -281,6 +283,7 @@ class ReplicaSet:
 
     def _take_config(self, config: ReplSetConfig) -> None:
         self.config = config
+        self.is_removed = False
         if self.driver is not None:
             self.driver.core.settings = settings_of(config)
         self._keep_links()
@@ -495,6 +498,12 @@ class ReplicaSet:
             if self.member.engine.failure is not None:
                 raise self.member.engine.failure
             await asyncio.sleep(0.01)
+
+    def was_removed(self) -> None:
+        """Take note that the primary has a configuration without this member."""
+        if not self.is_removed:
+            self.is_removed = True
+            self.member.topology_has_changed()
 
     async def look_at(self, host: str, view: PeerView) -> None:
         """See what another member's answer asks this one to do."""

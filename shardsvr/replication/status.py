@@ -26,7 +26,7 @@ def election_id(term: int) -> ObjectId:
 def describe(replica_set: ReplicaSet, primary: str) -> Document:
     """Return the fields of `hello` that tell the role; `primary` names the writability field."""
     config, own = replica_set.config, replica_set.own
-    if config is None or own is None:
+    if config is None or own is None or replica_set.state == states.REMOVED:
         return {
             primary: False, "secondary": False,
             "info": "Does not have a valid replica set config", "isreplicaset": True,

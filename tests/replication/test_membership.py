@@ -53,6 +53,10 @@ def test_a_set_grows_from_one_loses_a_folder_and_shrinks(tmp_path: Path) -> None
         assert hosts["hosts"] == replicas.hosts[:2]
         _change(replicas, lambda config: config["members"].pop())
         until(lambda: _votes(replicas) == 2)
+        until(lambda: "isreplicaset" in replicas.direct(2).admin.command("hello"))
+        with pytest.raises(OperationFailure) as caught:
+            replicas.direct(2).admin.command("replSetGetStatus")
+        assert caught.value.code == 93
         assert replicas.direct(0).admin.command("hello")["hosts"] == replicas.hosts[:2]
 
 
