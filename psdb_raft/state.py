@@ -225,7 +225,8 @@ class State:
     def draw_timeout(self) -> None:
         """Begin a new election timeout of random length."""
         self.elapsed = 0
-        self.timeout = self.settings.election_ticks + self.below(self.settings.election_ticks)
+        ticks = self.settings.election_ticks
+        self.timeout = ticks + self.below(max(1, ticks // 2))
 
     # -- roles and terms ---------------------------------------------------------------------------
 

@@ -99,8 +99,8 @@ class Settings:
     """Times in ticks (the driver's tick is 50 ms), limits of what is under way.
 
     Attributes:
-        election_ticks: A follower that hears nothing campaigns after this many ticks and up to as
-            many more, at random; a leader that hears no majority for so long steps down.
+        election_ticks: A follower that hears nothing campaigns after this many ticks and up to half
+            as many more, at random; a leader that hears no majority for so long steps down.
         heartbeat_ticks: Between two heartbeats.
         disk_ticks: A leader whose log does not get durable for so long steps down.
         takeover_ticks: How often a leader looks for a member of higher priority to hand over to.
