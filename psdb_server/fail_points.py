@@ -125,13 +125,22 @@ class FailPoints:
         self.active = any(other.mode != "off" for other in self._points.values())
         return point.data
 
-    def on_get_more(self, connection: Connection, ns: str) -> None:
+    def on_get_more(
+        self, connection: Connection, ns: str, *, has_time_limit: bool = False
+    ) -> None:
         """Let a getMore fail whose cursor was found (`failGetMoreAfterCursorCheckout`).
+
+        Args:
+            connection: The client's.
+            ns: The cursor's namespace.
+            has_time_limit: Its command has left it a time limit (`maxTimeAlwaysTimeOut`).
 
         Raises:
             MongoError: `errorCode` of the data, or InternalError.
 
         """
+        if has_time_limit and self.fire("maxTimeAlwaysTimeOut") is not None:
+            raise MongoError(Code.MAX_TIME_MS_EXPIRED, "operation exceeded time limit")
         data = self.fire(
             "failGetMoreAfterCursorCheckout", lambda data: concerns(data, connection, ns)
         )

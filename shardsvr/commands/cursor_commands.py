@@ -38,7 +38,9 @@ async def get_more(request: Request) -> Reply:
         )
     try:
         if node.fail_points.active:
-            node.fail_points.on_get_more(request.connection, request.op.ns)
+            node.fail_points.on_get_more(
+                request.connection, request.op.ns, has_time_limit=cursor.seconds_left is not None
+            )
         batch = await _next_batch(request, cursor)
     except BaseException:
         node.cursors.checkin(cursor)

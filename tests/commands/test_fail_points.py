@@ -206,6 +206,15 @@ def test_time_limits_that_are_always_over(client: Client) -> None:
     client.admin.command({**point, "mode": "off"})
     assert raw.command({"count": "c", "maxTimeMS": 60_000, "$db": "test"})["ok"] == 1
 
+    client.test.c.insert_many([{} for _ in range(5)])
+    find = {"find": "c", "batchSize": 2, "maxTimeMS": 60_000, "$db": "test"}
+    cursor = raw.command(find)["cursor"]["id"]
+    if client.admin.command("hello").get("msg") != "isdbgrid":  # there the shard keeps the time
+        client.admin.command(point)
+        more = raw.command({"getMore": Int64(cursor), "collection": "c", "$db": "test"})
+        client.admin.command({**point, "mode": "off"})
+        assert more["code"] == 50
+
 
 def test_a_client_is_known_by_the_hello_that_fails(client: Client) -> None:
     fail(client, failCommands=["hello"], errorCode=91, appName="unlucky")
