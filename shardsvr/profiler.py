@@ -101,6 +101,8 @@ def _write(member: Member, db: str, entry: Document) -> None:
     collection = member.engine.collection(db, COLLECTION)
     if collection is None or collection.busy is not None or member.gate.locks:
         return
+    if not member.is_primary:
+        return
     # MongoDB's entries have no `_id`; here every document has one.
     entry = {"_id": member.world.random.object_id(), **entry}
     raw = bson_codec.encode(entry)

@@ -34,7 +34,8 @@ async def profile(request: Request) -> Reply:
             Code.BAD_VALUE, "'sampleRate' must be between 0.0 and 1.0 inclusive"
         )
     chosen = _filter(request, args.get("filter"), was)
-    if level > 0 and member.engine.collection(request.db, COLLECTION) is None:
+    missing = member.engine.collection(request.db, COLLECTION) is None
+    if level > 0 and missing and member.is_primary:
         await member.gate.enter(request.op)
         try:
             options: Document = {"capped": True, "size": SIZE_BYTES}

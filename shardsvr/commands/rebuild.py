@@ -41,6 +41,10 @@ async def compact(request: Request) -> Reply:
 
 async def re_index(request: Request) -> Reply:
     """Build all indexes of a collection anew from its documents."""
+    if member_of(request).replica_set is not None:
+        raise MongoError(
+            Code.ILLEGAL_OPERATION, "reIndex is only allowed on a standalone mongod instance."
+        )
     collection = existing_collection(request)
     rebuild_indexes(collection)
     count = len(collection.indexes)
