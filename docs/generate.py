@@ -57,10 +57,11 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
     "bson_types": {},
     "collection_options": {
         "indexOptionDefaults": "checked to be an object, then without effect",
-        "storageEngine": "checked to be an object, then without effect",
-        "validationAction": "`error` and `warn`; not `errorAndLog`",
+        "storageEngine": "settings of MongoDB's engines are kept and shown, without effect",
     },
     "commands": {
+        "setFeatureCompatibilityVersion": "8.0 is the one version there is",
+        "setClusterParameter": "`defaultMaxTimeMS`, `changeStreamOptions`",
         "aggregate": "`$out` and `$merge` into a database on another shard are refused",
         "authenticate": "answers that there are no users",
         "bulkWrite": "not over databases on different shards at once",
@@ -68,14 +69,12 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "createSearchIndexes": "answers as a server without Atlas Search does",
         "dropSearchIndex": "answers as a server without Atlas Search does",
         "find": "`returnKey` is refused",
-        "fsync": "not `lock`",
         "getParameter": "the parameters PSDB has",
         "logout": "answers that nobody is logged in",
         "saslContinue": "answers that there are no users",
         "saslStart": "answers that there are no users",
         "setParameter": "the parameters PSDB has",
         "updateSearchIndex": "answers as a server without Atlas Search does",
-        "validate": "not `repair`, `background`",
     },
     "expressions": {
         "$$USER_ROLES": "always empty: there are no users",
@@ -86,14 +85,18 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "storageEngine": "checked to be an object, then without effect",
     },
     "ops": {
-        "configuration file and command line": "the command line",
-        "fsync and fsyncUnlock": "`fsync` without `lock`",
+        "configuration file and command line": "what PSDB honours; the rest is refused by name",
         "free-form getParameter / setParameter": "the parameters PSDB has",
         "log verbosity per component": "for all components at once (`-v`)",
         "serverStatus sections (connections, opcounters, mem, network, metrics, repl, locks, "
         "wiredTiger)": "those that mean something here",
-        "shutdown, SIGTERM, quiesce mode": "SIGTERM",
-        "validate": "not `repair`, `background`",
+        "hot backup ($backupCursor)": "`psdb backup`",
+        "mongoexport / mongoimport work": "`psdb export` and `psdb import` in their formats; those "
+        "of MongoDB were not tried",
+        "profiler levels 0-2 with slowms, sampleRate, filter": "on members; without `queryHash`, "
+        "lock and CPU times",
+        "shutdown, SIGTERM, quiesce mode": "`shutdown` and SIGTERM",
+        "system.profile": "entries have an `_id`",
     },
     "projection": {"$meta": "not `geoNearPoint`, and none of Atlas Search"},
     "read_preferences": {"hedged reads": "taken; one member is asked"},
@@ -113,6 +116,8 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
     "auth": (),
     "change_streams": (),
     "ops": (
+        "top", "lockInfo", "connPoolStats", "logRotate", "validate", "dbHash", "compact",
+        "reIndex", "fsync and fsyncUnlock", "feature compatibility version",
         "currentOp", "killOp", "dbStats / collStats", "$indexStats", "slow query log",
         "structured JSON log", "getLog global / startupWarnings", "explain queryPlanner",
         "explain executionStats", "explain allPlansExecution", "plan cache and its commands",
@@ -142,7 +147,6 @@ WHY: Final[dict[str, str]] = {
     "change_streams": "there are no change streams yet",
     "commitTransaction": "there are no transactions yet",
     "mongodump / mongorestore work": "not tried",
-    "mongoexport / mongoimport work": "not tried",
     "arbiters": "refused: they vote for data that they do not have",
     "chained replication": "every member replicates from the primary",
     "delayed members": "refused",
