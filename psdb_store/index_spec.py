@@ -302,8 +302,6 @@ def _check_wildcard(spec: Document) -> None:
         if option in spec and (option == "expireAfterSeconds" or is_true(spec[option])):
             raise _refuse(f"Index type 'wildcard' does not support the {option} option")
     wild = [name for name in spec["key"] if name == "$**" or name.endswith(".$**")]
-    if any(type(value) is str for value in spec["key"].values()):
-        raise _refuse("a wildcard index has ascending and descending fields only")
     if len(wild) > 1:
         raise _refuse("wildcard indexes do not allow more than one wildcard field")
     if "wildcardProjection" in spec:

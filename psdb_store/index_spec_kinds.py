@@ -34,6 +34,8 @@ def settle(spec: Document, kind: str) -> Document:
     plugins = {value for value in spec["key"].values() if type(value) is str}
     if len(plugins) > 1:
         raise _refuse("Can't use more than one index plugin for a single index.")
+    if kind != "text" and plugins and any(name.endswith("$**") for name in spec["key"]):
+        raise _refuse("wildcard indexes have ascending and descending fields only")
     settle_kind = _KINDS.get(kind)
     return spec if settle_kind is None else settle_kind(spec)
 
@@ -119,7 +121,7 @@ def _language_override(spec: Document) -> str:
 
 def _text_key(spec: Document) -> Document:
     """Return the key pattern with `_fts` and `_ftsx` in place of the text fields."""
-    key = spec["key"]
+    key: Document = spec["key"]
     if key.get("_fts") == "text" and "weights" in spec:
         names = list(key)
         at = names.index("_fts")

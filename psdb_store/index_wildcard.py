@@ -13,7 +13,7 @@ from typing import Any
 from psdb_base.errors import Code, MongoError
 from psdb_base.order import Collation, descending, key
 from psdb_base.values import UNDEFINED, Document
-from psdb_store.index_keys import KeyMaker, MultikeyPaths, make_plain
+from psdb_store.index_keys import KeyMaker, MultikeyPaths, make_plain, sign_of
 
 
 def make_wildcard(spec: Document, collation: Collation | None) -> KeyMaker:
@@ -21,7 +21,7 @@ def make_wildcard(spec: Document, collation: Collation | None) -> KeyMaker:
     names = list(spec["key"])
     at = next(i for i, name in enumerate(names) if name == "$**" or name.endswith(".$**"))
     root = names[at][: -len(".$**")] if names[at] != "$**" else ""
-    down = spec["key"][names[at]] < 0
+    down = sign_of(spec["key"][names[at]]) < 0
     shape = _Shape(root, spec.get("wildcardProjection"))
     ahead = _others(spec["key"], names[:at], collation)
     behind = _others(spec["key"], names[at + 1 :], collation)
@@ -52,7 +52,7 @@ def make_wildcard(spec: Document, collation: Collation | None) -> KeyMaker:
 def _others(pattern: Document, names: list[str], collation: Collation | None) -> KeyMaker:
     if not names:
         return lambda _: ([b""], None)
-    directions = {name: -1 if pattern[name] < 0 else 1 for name in names}
+    directions = {name: sign_of(pattern[name]) for name in names}
     return make_plain(directions, collation, sparse=False)
 
 

@@ -333,6 +333,7 @@ NUMBERS_OF_OTHER_KINDS = [
     ({"a": Decimal128("-5"), "loc": "2dsphere"}, {}),
     ({"a": Decimal128("5"), "t": "text", "b": Int64(-1)}, {}),
     ({"a": 1}, {"expireAfterSeconds": Decimal128("5")}),
+    ({"a.$**": Decimal128("-1")}, {}),
 ]
 
 
