@@ -128,11 +128,21 @@ class WriteRun:
             attempts = 0 if len(pending) < left else attempts + 1
             if stale is not None:
                 if attempts >= ATTEMPTS_MAX:
-                    raise stale
+                    self._give_up(pending, stale)
+                    break
                 await asyncio.sleep(0.002 * attempts * attempts)
         self.result.errors.sort(key=lambda pair: pair[0])
         self.result.upserted.sort(key=lambda row: row["index"])
         return self.result
+
+    def _give_up(self, pending: list[Write], stale: MongoError) -> None:
+        """Fail the statements that are left: the command as a whole must not be run again."""
+        error = MongoError(
+            Code.QUERY_PLAN_KILLED,
+            f"the routing of {self.ns} does not come to rest: {stale.message}",
+        )
+        left = pending[:1] if self.ordered else pending
+        self.result.errors += [(write.index, error) for write in left]
 
     async def _some(
         self, found: ChunkMap | Target, pending: list[Write]

@@ -235,9 +235,11 @@ async def bulk_write(
         reply = await _as_it_is(router, connection, message, targets, sources)
         if reply is None or not _has_stale_rows(reply):
             return reply
-        raise MongoError(
-            Code.STALE_CONFIG, "a collection of the bulkWrite was sharded or moved meanwhile"
-        )
+        for space in spaces:
+            router.routing.forget(space[0])
+        # Only statements of a session may go out again: those that are done are known as such.
+        code = Code.STALE_CONFIG if "txnNumber" in body else Code.QUERY_PLAN_KILLED
+        raise MongoError(code, "a collection of the bulkWrite was sharded or moved meanwhile")
     if type(operations) is not list or len(spaces) != len(rows) or not operations:
         return await _as_it_is(router, connection, message, targets)
     return await _by_operation(router, connection, message, body, spaces)

@@ -120,6 +120,14 @@ def fuzz_messages(first: int, count: int) -> Outcome:
     )
 
 
+def sharded(first: int, count: int) -> Outcome:
+    """Run seeds of the simulated cluster of shards."""
+    return pytest(
+        "seeds", count, "tests/sim/test_sharded.py",
+        PSDB_SHARDED_SEEDS=str(count), PSDB_SHARDED_FIRST=str(first + 1),
+    )
+
+
 def marked(_first: int, count: int) -> Outcome:
     """Run the tests that only a soak runs: planted faults, laws over many examples."""
     return pytest("runs", count, "-m", "soak", "tests", PSDB_SOAK="1")
@@ -131,6 +139,7 @@ PARTS: dict[str, Part] = {
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),
     "kill-rounds": Part("rounds", 100, 20, kill_rounds),
     "power-cut": Part("seeds", 2000, 50, power_cut),
+    "sharded": Part("seeds", 500, 10, sharded),
     "soak-tests": Part("runs", 1, 1, marked),
 }
 

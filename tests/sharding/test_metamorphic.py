@@ -87,7 +87,8 @@ def _write(
         return type(error).__name__, getattr(error, "code", None)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
 def test_sharded_is_as_unsharded(db: pymongo.database.Database, seed: int) -> None:
     client = db.client
     db.other.insert_many([{"_id": n, "name": f"g{n}"} for n in range(5)])
