@@ -52,7 +52,8 @@ def test_documents_that_do_not_fit_the_schema(db: Any) -> None:
 REFUSED = {
     "background and full": ({"background": True, "full": True}, 115),
     "metadata and full": ({"metadata": True, "full": True}, 72),
-    "repair": ({"repair": True}, 238),
+    "background and repair": ({"background": True, "repair": True}, 115),
+    "conformance and repair": ({"checkBSONConformance": True, "repair": True}, 72),
 }
 
 
