@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
+import io
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,21 @@ from typing import Any
 from pymongo import MongoClient
 from servers import Server
 
-ROOT = Path(__file__).resolve().parents[2]
+from psdb.cli import main
 
 
-def psdb(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "psdb", *arguments], capture_output=True, text=True, timeout=60,
-        cwd=ROOT, check=False,
-    )
+def psdb(*arguments: str) -> tuple[int, str]:
+    """Run the tool; return its exit code and all it said."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main(list(arguments))
+    return code, said.getvalue()
 
 
 def good(*arguments: str) -> str:
-    done = psdb(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, said = psdb(*arguments)
+    assert code == 0, said
+    return said
 
 
 def fill(client: MongoClient[Any]) -> None:
@@ -81,12 +82,13 @@ def test_a_cluster_is_copied_while_it_is_written(tmp_path: Path) -> None:
 def test_one_member_running_and_stopped(tmp_path: Path) -> None:
     data = tmp_path / "data"
     server = Server(["shardsvr", "--dbpath", str(data)], data)
-    with server, MongoClient(server.uri) as client:
-        fill(client)
-        before = state(client)
-        good("backup", str(tmp_path / "hot"), "--uri", server.uri)
-        client.one.c.delete_many({})
-        assert psdb("backup", str(tmp_path / "locked"), "--dbpath", str(data)).returncode == 1
+    with server:
+        with MongoClient(server.uri) as client:
+            fill(client)
+            before = state(client)
+            good("backup", str(tmp_path / "hot"), "--uri", server.uri)
+            client.one.c.delete_many({})
+        assert psdb("backup", str(tmp_path / "locked"), "--dbpath", str(data))[0] == 1
         server.kill()
     good("backup", str(tmp_path / "cold"), "--dbpath", str(data))
     for name, empty in (("hot", False), ("cold", True)):
@@ -105,15 +107,13 @@ def test_damage_and_wrong_places_are_told(tmp_path: Path, server: Server) -> Non
         client.backed_up.c.insert_many({"_id": n} for n in range(100))
         good("backup", str(tmp_path / "copy"), "--uri", server.uri)
         client.drop_database("backed_up")
-    assert "not an empty folder" in psdb(
-        "backup", str(tmp_path / "copy"), "--uri", server.uri
-    ).stderr
-    assert "no finished backup" in psdb(
-        "restore", str(tmp_path), "--dbpath", str(tmp_path / "new")
-    ).stderr
+    code, said = psdb("backup", str(tmp_path / "copy"), "--uri", server.uri)
+    assert (code, "not an empty folder" in said) == (1, True)
+    code, said = psdb("restore", str(tmp_path), "--dbpath", str(tmp_path / "new"))
+    assert (code, "no finished backup" in said) == (1, True)
     (file,) = (tmp_path / "copy" / "shard0" / "data" / "backed_up" / "c").glob("*")
     file.write_bytes(file.read_bytes().replace(b'"_id":50', b'"_id":51'))
-    done = psdb("restore", str(tmp_path / "copy"), "--dbpath", str(tmp_path / "new"))
-    assert done.returncode == 1
-    assert "damaged" in done.stderr
-    assert file.name in done.stderr
+    code, said = psdb("restore", str(tmp_path / "copy"), "--dbpath", str(tmp_path / "new"))
+    assert code == 1
+    assert "damaged" in said
+    assert file.name in said

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 from pymongo import MongoClient
 from servers import Server
 
-ROOT = Path(__file__).resolve().parents[2]
+from psdb.cli import main
+
 EVERYTHING = {
     "_id": ObjectId("64b0c0ffee0123456789abcd"), "int": 1, "long": Int64(2**40), "double": 1.5,
     "date": datetime.datetime(2026, 1, 2, 3, 4, 5, 678000), "text": 'quotes " and ünïcødé',
@@ -34,11 +36,24 @@ def things(server: Server) -> Iterator[Any]:
         client.drop_database("tools")
 
 
-def psdb(server: Server, tool: str, *arguments: str, stdin: str = "") -> Any:
-    return subprocess.run(
-        [sys.executable, "-m", "psdb", tool, "--uri", server.uri, "-d", "tools", *arguments],
-        capture_output=True, text=True, timeout=60, cwd=ROOT, check=False, input=stdin,
-    )
+@dataclass
+class Done:
+    """How a tool ended and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def psdb(server: Server, tool: str, *arguments: str, stdin: str = "") -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("sys.stdin", io.StringIO(stdin))
+        code = main([tool, "--uri", server.uri, "-d", "tools", *arguments])
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.mark.parametrize("flags", [(), ("--jsonArray",)])
