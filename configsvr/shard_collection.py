@@ -115,6 +115,11 @@ async def _prepare(
     options = part["options"]
     if options.get("capped"):
         raise MongoError(Code.INVALID_OPTIONS, f"can't shard a capped collection: {ns}")
+    if options.get("timeseries"):
+        raise MongoError(
+            Code.NOT_IMPLEMENTED,
+            f"sharding a time-series collection is not supported by PSDB yet: {ns}",
+        )
     if "collation" in options and options["collation"].get("locale") != "simple":
         if args.get("collation") != {"locale": "simple"}:
             raise MongoError(

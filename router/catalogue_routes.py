@@ -58,6 +58,16 @@ async def on_all(
     return reads.answer(router, message, {**next(iter(parts.values())), "raw": raw})
 
 
+async def refuse(
+    _router: Router, _connection: Connection, _message: Message, body: Document, found: ChunkMap
+) -> bytes:
+    """Raise 20 for a command that sharded collections do not take."""
+    raise MongoError(
+        Code.ILLEGAL_OPERATION,
+        f"can't do command: {next(iter(body))} on sharded collection: {found.ns}",
+    )
+
+
 async def on_one(
     router: Router, connection: Connection, message: Message, _body: Document, found: ChunkMap
 ) -> bytes | None:

@@ -207,7 +207,7 @@ ROUTES: Final[dict[str, Route]] = {
     "bulkWrite": Route(write_routes.bulk_write, opens_cursor=True, whole=True),
     "collMod": Route(sharded=catalogue_routes.on_all),
     "collStats": Route(catalogue_routes.coll_stats, catalogue_routes.coll_stats_sharded),
-    "convertToCapped": Route(),
+    "convertToCapped": Route(sharded=catalogue_routes.refuse),
     "count": Route(sharded=reads.count),
     "create": Route(sharded=catalogue_routes.create_sharded, creates=True),
     "createIndexes": Route(sharded=catalogue_routes.create_indexes, creates=True),

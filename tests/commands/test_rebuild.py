@@ -148,3 +148,14 @@ def test_a_router_does_not_know_what_members_do(client: Any, command: dict[str, 
     with pytest.raises(OperationFailure) as caught:
         client.admin.command(command)
     assert caught.value.code == 59
+
+
+def test_sharded_collections_are_not_made_capped(client: Any, db: Any) -> None:
+    client.admin.command("shardCollection", db.c.full_name, key={"_id": 1})
+    with pytest.raises(OperationFailure) as caught:
+        db.command("convertToCapped", "c", size=1000)
+    assert caught.value.code == 20
+    db.create_collection("series", timeseries={"timeField": "t", "metaField": "m"})
+    with pytest.raises(OperationFailure) as caught:
+        client.admin.command("shardCollection", db.series.full_name, key={"m": 1})
+    assert caught.value.code == 238
