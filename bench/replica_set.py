@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 from cluster.up import Cluster  # noqa: E402
 from run import start_null  # noqa: E402
 
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 1.5
 CLIENTS = (1, 8, 32)
 BATCH = 1000

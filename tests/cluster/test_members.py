@@ -170,6 +170,7 @@ def _votes(members: Members) -> int:
         return int(status["votingMembersCount"])
 
 
+@pytest.mark.soak
 def test_all_at_once_down_and_up(members: Members) -> None:
     with MongoClient(members.uri) as client:
         before = client.load.c.count_documents({})
