@@ -15,6 +15,7 @@ from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env, make_env
+from psdb_query.stages.meta import META
 from psdb_server import replies
 from psdb_server.cursors import Cursor
 from psdb_wire.frames import Message, build_op_msg
@@ -129,7 +130,7 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
         from psdb_query.sorting import compile_sort
 
         sorter = compile_sort(sort, context)
-        key = lambda document: sorter.key(document, env)  # noqa: E731
+        key = lambda document: sorter.key(document, _scored(document, env))  # noqa: E731
     elif not sort:
         key = _near_key(body.get("filter", {}), context)
     if key is not None and body.get("projection"):
@@ -139,8 +140,30 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
         del command["projection"]  # it may take away what the order rests on
         chosen = compile_filter(body.get("filter", {}), context)
         projection = compile_projection(body["projection"], context, chosen)
-        shape = lambda document: projection.apply(document, env)  # noqa: E731
+        shape = lambda document: projection.apply(  # noqa: E731
+            _without_score(document), _scored(document, env)
+        )
+    if key is not None and "textScore" in repr((sort, body.get("projection"))):
+        # The shards know the scores: they come along as a field that nobody sees.
+        command["projection"] = {_SCORE: {"$meta": "textScore"}}
+        shape = shape or _without_score
     return key, shape, command
+
+
+_SCORE: Final = "__psdbTextScore"
+
+
+def _scored(document: Document, env: Env) -> Env:
+    """Return an environment with the score that a shard gave to a document, if it gave one."""
+    if _SCORE not in document:
+        return env
+    return {**env, META: {"textScore": document[_SCORE]}}
+
+
+def _without_score(document: Document) -> Document:
+    if _SCORE not in document:
+        return document
+    return {name: value for name, value in document.items() if name != _SCORE}
 
 
 def _near_key(spec: Document, context: CompileContext) -> Key | None:
