@@ -25,9 +25,12 @@ from psdb_query.context import Env
 from psdb_query.sorting import Sorter, compile_sort
 from psdb_query.stages.geo_near import GeoNearStage
 from psdb_query.stages.group import GroupStage
+from psdb_query.stages.match import MatchStage
+from psdb_query.stages.meta import SCORE_FIELD
 from psdb_query.stages.model import Stage, close
 from psdb_query.stages.pipeline import Pipeline, needed_paths
 from psdb_query.stages.ports import Batch
+from psdb_query.stages.shape import PARSERS as SHAPES
 from psdb_query.stages.slicing import LimitStage, SampleStage
 from psdb_query.stages.sort import SortStage
 from psdb_query.stages.table import STAGES
@@ -69,6 +72,9 @@ class SplitPipeline:
 def split_pipeline(pipeline: Pipeline) -> SplitPipeline:
     """Split a compiled (and optimised) pipeline for a sharded collection."""
     stages = list(pipeline.stages)
+    if _needs_scores(pipeline):
+        carried = SHAPES["$addFields"]({SCORE_FIELD: {"$meta": "textScore"}}, pipeline.context)
+        return _parts(pipeline, [stages[0], *carried], stages[1:], None)
     for at, stage in enumerate(stages):
         if isinstance(stage, (GroupStage, SampleStage)):
             shard, merge = stage.halves()
@@ -88,6 +94,13 @@ def split_pipeline(pipeline: Pipeline) -> SplitPipeline:
             sorter = compile_sort(order, pipeline.context.expressions)
             return _parts(pipeline, stages[: at + 1], stages[at + 1 :], sorter)
     return _parts(pipeline, stages, [], None)
+
+
+def _needs_scores(pipeline: Pipeline) -> bool:
+    """Tell whether the scores of a leading `$text` are asked for: only the shards know them."""
+    first = pipeline.stages[0] if pipeline.stages else None
+    is_text = isinstance(first, MatchStage) and first.is_text
+    return is_text and "textScore" in repr(pipeline.spec)
 
 
 def _is_implied_sort(stage: Stage) -> bool:

@@ -18,6 +18,7 @@ from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeline
+from psdb_query.stages.meta import with_scores
 from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
@@ -233,7 +234,7 @@ async def documents_of(stream: Stream) -> AsyncIterator[Batch]:
         await stream.fill()
         if not stream.batch:
             return
-        batch = [bson_codec.decode(raw) for raw in stream.batch]
+        batch = with_scores([bson_codec.decode(raw) for raw in stream.batch])
         stream.batch.clear()
         stream.ask()
         yield batch

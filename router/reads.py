@@ -15,7 +15,7 @@ from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env, make_env
-from psdb_query.stages.meta import META
+from psdb_query.stages.meta import META, SCORE_FIELD
 from psdb_server import replies
 from psdb_server.cursors import Cursor
 from psdb_wire.frames import Message, build_op_msg
@@ -145,25 +145,22 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
         )
     if key is not None and "textScore" in repr((sort, body.get("projection"))):
         # The shards know the scores: they come along as a field that nobody sees.
-        command["projection"] = {_SCORE: {"$meta": "textScore"}}
+        command["projection"] = {SCORE_FIELD: {"$meta": "textScore"}}
         shape = shape or _without_score
     return key, shape, command
 
 
-_SCORE: Final = "__psdbTextScore"
-
-
 def _scored(document: Document, env: Env) -> Env:
     """Return an environment with the score that a shard gave to a document, if it gave one."""
-    if _SCORE not in document:
+    if SCORE_FIELD not in document:
         return env
-    return {**env, META: {"textScore": document[_SCORE]}}
+    return {**env, META: {"textScore": document[SCORE_FIELD]}}
 
 
 def _without_score(document: Document) -> Document:
-    if _SCORE not in document:
+    if SCORE_FIELD not in document:
         return document
-    return {name: value for name, value in document.items() if name != _SCORE}
+    return {name: value for name, value in document.items() if name != SCORE_FIELD}
 
 
 def _near_key(spec: Document, context: CompileContext) -> Key | None:

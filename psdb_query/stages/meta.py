@@ -19,6 +19,10 @@ META: Final = "META"
 """Name in the environment of the current document's metadata, `{"textScore": 1.5, …}`."""
 
 
+SCORE_FIELD: Final = "__psdbTextScore"
+"""The field in which a shard sends a document's score to the router, which takes it off again."""
+
+
 class MetaBatch(list[Document]):
     """A batch with metadata: `meta[i]` belongs to document `i`."""
 
@@ -67,3 +71,11 @@ def per_document(
         result.extend(made)
         result.meta.extend([meta] * len(made))
     return result
+
+
+def with_scores(batch: list[Document]) -> list[Document]:
+    """Take the scores that a shard sent off its documents and put them beside them."""
+    if not batch or SCORE_FIELD not in batch[0]:
+        return batch
+    metas = [{"textScore": document.pop(SCORE_FIELD)} for document in batch]
+    return MetaBatch(batch, metas)
