@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bson.timestamp import Timestamp
 
+from psdb_base.errors import Code, MongoError
 from psdb_base.extjson import document_line
 from psdb_base.values import Document
 from psdb_store import compaction
@@ -78,6 +79,7 @@ class _Cut:
     sessions: dict[bytes, SessionRecord]
     discarded: list[DataFile]
     membership: Document | None
+    undone: int
 
 
 class Checkpointer:
@@ -159,7 +161,7 @@ class Checkpointer:
         engine.log_bytes_unsaved = 0
         return _Cut(
             engine.received.applied, engine.last_timestamp, frozen,
-            engine.sessions.snapshot(), discarded, engine.catalogue.membership,
+            engine.sessions.snapshot(), discarded, engine.catalogue.membership, engine.undone,
         )  # fmt: skip
 
     async def _save(self, cut: _Cut) -> list[str]:
@@ -182,10 +184,20 @@ class Checkpointer:
             cut.membership,
             self._engine.manifest_terms(cut.position.index),
         )
+        self._check_history(cut)
         await self._engine.committed(cut.position.index)
+        self._check_history(cut)
         path = f"{self._dbpath}/{NAME}"
         await self._disk.submit(THREAD, lambda: replace_file(self._disk, path, line))
         return replaced
+
+    def _check_history(self, cut: _Cut) -> None:
+        """Raise 11602 when anything was undone since the freeze: its index may be another's now."""
+        if self._engine.undone != cut.undone:
+            raise MongoError(
+                Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE,
+                "the checkpoint holds writes that were undone",
+            )
 
     # -- appending -------------------------------------------------------------------------------
 

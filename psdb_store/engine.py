@@ -47,7 +47,7 @@ from psdb_store.options import StoreOptions
 from psdb_store.received import Received
 from psdb_store.record import CACHE_BYTES as HOT_BYTES
 from psdb_store.record import HOT
-from psdb_store.recovery import Opened, open_journal
+from psdb_store.recovery import Opened, open_journal, recovered_terms
 from psdb_store.segments import Position, entry_index, entry_term, is_membership
 from psdb_store.sessions import SessionRecord, SessionTable, read_statements
 from psdb_store.unit import WriteUnit
@@ -75,6 +75,7 @@ class Engine:
         commit_index: Everything up to it is committed and will not be undone.
         term: Term of the entries appended now.
         last_timestamp: Cluster time of the last entry.
+        undone: How many entries were undone since the start.
         failure: The final error after the disk failed; writes are refused.
         refusal: Why writes are refused now (not in office, or `failure`); None when they are not.
         memberships: Log index and document of the replica set's configurations in the log, oldest
@@ -103,6 +104,7 @@ class Engine:
         self.term = member.term
         self.last_timestamp = Timestamp(0, 0)
         self.last_wall = 0
+        self.undone = 0
         self.failure: MongoError | None = None
         self.refusal: MongoError | None = None
         self.memberships: list[tuple[int, Document]] = []
@@ -262,7 +264,7 @@ class Engine:
         self.received = Received(self.catalogue, self.sessions, applied)
         for line in opened.lines[len(lines) :]:
             self.received.add(line)
-        self._recover_terms(opened)
+        self._terms_before, self._terms = recovered_terms(opened, self._terms)
         for line in opened.lines:
             self._note_membership(line)
         self.commit_index = self.versions.horizon = applied.index
@@ -272,21 +274,6 @@ class Engine:
         if self.journal.end.term > self.member.term:
             await self.member.advance(self.journal.end.term)
         self.term = self.member.term
-
-    def _recover_terms(self, opened: Opened) -> None:
-        """Find out the terms of the log's entries, of those the manifest has as far as it says."""
-        before = self.journal.segments[0].before if self._terms else opened.base
-        runs = [(first, term) for first, term in self._terms if first > before.index]
-        older = [term for first, term in self._terms if first <= before.index + 1]
-        if older and (not runs or runs[0][0] > before.index + 1):
-            runs.insert(0, (before.index + 1, older[-1]))
-        if before.index >= opened.base.index:
-            runs = []
-        for line in opened.lines:
-            term = entry_term(line)
-            if not runs or runs[-1][1] != term:
-                runs.append((entry_index(line), term))
-        self._terms_before, self._terms = (before.index, before.term), runs
 
     def log_terms(self) -> tuple[tuple[int, int], list[tuple[int, int]]]:
         """Return, as recovered, the position before the log and the runs of terms in it."""
@@ -633,7 +620,7 @@ class Engine:
         """
         if self.failure is None:
             self.refusal = refusal
-        self.received.take_back(self.versions.undo_to(self.commit_index))
+        self._take_back(self.commit_index)
         self.last_timestamp = self.versions.committed_time
         self.last_wall = self.versions.committed_wall
         self._catalogue_index = min(self._catalogue_index, self.commit_index)
@@ -642,7 +629,7 @@ class Engine:
     async def truncate_to(self, index: int) -> None:
         """Undo and cut what is above `index`: another leader's log holds something else there."""
         assert index >= self.commit_index, "what is committed is never undone"
-        self.received.take_back(self.versions.undo_to(index))
+        self._take_back(index)
         position = self.received.drop_above(index)
         while self.memberships and self.memberships[-1][0] > index:
             self.memberships.pop()
@@ -651,6 +638,12 @@ class Engine:
         self._interrupt(index, error)
         if position != self.journal.end:
             await self.journal.cut(position)
+
+    def _take_back(self, index: int) -> None:
+        """Undo in memory what is applied above `index`."""
+        undone = self.versions.undo_to(index)
+        self.received.take_back(undone)
+        self.undone += len(undone)
 
     def _interrupt(self, index: int, error: MongoError) -> None:
         """Tell those who wait for entries above `index` that these will not be committed here."""
@@ -753,8 +746,10 @@ class Engine:
         try:
             await self.checkpoint()
         except MongoError as error:
+            # One that office was lost under is nothing: the next one saves what has come of it.
             self.world.log.write(
-                "E", "STORAGE", 7100004, "A checkpoint failed", {"error": error.message}
+                "I" if self.failure is None else "E", "STORAGE", 7100004, "A checkpoint failed",
+                {"error": error.message},
             )
         finally:
             self._background = None

@@ -272,9 +272,14 @@ class Journal:
         await self.settle()
         if self.failure is not None or self.durable.index <= end.index:
             return
+        removed = False
         while self.segments[-1].before.index > end.index:
             gone = self.segments.pop()
             await self._disk.submit(THREAD, self._remover(gone.name))
+            removed = True
+        if removed:
+            # Before anything else is written: a segment that came back would continue another log.
+            await self._disk.submit(THREAD, lambda: self._disk.fsync_dir(self._folder))
         segment = self.segments[-1]
         segment.size = await self._offset_of(segment, end.index + 1)
         segment.marks = [mark for mark in segment.marks if mark[0] <= end.index]

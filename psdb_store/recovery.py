@@ -17,6 +17,8 @@ from psdb_store.segments import (
     Position,
     Scan,
     Segment,
+    entry_index,
+    entry_term,
     header_line,
     parse_header,
     refuse_or_cut,
@@ -238,3 +240,30 @@ def _check_base(scan: Scan, segment: Segment, folder: str, base: Position) -> No
             f"{folder}/{segment.name}", 0,
             f"the log ends at entry {scan.end.index}, the data files at entry {base.index}",
         )
+
+
+def recovered_terms(
+    opened: Opened, known: list[tuple[int, int]]
+) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Find out the terms of the log's entries.
+
+    Args:
+        opened: The log as it was found.
+        known: The runs of terms that the manifest names.
+
+    Returns the position before the log and the runs of terms in it, as far as they are known.
+    """
+    before = opened.journal.segments[0].before if known else opened.base
+    runs = [(first, term) for first, term in known if first > before.index]
+    older = [term for first, term in known if first <= before.index + 1]
+    if older and (not runs or runs[0][0] > before.index + 1):
+        runs.insert(0, (before.index + 1, older[-1]))
+    if before.index >= opened.base.index:
+        runs = []
+    elif not runs or runs[0][0] != before.index + 1:
+        before, runs = opened.base, []  # the manifest knows less than the log holds
+    for line in opened.lines:
+        term = entry_term(line)
+        if not runs or runs[-1][1] != term:
+            runs.append((entry_index(line), term))
+    return (before.index, before.term), runs

@@ -43,7 +43,7 @@ from psdb_raft.values import (
     Truncate,
 )
 from psdb_raft.values import Member as Voter
-from psdb_store.engine import Engine, no_terms
+from psdb_store.engine import Engine
 from shardsvr.replication.config import ReplSetConfig
 
 TICK_SECONDS: Final = 0.05
@@ -157,7 +157,6 @@ class Driver:
                 task.cancel()
         self.engine.on_append = None
         self.engine.on_durable = self.engine.on_failed = _nothing
-        self.engine.manifest_terms = no_terms
         self._end_transfer()
         for waiter in self._reads.values():
             if not waiter.done():
