@@ -145,9 +145,12 @@ def state_of(engine: Engine) -> State:
 
 
 def check_consistent(engine: Engine) -> None:
-    """Assert that indexes, counters and tables agree with the records."""
+    """Assert that indexes, counters and tables agree with the records.
+
+    `local` is left out: what a replica-set member shows there it shows under keys of its own.
+    """
     for db in engine.databases():
-        for c in engine.collections(db):
+        for c in [] if db == "local" else engine.collections(db):
             for index in c.indexes.values():
                 assert check_index(c, index) == []
             assert c.count == len(c.records) == len(c.ids)

@@ -64,14 +64,17 @@ class Owner:
     Attributes:
         name: The machine's name, as the network knows it.
         dead: Its power is gone.
+        paused: It does not run now, and will not notice; see `SimLoop.pause`.
 
     """
 
-    __slots__ = ("_at_death", "_prune_at", "dead", "name", "tasks")
+    __slots__ = ("_at_death", "_prune_at", "dead", "held", "name", "paused", "tasks")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.dead = False
+        self.paused = False
+        self.held: list[asyncio.Handle] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._prune_at = _TASKS_BEFORE_PRUNING
         self._at_death: list[Callable[[], None]] = []
@@ -252,6 +255,9 @@ class SimLoop(asyncio.BaseEventLoop):
         owner = _owner_of(handle)
         if owner.dead:
             return
+        if owner.paused:
+            owner.held.append(handle)
+            return
         label = label_of(handle)
         text = f"{owner.name} {label}"
         self.note(text.encode() + _pack_time(self._now))
@@ -294,6 +300,29 @@ class SimLoop(asyncio.BaseEventLoop):
         context = contextvars.copy_context()
         context.run(OWNER.set, owner)
         return self.create_task(work, context=context)
+
+    def pause(self, owner: Owner) -> None:
+        """Stop a machine's process as SIGSTOP does: whatever comes for it waits."""
+        owner.paused = True
+
+    def resume(self, owner: Owner) -> None:
+        """Let a paused process go on, with all that became due, in the order in which it did."""
+        if owner.paused and not owner.dead:
+            self.call_soon(self._catch_up, owner)
+
+    def _catch_up(self, owner: Owner) -> None:
+        """Run what is held one by one; what comes meanwhile waits behind it."""
+        held, owner.held = owner.held, []
+        if owner.dead:
+            return
+        owner.paused = False
+        for handle in held:
+            self._step(handle)
+            if owner.dead:
+                return
+        owner.paused = bool(owner.held)
+        if owner.held:
+            self.call_soon(self._catch_up, owner)
 
     async def run_for(self, owner: Owner, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on a machine; PowerLost when its power goes meanwhile."""
