@@ -81,17 +81,19 @@ def test_cluster_parameters(own: Any) -> None:
 
 
 def test_the_default_time_limit_of_reads_is_honoured(own: Any) -> None:
-    own.test.many.insert_many({"_id": n} for n in range(20_000))
-    slow = [{"$lookup": {"from": "many", "pipeline": [{"$count": "n"}], "as": "n"}}]
-    limit = {"defaultMaxTimeMS": {"readOperations": 50}}
+    own.test.many.insert_many({"_id": n, "text": f"{n:050}"} for n in range(20_000))
+    slow = {"text": {"$regex": "9.*8.*7.*x"}}
+    limit = {"defaultMaxTimeMS": {"readOperations": 1}}
     own.admin.command("setClusterParameter", limit)
     try:
         with pytest.raises(ExecutionTimeout):
-            list(own.test.many.aggregate([*slow, {"$count": "n"}]))
-        list(own.test.many.aggregate([{"$limit": 3}], maxTimeMS=0))
+            list(own.test.many.find(slow))
+        assert list(own.test.many.find(slow, max_time_ms=100_000)) == []
+        own.test.many.update_many(slow, {"$set": {"a": 1}})
     finally:
         limit["defaultMaxTimeMS"]["readOperations"] = 0
         own.admin.command("setClusterParameter", limit)
+    assert list(own.test.many.find(slow)) == []
 
 
 def test_the_user_write_block(own: Any) -> None:
