@@ -143,9 +143,12 @@ class ShardingState:
         What was found is kept with the records it rests on: while these are the same, it holds.
         """
         target = request.target
-        if self.sections or type(target) is not str or routed.shard is not UNSHARDED:
+        return type(target) is str and self.holds(f"{request.db}.{target}", request.db, routed)
+
+    def holds(self, ns: str, db: str, routed: Routed) -> bool:
+        """Tell whether what a request on an unsharded collection relies on plainly holds now."""
+        if self.sections or routed.shard is not UNSHARDED:
             return False
-        ns = f"{request.db}.{target}"
         engine = self.member.engine
         collections = engine.collection("config", names.COLLECTIONS)
         databases = engine.collection("config", names.DATABASES)
@@ -163,7 +166,7 @@ class ShardingState:
             return False
         if len(self._admitted) > _ADMITTED_MAX:
             self._admitted.clear()
-        db_key = order.key(request.db)
+        db_key = order.key(db)
         self._admitted[ns] = (
             order.key(ns), db_key, databases.by_id(db_key), routed.database,
         )
@@ -389,13 +392,14 @@ class Scope:
 
     """
 
-    __slots__ = ("_ns", "_state", "ownership", "routed")
+    __slots__ = ("_db", "_ns", "_state", "ownership", "routed")
 
     def __init__(
         self, state: ShardingState, ns: str, routed: Routed | None, ownership: Ownership | None
     ) -> None:
         self._state = state
         self._ns = ns
+        self._db = ns.partition(".")[0]
         self.routed = routed
         self.ownership = ownership
 
@@ -405,8 +409,9 @@ class Scope:
 
     def check(self) -> None:
         """Raise when what the statement relies on does not hold (any more)."""
-        if self.routed is not None:
-            problem = self._state.mismatch(self._ns, self.routed)
+        routed = self.routed
+        if routed is not None and not self._state.holds(self._ns, self._db, routed):
+            problem = self._state.mismatch(self._ns, routed)
             if problem is not None:
                 raise problem
 
