@@ -120,6 +120,29 @@ def fuzz_messages(first: int, count: int) -> Outcome:
     )
 
 
+def replica_sets(first: int, count: int) -> Outcome:
+    """Run seeds of the simulated replica sets."""
+    done = python(
+        "-m", "sim.replica_replay", "--first", str(first), "--count", str(count), "--json"
+    )
+    if not done.stdout:
+        return Outcome({"seeds": count}, [f"sim.replica_replay: {done.stderr[-500:]}"])
+    report: dict[str, Any] = json.loads(done.stdout)
+    failures = [
+        f"python -m sim.replica_replay --seed {seed} --log\n{text}"
+        for seed, text in report["failures"].items()
+    ]
+    return Outcome({**report["totals"], "seeds": count}, failures)
+
+
+def storms(first: int, count: int) -> Outcome:
+    """Run storms over the consensus core."""
+    return pytest(
+        "storms", count, "tests/raft/test_storm.py",
+        PSDB_STORMS=str(count), PSDB_STORMS_FIRST=str(first),
+    )
+
+
 def sharded(first: int, count: int) -> Outcome:
     """Run seeds of the simulated cluster of shards."""
     return pytest(
@@ -139,8 +162,10 @@ PARTS: dict[str, Part] = {
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),
     "kill-rounds": Part("rounds", 100, 20, kill_rounds),
     "power-cut": Part("seeds", 2000, 50, power_cut),
+    "replica-sets": Part("seeds", 2000, 10, replica_sets),
     "sharded": Part("seeds", 500, 10, sharded),
     "soak-tests": Part("runs", 1, 1, marked),
+    "storms": Part("storms", 20_000, 1000, storms),
 }
 
 

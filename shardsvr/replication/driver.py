@@ -404,8 +404,9 @@ class Driver:
 
     @property
     def in_office(self) -> bool:
-        """Whether this member leads and its no-op is committed and applied."""
-        return 0 < self.office_index <= self.engine.commit_index
+        """Whether it leads, may serve, and its no-op is committed and applied."""
+        index = self.office_index
+        return 0 < index <= self.engine.commit_index and self.core.priority > 0
 
     # -- sending ---------------------------------------------------------------------------------
 

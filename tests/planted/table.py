@@ -154,8 +154,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "all members wait equally long",
-        ((STATE, "self.settings.election_ticks + self.below(self.settings.election_ticks)",
-          "self.settings.election_ticks"),),
+        ((STATE, "        self.timeout = ticks + self.below(max(1, ticks // 2))\n",
+          "        self.timeout = ticks\n"),),
     ),
     Fault(
         "a leader that hears nobody goes on",
@@ -315,5 +315,20 @@ FAULTS: tuple[Fault, ...] = (
         ((LEADER, "        if gone or state.transfer_ticks >= state.settings.election_ticks:\n",
           "        if gone:\n"),),
         finders=("scripts",), script="transfer",
+    ),
+    # -- the member --------------------------------------------------------------------------------
+    Fault(
+        "what is not committed stays in memory when office is lost",
+        (("psdb_store.engine",
+          "        self._take_back(self.commit_index)\n        self.last_timestamp",
+          "        self.last_timestamp"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a write is answered before it is committed",
+        (("shardsvr.replicated_writes",
+          "    if not timeout_ms:\n        await member.engine.committed(index)\n",
+          "    if not timeout_ms:\n"),),
+        finders=("sim",),
     ),
 )

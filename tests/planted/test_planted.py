@@ -11,7 +11,8 @@ from planted.table import FAULTS
 
 A_DAY = 3
 _TODAY = datetime.date.today().toordinal()
-TODAYS = [FAULTS[(_TODAY * A_DAY + number) % len(FAULTS)].name for number in range(A_DAY)]
+QUICK = [fault.name for fault in FAULTS if "sim" not in fault.finders]
+TODAYS = [QUICK[(_TODAY * A_DAY + number) % len(QUICK)] for number in range(A_DAY)]
 
 
 def test_every_patch_fits_the_sources() -> None:

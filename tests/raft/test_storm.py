@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
 from raft.storm import Storm
 
-SEEDS = 200
+COUNT = int(os.environ.get("PSDB_STORMS", "200"))
+FIRST = int(os.environ.get("PSDB_STORMS_FIRST", "0"))
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 50))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + COUNT, 50))
 def test_storm(first: int) -> None:
     seen: Counter[str] = Counter()
     for seed in range(first, first + 50):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Any
 
 import pytest
@@ -102,3 +103,48 @@ def test_the_log_knows_its_configurations() -> None:
         assert third.catalogue.membership == first
 
     run(main, SimDisk(3))
+
+
+def test_a_checkpoint_of_writes_that_were_undone_names_no_position() -> None:
+    async def main(world: World) -> None:
+        engine, c = await _leader(world)
+        engine.advance_commit(_insert(engine, c, 1))
+        at = _insert(engine, c, 2)
+        saving = asyncio.ensure_future(engine.checkpoint())
+        while c.dirty:
+            await asyncio.sleep(0)  # the state is frozen, with what is not committed
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        await engine.truncate_to(at - 1)
+        engine.advance_commit(engine.begin_term(2))
+        assert engine.commit_index == at, "another entry has the index now"
+        with pytest.raises(MongoError) as caught:
+            await saving
+        assert caught.value.code == Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE
+
+    run(main, SimDisk(1))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_segments_that_a_cut_removed_do_not_come_back(seed: int) -> None:
+    disk = SimDisk(seed)
+
+    async def cut(world: World) -> None:
+        engine = await open_engine(world, alone=False, segment_bytes=400, background=False)
+        await engine.member.advance(1)
+        engine.advance_commit(engine.begin_term(1))
+        for _ in range(12):
+            engine.append_noop()
+            await engine.journal.settle()
+        assert len(engine.journal.segments) > 3
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        await engine.truncate_to(2)
+        engine.begin_term(2)
+        await engine.journal.settle()
+
+    async def again(world: World) -> None:
+        engine = await open_engine(world, alone=False, segment_bytes=400, background=False)
+        assert engine.journal.end.index == 3
+        assert engine.journal.end.term == 2
+
+    run(cut, disk)
+    run(again, disk.crash(random.Random(seed)))
