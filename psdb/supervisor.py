@@ -64,6 +64,7 @@ def command_line(options: argparse.Namespace, layout: Layout, process: Process) 
                  "--networkMessageCompressors", options.networkMessageCompressors]
     arguments += ["--bind_ip_all"] if options.bind_ip_all else ["--bind_ip", options.bind_ip]
     arguments += ["-v"] * options.verbose
+    arguments += ["--noscripting"] * options.noscripting
     for name, value in sorted((options.parameters or {}).items()):
         arguments += ["--setParameter", f"{name}={value}"]
     for flag in ("slowms", "slowOpSampleRate"):
