@@ -153,7 +153,7 @@ def sharded(first: int, count: int) -> Outcome:
 
 def marked(_first: int, count: int) -> Outcome:
     """Run the tests that only a soak runs: planted faults, laws over many examples."""
-    return pytest("runs", count, "-m", "soak", "tests", PSDB_SOAK="1")
+    return pytest("runs", count, "-m", "soak", "--timeout=3600", "tests", PSDB_SOAK="1")
 
 
 PARTS: dict[str, Part] = {

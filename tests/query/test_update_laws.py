@@ -170,3 +170,12 @@ def test_renaming_there_and_back(doc: Document, old: str, new: str) -> None:
 def test_a_replacement_replaces(doc: Document, new: Document) -> None:
     found = compile_update(new, DEFAULT_CONTEXT).apply(doc, ENV)
     assert order.identical(found, {"_id": 1} | new)
+
+
+@pytest.mark.soak
+@settings(EXAMPLES, max_examples=50_000)
+@given(DOCUMENTS, UPDATES, ARRAY_FILTERS, st.booleans())
+def test_updates_at_length(
+    doc: Document, update: Any, array_filters: Any, upsert: bool  # noqa: FBT001
+) -> None:
+    attempt(doc, update, array_filters, upsert=upsert)
