@@ -54,6 +54,11 @@ SECTIONS: Final = {
 }
 
 PARTLY: Final[dict[str, dict[str, str]]] = {
+    "stages": {
+        "$listSampledQueries": "always empty: there is no `configureQueryAnalyzer`",
+        "$querySettings": "always empty: there is no `setQuerySettings`",
+        "$queryStats": "always empty, as with MongoDB's default `internalQueryStatsRateLimit` of 0",
+    },
     "bson_types": {},
     "collection_options": {
         "indexOptionDefaults": "checked to be an object, then without effect",

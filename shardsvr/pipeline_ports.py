@@ -26,6 +26,7 @@ from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
 from shardsvr.near_source import geo_index, nearest_first
+from shardsvr.pipeline_sources import group_keys, shown_fields
 from shardsvr.planning import next_records, plan_query
 from shardsvr.sharding.state import Scope
 from shardsvr.usage import Usage
@@ -248,8 +249,13 @@ def plan_source(
     if _wants_score(pipeline):
         scored = plan_query(collection, chosen, env, hint=hint, meta=True)
         return scored, leading.after_match
+    if leading.sort is None:
+        keys = group_keys(collection, pipeline, chosen, env, hint)
+        if keys is not None:
+            return keys, leading.after_match
+    shown = shown_fields(pipeline, leading.after_match)
     plan = plan_query(
-        collection, chosen, env, hint=hint, collation=context.collation,
+        collection, chosen, env, hint=hint, collation=context.collation, projection=shown,
         sort=leading.sort.sorter if leading.sort is not None else None,
         limit=leading.limit if leading.sort is not None else None,
     )
@@ -257,7 +263,9 @@ def plan_source(
         return plan, leading.after_match
     if plan.sorted_by_index:
         return plan, leading.after_match if leading.limit else leading.after_sort
-    plain = plan_query(collection, chosen, env, hint=hint, collation=context.collation)
+    plain = plan_query(
+        collection, chosen, env, hint=hint, collation=context.collation, projection=shown
+    )
     return plain, leading.after_match
 
 
@@ -359,13 +367,31 @@ def _plan_cache_stats(ports: Ports, _spec: Any) -> Batch:
     return [{**row, **place} for row in describe_cache(collection)]
 
 
+def _query_stats(ports: Ports, _spec: Any) -> Batch:
+    """Return nothing, as MongoDB does whose `internalQueryStatsRateLimit` is 0, the default."""
+    if ports.db != "admin":
+        raise MongoError(
+            Code.INVALID_NAMESPACE,
+            "$queryStats must be run against the 'admin' database with {aggregate: 1}",
+        )
+    return []
+
+
+def _none_yet(_ports: Ports, _spec: Any) -> Batch:
+    """Return nothing: no command of PSDB makes what the stage would show."""
+    return []
+
+
 _SOURCES = {
     "$collStats": _coll_stats,
     "$currentOp": _current_op,
     "$indexStats": _index_stats,
+    "$listSampledQueries": _none_yet,
     "$listLocalSessions": _local_sessions,
     "$listSessions": _local_sessions,
     "$planCacheStats": _plan_cache_stats,
+    "$querySettings": _none_yet,
+    "$queryStats": _query_stats,
 }
 
 
