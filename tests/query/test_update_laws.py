@@ -176,6 +176,6 @@ def test_a_replacement_replaces(doc: Document, new: Document) -> None:
 @settings(EXAMPLES, max_examples=50_000)
 @given(DOCUMENTS, UPDATES, ARRAY_FILTERS, st.booleans())
 def test_updates_at_length(
-    doc: Document, update: Any, array_filters: Any, upsert: bool  # noqa: FBT001
+    doc: Document, update: Any, array_filters: Any, upsert: bool
 ) -> None:
     attempt(doc, update, array_filters, upsert=upsert)
