@@ -168,7 +168,7 @@ def engine() -> Iterator[Scripts]:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     # The machine may be busy with other tests.
-    monkeypatch.setattr(scripting, "HERE_SECONDS", 1.0)
+    monkeypatch.setattr(scripting, "HERE_SECONDS", 3.0)
 
 
 def call(engine: Scripts, source: str, argument: Any) -> Any:
