@@ -91,14 +91,14 @@ async def _sessions_on_shards(request: Request) -> None:
 async def current_op(request: Request) -> Reply:
     """List the operations of the router and of every shard."""
     router = router_of(request)
-    rows = await _operations(router, stage_options(request.body), request.op.opid)
+    rows = await _operations(router, stage_options(request.body))
     reply: Document = {"inprog": filtered(request, rows)}
     return reply
 
 
-async def _operations(router: Router, options: Document, own: int) -> list[Document]:
+async def _operations(router: Router, options: Document) -> list[Document]:
     """Return all operations; a shard's are numbered `shard:opid`. `localOps`: the router's own."""
-    rows = [row for row in operation_rows(router, options) if row.get("opid") != own]
+    rows = operation_rows(router, options)
     if options.get("localOps"):
         return rows
     passed = {name: value for name, value in options.items() if name != "targetAllNodes"}
@@ -107,8 +107,6 @@ async def _operations(router: Router, options: Document, own: int) -> list[Docum
     }
     for name, reply in await router.on_all_shards("admin", command):
         for row in reply["cursor"]["firstBatch"]:
-            if row.get("command", {}).get("pipeline") == command["pipeline"]:
-                continue
             shown: Document = {"shard": name, **row}
             if "opid" in row:
                 shown["opid"] = f"{name}:{row['opid']}"
@@ -149,7 +147,7 @@ async def aggregate_on_shards(
 
         rows = await data_distribution(router)
     elif name == "$currentOp":
-        rows = await _operations(router, pipeline[0][name], -1)
+        rows = await _operations(router, pipeline[0][name])
     else:
         rows = [
             row
