@@ -132,8 +132,8 @@ class _Loader:
             self._offset = len(header) + 1
         if not block:
             return
-        if self._lazy and not self._indexes:
-            self._skim(block)
+        if self._lazy and not self._indexes and not self._c.is_timeseries:
+            self._skim(block)  # measurements are keyed by record, not by `_id`
         else:
             self._parse(block)
         self._home.offsets.put_all(self._places)

@@ -339,3 +339,26 @@ def test_a_large_collection_is_warmed_up_behind_the_start() -> None:
         await engine.close()
 
     run(scenario, SimDisk())
+
+
+def test_measurements_may_share_an_id_over_a_lazy_start() -> None:
+    """A time series keys its documents by record: two with one `_id` are two."""
+
+    async def scenario(world: World) -> None:
+        engine = await open_engine(world, cache_bytes=0, eager_documents=0)
+        c = await engine.create_collection("db", "c", {"timeseries": {"timeField": "t"}})
+        await put(engine, c, *({"_id": n % 2, "n": n} for n in range(6)))
+        await engine.close()
+        engine = await open_engine(world, cache_bytes=0, eager_documents=0)
+        found = engine.collection("db", "c")
+        assert found is not None
+        assert (found.count, len(found.ids)) == (6, 6)
+        with engine.unit() as unit:
+            for record in found.scan(None, 10):
+                unit.delete(found, record)
+            await engine.committed(unit.commit())
+        assert not found.count
+        assert not found.ids
+        await engine.close()
+
+    run(scenario, SimDisk())
