@@ -19,7 +19,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_query.describe import text_of
 from psdb_store.gate import Gate
-from psdb_store.index_keys import KeyMaker, MultikeyPaths
+from psdb_store.index_keys import KeyMaker, MultikeyPaths, is_descending
 
 _RID_BYTES: Final = 8
 _ENTRY_OVERHEAD_BYTES: Final = 57
@@ -221,7 +221,7 @@ class Index:
             return []
         horizon = now_ms - int(seconds * 1000)
         low, high = _DATE_LOW, order.key(DatetimeMS(max(horizon, -(1 << 63))))
-        if direction < 0:
+        if is_descending(direction):
             low, high = order.descending(high), order.descending(low)
         found = self.scan(low, high, limit=limit)
         return list(dict.fromkeys(rid for _, rid in found))

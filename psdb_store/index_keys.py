@@ -58,6 +58,11 @@ def sign_of(direction: Any) -> int:
     return -1 if float(str(direction)) < 0 else 1
 
 
+def is_descending(direction: Any) -> bool:
+    """Tell whether a key pattern's value means from high to low."""
+    return type(direction) is not str and sign_of(direction) < 0
+
+
 def make_plain(
     pattern: dict[str, Any], collation: Collation | None, *, sparse: bool
 ) -> KeyMaker:

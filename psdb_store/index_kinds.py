@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
-from bson.decimal128 import Decimal128
-
 from psdb_base.order import Collation
 from psdb_base.values import Document
 from psdb_store.collations import compile_collation
 from psdb_store.collection import Collection
 from psdb_store.index import IdIndex, Index
-from psdb_store.index_keys import KeyMaker, make_plain
+from psdb_store.index_keys import KeyMaker, make_plain, sign_of
 from psdb_store.index_spec import index_kind, is_id_pattern
 from psdb_store.index_wildcard import make_wildcard
 
@@ -34,14 +32,11 @@ class Kind:
 
 
 def _plain(spec: Document, collation: Collation | None) -> KeyMaker:
-    pattern = {name: _direction(value) for name, value in spec["key"].items()}
+    pattern = {
+        name: value if type(value) is str else sign_of(value)
+        for name, value in spec["key"].items()
+    }
     return make_plain(pattern, collation, sparse=bool(spec.get("sparse", False)))
-
-
-def _direction(value: Any) -> Any:
-    if type(value) is Decimal128:
-        value = value.to_decimal()
-    return value if type(value) is str else (-1 if value < 0 else 1)
 
 
 def _lazy(module: str, name: str) -> Callable[[Document, Collation | None], KeyMaker]:

@@ -12,6 +12,7 @@ from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.filters import tree
 from psdb_query.sorting import Sorter
 from psdb_store.index import Index
+from psdb_store.index_keys import is_descending
 from shardsvr.planning import nodes, wildcard
 from shardsvr.planning.indexes import (
     PLACES,
@@ -19,7 +20,6 @@ from shardsvr.planning.indexes import (
     Access,
     access_of,
     fields_of,
-    is_descending,
     shape_of,
     usable_indexes,
 )

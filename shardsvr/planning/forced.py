@@ -11,14 +11,13 @@ from psdb_query.bounds import FieldBounds
 from psdb_query.bounds_index import IndexBounds, Predicates
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_store.index import Index
-from psdb_store.index_keys import component
+from psdb_store.index_keys import component, is_descending
 from shardsvr.planning import access, keys_only, nodes
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import (
     Access,
     access_of,
     hinted_index,
-    is_descending,
     natural_direction,
     same_collation,
     shape_of,

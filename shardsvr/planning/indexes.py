@@ -17,7 +17,7 @@ from psdb_query.bounds_ranges import Column, KeyRanges, key_ranges
 from psdb_query.context import Collation
 from psdb_store.collection import Collection
 from psdb_store.index import Index
-from psdb_store.index_keys import component
+from psdb_store.index_keys import component, is_descending
 from shardsvr.planning import nodes
 from shardsvr.planning.implication import implies
 from shardsvr.planning.query import Query
@@ -229,11 +229,6 @@ def _column(direction: Any, index: Index) -> Column:
         collation = index.collation
         return Column(point_key=lambda value: component(value, "hashed", collation))
     return Column(descending=is_descending(direction))
-
-
-def is_descending(direction: Any) -> bool:
-    """Tell whether a pattern's value means from high to low."""
-    return type(direction) is not str and float(str(direction)) < 0
 
 
 def full_ranges(columns: Sequence[Column]) -> KeyRanges:

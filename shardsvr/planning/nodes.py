@@ -13,6 +13,7 @@ from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.bounds_text import bounds_text
 from psdb_query.filters import tree
 from psdb_store.index import Index
+from psdb_store.index_keys import is_descending
 from shardsvr.planning import stages, stages_combine, stages_keys
 from shardsvr.planning.filter_text import filter_document
 from shardsvr.planning.query import Query
@@ -156,13 +157,9 @@ def bounds_document(
 ) -> Document:
     """Show the bounds of each field in the direction of the scan."""
     return {
-        name: bounds_text(part, descending=_is_down(direction) != reverse)
+        name: bounds_text(part, descending=is_descending(direction) != reverse)
         for (name, direction), part in zip(pattern.items(), fields, strict=True)
     }
-
-
-def _is_down(direction: Any) -> bool:
-    return type(direction) is not str and float(str(direction)) < 0
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from psdb_query.bounds_index import IndexBounds, IndexField, Predicates, index_b
 from psdb_query.bounds_ranges import Column, key_ranges
 from psdb_query.filters.traverse import array_position
 from psdb_store.index import Index
-from shardsvr.planning.indexes import Access, is_descending, same_collation
+from psdb_store.index_keys import is_descending
+from shardsvr.planning.indexes import Access, same_collation
 from shardsvr.planning.query import Query
 
 PATH: Final = "$_path"

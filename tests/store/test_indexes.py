@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -394,7 +395,7 @@ def test_an_equal_index_is_returned_and_a_prepared_one_refuses_duplicates() -> N
 
 def test_expired_documents() -> None:
     async def body(engine: Engine, c: Any) -> None:
-        for direction in (1, -1):
+        for direction in (1, -1, Decimal128("2"), Decimal128("-2")):
             key = {f"t{direction}": direction}
             index = await engine.create_index(
                 c, {"key": key, "name": f"i{direction}", "expireAfterSeconds": 10}
