@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from psdb_base import bson_codec, order
+from psdb_base import order
 from psdb_base.values import Document
 from psdb_store.collection import Collection
-from psdb_store.unit import WriteUnit
 from shardsvr.collections import collection_for_write
 from shardsvr.member import Member
 
@@ -22,17 +21,8 @@ def put(member: Member, collection: Collection, document: Document) -> None:
     (`collection_for_write`), and what the document was chosen by looked at since then.
     """
     with member.engine.unit() as unit:
-        _put(unit, collection, document)
+        unit.put(collection, document)
         unit.commit()
-
-
-def _put(unit: WriteUnit, collection: Collection, document: Document) -> None:
-    raw = bson_codec.encode(document)
-    record = collection.by_id(order.key(document["_id"]))
-    if record is None:
-        unit.insert(collection, raw)
-    elif record.raw != raw:
-        unit.update(collection, record, raw)
 
 
 async def ready(member: Member, *names: str) -> None:
@@ -46,13 +36,12 @@ def write(member: Member, changes: Changes, removed: list[tuple[str, Any]] | Non
     with member.engine.unit() as unit:
         for name, identifier in removed or ():
             collection = member.engine.collection("config", name)
-            record = None if collection is None else collection.by_id(order.key(identifier))
-            if record is not None and collection is not None:
-                unit.delete(collection, record)
+            if collection is not None:
+                unit.remove(collection, identifier)
         for name, document in changes:
             collection = member.engine.collection("config", name)
             assert collection is not None, "ready() comes first"
-            _put(unit, collection, document)
+            unit.put(collection, document)
         unit.commit()
 
 
@@ -64,11 +53,8 @@ async def settled(member: Member) -> None:
 async def remove(member: Member, name: str, identifier: Any) -> None:
     """Delete a catalogue document by its `_id`."""
     collection = await collection_for_write(member, "config", name)
-    record = collection.by_id(order.key(identifier))
-    if record is None:
-        return
     with member.engine.unit() as unit:
-        unit.delete(collection, record)
+        unit.remove(collection, identifier)
         unit.commit()
 
 

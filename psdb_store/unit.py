@@ -6,12 +6,13 @@ A unit lives within one turn of the loop: no `await` may come between `Engine.un
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from psdb_base import diff as differences
 from psdb_base.bson_codec import decode, encode, is_plain
 from psdb_base.errors import Code, MongoError
 from psdb_base.extjson import document_line
+from psdb_base.order import key
 from psdb_base.values import Document
 from psdb_store.collection import Collection
 from psdb_store.entry import SessionPart
@@ -147,6 +148,21 @@ class WriteUnit:
         c.take_out(record, c.key_of(doc, rid), self._at)
         self._applied.append((c, None, record))
         self._effects.append(b'%b%d,"k":%b}' % (c.log_delete, rid, _key_line(doc)))
+
+    def put(self, c: Collection, doc: Document) -> None:
+        """Insert a document, or make it the one with its `_id`; no effect if it is there so."""
+        raw = encode(doc)
+        record = c.by_id(key(doc["_id"], c.collation))
+        if record is None:
+            self.insert(c, raw)
+        elif record.raw != raw:
+            self.update(c, record, raw)
+
+    def remove(self, c: Collection, identifier: Any) -> None:
+        """Delete the document with this `_id`, if there is one."""
+        record = c.by_id(key(identifier, c.collation))
+        if record is not None:
+            self.delete(c, record)
 
     def _evict(self, c: Collection, newest: int) -> None:
         """Delete the oldest documents of a capped collection that has grown too large."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from psdb_base import bson_codec, order
+from psdb_base import order
 from psdb_base.values import Document
 
 if TYPE_CHECKING:
@@ -67,17 +67,11 @@ class Settings:
 
         member = self._member
         collection = await collection_for_write(member, "config", place[0])
-        record = collection.by_id(order.key(place[1]))
         with member.engine.unit() as unit:
             if document is None:
-                if record is not None:
-                    unit.delete(collection, record)
+                unit.remove(collection, place[1])
             else:
-                raw = bson_codec.encode({"_id": place[1], **document})
-                if record is None:
-                    unit.insert(collection, raw)
-                else:
-                    unit.update(collection, record, raw)
+                unit.put(collection, {"_id": place[1], **document})
             unit.commit()
         await member.engine.committed(member.engine.log_end)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -31,12 +30,8 @@ async def set_identity(request: Request) -> Reply:
     document: Document = {"_id": IDENTITY, "shardName": name}
     if config is not None:
         document["configsvrConnectionString"] = config
-    record = collection.by_id(order.key(IDENTITY))
     with member.engine.unit() as unit:
-        if record is None:
-            unit.insert(collection, bson_codec.encode(document))
-        else:
-            unit.update(collection, record, bson_codec.encode(document))
+        unit.put(collection, document)
         unit.commit()
     member.shard_name, member.config_host = name, config
     return {}
@@ -55,10 +50,8 @@ async def clear_identity(request: Request) -> Reply:
         if part is not None and own is not None and not own.ranges:
             await member.catalogue(member.engine.drop_collection(part))
     collection = await collection_for_write(member, "admin", COLLECTION)
-    record = collection.by_id(order.key(IDENTITY))
     with member.engine.unit() as unit:
-        if record is not None:
-            unit.delete(collection, record)
+        unit.remove(collection, IDENTITY)
         for name in records.ALL:
             owned = member.engine.collection("config", name)
             if owned is not None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from psdb_base import bson_codec, order
+from psdb_base import order
 from psdb_base.values import Document
 from psdb_store.collection import Collection
 
@@ -81,19 +81,13 @@ class Records:
         """Insert or replace a document within a unit."""
         collection = self._member.engine.collection("config", name)
         assert collection is not None, "ready() comes first"
-        raw = bson_codec.encode(document)
-        record = collection.by_id(order.key(document["_id"]))
-        if record is None:
-            unit.insert(collection, raw)
-        elif record.raw != raw:
-            unit.update(collection, record, raw)
+        unit.put(collection, document)
 
     def remove(self, unit: WriteUnit, name: str, identifier: Any) -> None:
         """Delete a document within a unit, if it is there."""
         collection = self._member.engine.collection("config", name)
-        record = None if collection is None else collection.by_id(order.key(identifier))
-        if record is not None and collection is not None:
-            unit.delete(collection, record)
+        if collection is not None:
+            unit.remove(collection, identifier)
 
     async def write(
         self, *, put: list[tuple[str, Document]] | None = None,

@@ -141,6 +141,27 @@ def test_an_empty_unit_appends_nothing() -> None:
     scenario(body)
 
 
+def test_putting_and_removing_by_id() -> None:
+    async def body(engine: Engine, c: Any) -> None:
+        for doc, at in (
+            ({"_id": "a", "n": 1}, 1), ({"_id": "a", "n": 1}, 0), ({"_id": "a", "n": 2}, 1),
+        ):  # fmt: skip
+            end = engine.log_end
+            with engine.unit() as unit:
+                unit.put(c, doc)
+                unit.remove(c, "b")
+                await engine.committed(unit.commit())
+            assert by_id(c, "a") == doc
+            assert engine.log_end == end + at
+        with engine.unit() as unit:
+            unit.remove(c, "a")
+            await engine.committed(unit.commit())
+        assert by_id(c, "a") is None
+        check_consistent(engine)
+
+    scenario(body)
+
+
 def test_two_units_at_once_are_a_bug() -> None:
     async def body(engine: Engine, c: Any) -> None:
         unit = engine.unit()
