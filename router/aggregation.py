@@ -6,10 +6,8 @@ other collections read and written through the router's own routes. Shards never
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from bson.objectid import ObjectId
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
@@ -21,13 +19,14 @@ from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeli
 from psdb_query.stages.meta import with_scores
 from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
-from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
+from psdb_query.stages.ports import Batch, ForeignSource
 from psdb_query.stages.table import STAGES
 from psdb_server.cursors import BatchSource, batch_size_of
 from psdb_wire.frames import Message
 from router import reads
 from router.chunk_map import ChunkMap
 from router.merged_cursors import Stream, open_streams
+from router.merging import RowPorts
 from router.requests import generic_of
 from router.routing import Target
 from router.shards import Shard
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
     from router.server import Router
 
-T = TypeVar("T")
 _BATCH_DOCUMENTS: Final = 1000
 _FOREIGN: Final = frozenset({"$graphLookup", "$lookup", "$merge", "$out", "$unionWith"})
 _ATTEMPTS_MAX: Final = 10
@@ -86,11 +84,11 @@ async def needs_router(router: Router, db: str, pipeline: Any) -> bool:
     return False
 
 
-class RouterPorts:
-    """What a pipeline may use on the router."""
+class RouterPorts(RowPorts):
+    """What a pipeline over shards may use besides: other collections, read and written."""
 
     def __init__(self, router: Router, connection: Connection, body: Document) -> None:
-        self.router = router
+        super().__init__(router)
         self.connection = connection
         self.body = body
         self.op = router.operations.begin(connection, "aggregate", body["$db"])
@@ -100,21 +98,9 @@ class RouterPorts:
         """Count work."""
         await self.op.checkpoint(documents)
 
-    async def apply(self, work: Callable[[], T]) -> T:
-        """Do work that may call scripts; the router's own pipelines call none yet."""
-        return work()
-
     def foreign(self, database: str, collection: str) -> ForeignSource:
         """Open another collection or view."""
         return RouterForeign(self, database, collection)
-
-    def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:  # noqa: ARG002
-        """Refuse stages that read a server."""
-        raise _refused(name)
-
-    def geo_key(self, database: str, collection: str, key: str | None) -> str:  # noqa: ARG002
-        """Refuse `$geoNear`, which the shards run."""
-        raise _refused("$geoNear")
 
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
         """Replace a collection."""
@@ -127,24 +113,6 @@ class RouterPorts:
         from router import pipeline_writes
 
         await pipeline_writes.merge(self, target, batch, env)
-
-    def spill(self) -> SpillFile:
-        """Refuse temporary storage."""
-        raise _refused("spilling to disk")
-
-    def random(self) -> float:
-        """Return a float in [0, 1)."""
-        return self.router.world.random.random()
-
-    def new_object_id(self) -> ObjectId:
-        """Make an ObjectId."""
-        return self.router.world.random.object_id()
-
-
-def _refused(what: str) -> MongoError:
-    return MongoError(
-        Code.NOT_IMPLEMENTED, f"{what} in a pipeline on the router is not supported by PSDB yet"
-    )
 
 
 class RouterForeign:

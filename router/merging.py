@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class RouterPorts:
-    """What a pipeline may use on the router: neither collections nor disk yet."""
+class RowPorts:
+    """What a pipeline over rows may use on the router: neither collections nor disk."""
 
     def __init__(self, router: Router) -> None:
-        self._router = router
+        self.router = router
 
     async def checkpoint(self, documents: int) -> None:
         """Nothing to yield for: the documents are few."""
@@ -58,11 +58,11 @@ class RouterPorts:
 
     def random(self) -> float:
         """Return a float in [0, 1)."""
-        return self._router.world.random.random()
+        return self.router.world.random.random()
 
     def new_object_id(self) -> ObjectId:
         """Make an ObjectId."""
-        return self._router.world.random.object_id()
+        return self.router.world.random.object_id()
 
 
 def _refused(what: str) -> MongoError:
@@ -74,7 +74,7 @@ def _refused(what: str) -> MongoError:
 async def run_over_rows(router: Router, pipeline: Pipeline, rows: Batch, env: Env) -> Batch:
     """Run a pipeline over rows and return what comes out."""
     result: Batch = []
-    async for batch in pipeline.run(_once(rows), Run(RouterPorts(router), env)):
+    async for batch in pipeline.run(_once(rows), Run(RowPorts(router), env)):
         result += batch
     return result
 
