@@ -164,6 +164,14 @@ CHECKS: Final[dict[str, Callable[[Any, str], Any]]] = {
 }
 
 
+def sample_rate(value: Any) -> float | None:
+    """Return a `sampleRate` between 0 and 1, None where none is given; 2 for any other."""
+    rate = None if value is None else float(str(value))
+    if rate is not None and not 0 <= rate <= 1:
+        raise MongoError(Code.BAD_VALUE, "'sampleRate' must be between 0.0 and 1.0 inclusive")
+    return rate
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One field of a command: its name, its kind (a row of `CHECKS`), whether it must be there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.int64 import Int64
@@ -17,6 +18,7 @@ from router import reads
 from router.chunk_map import ChunkMap
 from router.requests import BODY_AT, generic_of, without_times
 from router.requests import command as run_command
+from router.routing import Target
 
 if TYPE_CHECKING:
     from psdb_wire.connection import Connection
@@ -217,15 +219,23 @@ async def coll_stats(
     found = await router.routing.find(db, name if type(name) is str else "")
     if isinstance(found, ChunkMap):
         return NotImplemented
+    return await _retold(router, connection, message, found, lambda document: {
+        "sharded": False, "primary": found.shard, **without_times(document),
+    })
+
+
+async def _retold(
+    router: Router, connection: Connection, message: Message, found: Target,
+    tell: Callable[[Document], Document],
+) -> bytes | None:
+    """Ask the one shard and tell its answer in the router's words; an error is told as it is."""
     reply = await router.forward(found.channel, connection, message, found.routed)
     if reply is None:
         return None
     document = bson_codec.decode(reply[BODY_AT:])
     if document.get("ok") != 1.0:
         return reply
-    return reads.answer(
-        router, message, {"sharded": False, "primary": found.shard, **without_times(document)}
-    )
+    return reads.answer(router, message, tell(document))
 
 
 _SUMMED: Final = (
@@ -335,13 +345,10 @@ async def explain(
         hosts = {shard: router.routing.host_of(shard) for shard in shards}
         return reads.answer(router, message, merged(parts, hosts, router.host, inner))
     assert not isinstance(found, ChunkMap)
-    reply = await router.forward(found.channel, connection, message, found.routed)
-    if reply is None:
-        return None
-    document = bson_codec.decode(reply[BODY_AT:])
-    if document.get("ok") != 1.0:
-        return reply
-    return reads.answer(router, message, as_router(document, found.shard, router.host))
+    return await _retold(
+        router, connection, message, found,
+        lambda document: as_router(document, found.shard, router.host),
+    )
 
 
 def _filter_of(inner: Document) -> Any:

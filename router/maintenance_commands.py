@@ -10,7 +10,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.common.fsync import FSYNC_FIELDS, LOCKED_INFO, lock_timeout_ms
-from psdb_server.fields import CHECKS, Field
+from psdb_server.fields import CHECKS, Field, sample_rate
 from router.cluster_commands import router_of
 
 if TYPE_CHECKING:
@@ -89,13 +89,11 @@ async def profile(request: Request) -> Reply:
     reply: Document = {
         "was": 0, "slowms": router.slow_ms, "sampleRate": router.sample_rate,
     }
-    rate = args.get("sampleRate")
-    if rate is not None and not 0 <= float(str(rate)) <= 1:
-        raise MongoError(Code.BAD_VALUE, "'sampleRate' must be between 0.0 and 1.0 inclusive")
+    rate = sample_rate(args.get("sampleRate"))
     if "slowms" in args:
         router.slow_ms = args["slowms"]
     if rate is not None:
-        router.sample_rate = float(str(rate))
+        router.sample_rate = rate
     return reply
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
-from psdb_server.fields import CHECKS, Field
+from psdb_server.fields import CHECKS, Field, sample_rate
 from shardsvr.collections import create_quietly, member_of
 from shardsvr.profiler import COLLECTION, SIZE_BYTES, Level
 
@@ -28,11 +28,7 @@ async def profile(request: Request) -> Reply:
         )
     if not -1 <= level <= 2:
         raise MongoError(Code.BAD_VALUE, f"Profiling level has to be in the range 0..2: {level}")
-    rate = args.get("sampleRate")
-    if rate is not None and not 0 <= float(str(rate)) <= 1:
-        raise MongoError(
-            Code.BAD_VALUE, "'sampleRate' must be between 0.0 and 1.0 inclusive"
-        )
+    rate = sample_rate(args.get("sampleRate"))
     chosen = _filter(request, args.get("filter"), was)
     missing = member.engine.collection(request.db, COLLECTION) is None
     if level > 0 and missing and member.is_primary:
@@ -45,7 +41,7 @@ async def profile(request: Request) -> Reply:
     if "slowms" in args:
         member.slow_ms = args["slowms"]
     if rate is not None:
-        member.sample_rate = float(str(rate))
+        member.sample_rate = rate
     chosen.level = was.level if level == -1 else level
     member.profiler.set(request.db, chosen)
     return reply
