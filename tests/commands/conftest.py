@@ -36,16 +36,20 @@ def member_client(member_server: Server) -> Iterator[MongoClient[dict[str, Any]]
 def member_db(
     member_client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
 ) -> Iterator[Database[dict[str, Any]]]:
-    name = "cmd_" + re.sub(r"\W", "_", request.node.name)[:50]
-    member_client.drop_database(name)
-    yield member_client[name]
-    member_client.drop_database(name)
+    yield from own_database(member_client, request)
 
 
 @pytest.fixture
 def db(
     client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
 ) -> Iterator[Database[dict[str, Any]]]:
+    yield from own_database(client, request)
+
+
+def own_database(
+    client: MongoClient[dict[str, Any]], request: pytest.FixtureRequest
+) -> Iterator[Database[dict[str, Any]]]:
+    """Give a test a database of its own, empty before and gone after."""
     name = "cmd_" + re.sub(r"\W", "_", request.node.name)[:50]
     client.drop_database(name)
     yield client[name]
