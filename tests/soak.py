@@ -75,16 +75,24 @@ def pytest(unit: str, count: int, *arguments: str, **env: str) -> Outcome:
     return Outcome({unit: count}, [f"{setting} pytest {' '.join(arguments)}\n{tail}"])
 
 
-def power_cut(first: int, count: int) -> Outcome:
-    """Run seeds of the simulated cluster."""
-    done = python("-m", "sim.replay", "--first", str(first), "--count", str(count), "--json")
+def replayed(module: str, first: int, count: int) -> Outcome:
+    """Run seeds of a simulated scenario by its own program."""
+    done = python("-m", module, "--first", str(first), "--count", str(count), "--json")
     if done.returncode not in {0, 1}:
-        return Outcome({}, [f"sim.replay --first {first}: {done.stderr[-2000:]}"])
+        return Outcome({}, [f"{module} --first {first}: {done.stderr[-2000:]}"])
     report = json.loads(done.stdout.splitlines()[-1])
-    failures = [f"PSDB_SEED={seed}: {text}" for seed, text in report["failures"].items()]
+    failures = [
+        f"python -m {module} --seed {seed} --log\n{text}"
+        for seed, text in report["failures"].items()
+    ]
     counts: dict[str, int] = report["totals"]
     counts["seeds"] += len(failures)
     return Outcome(counts, failures)
+
+
+def power_cut(first: int, count: int) -> Outcome:
+    """Run seeds of the simulated cluster."""
+    return replayed("sim.replay", first, count)
 
 
 def crash_points(first: int, count: int) -> Outcome:
@@ -122,17 +130,7 @@ def fuzz_messages(first: int, count: int) -> Outcome:
 
 def replica_sets(first: int, count: int) -> Outcome:
     """Run seeds of the simulated replica sets."""
-    done = python(
-        "-m", "sim.replica_replay", "--first", str(first), "--count", str(count), "--json"
-    )
-    if not done.stdout:
-        return Outcome({"seeds": count}, [f"sim.replica_replay: {done.stderr[-500:]}"])
-    report: dict[str, Any] = json.loads(done.stdout)
-    failures = [
-        f"python -m sim.replica_replay --seed {seed} --log\n{text}"
-        for seed, text in report["failures"].items()
-    ]
-    return Outcome({**report["totals"], "seeds": count}, failures)
+    return replayed("sim.replica_replay", first, count)
 
 
 def storms(first: int, count: int) -> Outcome:

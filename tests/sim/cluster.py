@@ -252,6 +252,6 @@ class SimCluster:
 def _router(world: World) -> Router:
     host, port = CONFIG_ADDRESS
     config = connect_over_network(world, f"{host}:{port}")
-    options = {"configdb": f"{host}:{port}"}
+    options = {"sharding": {"configDB": f"{host}:{port}"}}
     return Router(world, options, config, lambda name: connect_over_network(world, name))
 

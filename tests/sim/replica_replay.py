@@ -8,31 +8,10 @@ Prints a line a seed, and for one that fails what broke; with --json the totals 
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import traceback
 
-from sim.loop import START_SECONDS
-from sim.replay import split
+from sim import by_hand
 from sim.replica_scenario import SECONDS, ReplicaScenario, Result
-
-
-def one(seed: int, seconds: float, *, logs: bool) -> Result | str:
-    """Run one seed; return what it was, or what broke."""
-    scenario = ReplicaScenario(seed, seconds=seconds, keep_log=logs)
-    failure = ""
-    try:
-        result = scenario.run()
-    except Exception as error:
-        failure = f"{type(error).__name__}: {error}"
-        if logs:
-            traceback.print_exc(file=sys.stdout)
-    if logs:
-        lines = [line for node in scenario.nodes for line in node.machine.log.lines]
-        for moment, line in sorted([*scenario.happened, *[split(line) for line in lines]]):
-            print(f"{moment - START_SECONDS:12.6f} {line}")
-    return failure or result
 
 
 def totals_of(results: list[Result]) -> dict[str, int]:
@@ -48,37 +27,20 @@ def totals_of(results: list[Result]) -> dict[str, int]:
     }
 
 
+def row(result: Result, _seconds: float) -> str:
+    """Format a run as a line."""
+    return (
+        f"{result.seed:>9} {result.operations} operations, {result.unknown} unknown, "
+        f"{result.elections} elections, {result.committed} entries, {result.trace}"
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Run what the command line asks for; 1 when a seed failed."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--seed", type=int, help="run this one")
-    parser.add_argument("--first", type=int, default=0, help="first of the seeds to run")
-    parser.add_argument("--count", type=int, default=20, help="how many seeds to run")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="virtual seconds of faults")
-    parser.add_argument("--log", action="store_true", help="print what the machines logged")
-    parser.add_argument("--json", action="store_true", help="print totals as JSON, nothing else")
-    options = parser.parse_args(arguments)
-    seeds = range(options.first, options.first + options.count)
-    if options.seed is not None:
-        seeds = range(options.seed, options.seed + 1)
-    results: list[Result] = []
-    failures: dict[str, str] = {}
-    for seed in seeds:
-        outcome = one(seed, options.seconds, logs=options.log)
-        if isinstance(outcome, str):
-            failures[str(seed)] = outcome
-            text = f"FAILED {outcome}"
-        else:
-            results.append(outcome)
-            text = (
-                f"{outcome.operations} operations, {outcome.unknown} unknown, "
-                f"{outcome.elections} elections, {outcome.committed} entries, {outcome.trace}"
-            )
-        if not options.json:
-            print(f"{seed:>6} {text}", flush=True)
-    report = {"failures": failures, "totals": totals_of(results)}
-    print(json.dumps(report if options.json else report["totals"]))
-    return 1 if failures else 0
+    return by_hand.main(
+        arguments, about=__doc__, make=ReplicaScenario, row=row, totals=totals_of,
+        seconds=SECONDS,
+    )
 
 
 if __name__ == "__main__":

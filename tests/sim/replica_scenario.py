@@ -35,6 +35,7 @@ from sim.replica_workload import (
     Worker,
 )
 from sim.scenario import draw_store_options, knobs
+from sim.trial import SETTLE_SECONDS_MAX, Trial
 from sim.workload import Violation, expect
 from sim.world import SimMachine
 from store_kit import check_consistent, check_lines
@@ -46,7 +47,6 @@ from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
 
 PORT = 27018
-SETTLE_SECONDS_MAX = 60.0
 PRIMARY_SECONDS_MAX = 40.0
 SECONDS = 60.0
 COLLECTIONS = ("causal", "counters", "docs", "registers")
@@ -114,22 +114,23 @@ class Result:
     faults: dict[str, int]
 
 
-class ReplicaScenario:
+class ReplicaScenario(Trial):
     """One run; everything about it follows from the seed."""
+
+    LOOK_SECONDS = 0.1
+    AWAY_SECONDS_MAX = 10.0
+    AGAIN = 0.1
 
     def __init__(
         self, seed: int, *, expected: Any = None, keep_log: bool = False,
         seconds: float = SECONDS, spoil: Callable[[SimNode], None] | None = None,
     ) -> None:
-        rng = self.rng = random.Random(f"replica scenario {seed}")
-        self.plan = Plan.draw(seed, rng)
-        self.plan.seconds = seconds
-        self.loop = SimLoop(
-            seed, shuffles=self.plan.shuffles, expected=expected, seconds_max=600.0
-        )
-        self.fabric = Fabric(self.loop, seed)
-        self.happened: list[tuple[float, str]] = []
-        self.nodes = [self._machine(number, seed) for number in range(self.plan.members)]
+        rng = random.Random(f"replica scenario {seed}")
+        plan = Plan.draw(seed, rng)
+        plan.seconds = seconds
+        loop = SimLoop(seed, shuffles=plan.shuffles, expected=expected, seconds_max=600.0)
+        super().__init__(rng, plan, loop, Fabric(loop, seed))
+        self._nodes = [self._machine(number, seed) for number in range(self.plan.members)]
         for node in self.nodes:
             node.machine.disk.delay_seconds = self.plan.disk_seconds
             node.machine.clock.skew_ms = rng.choice([0, 0, -5000, 60_000])
@@ -149,8 +150,21 @@ class ReplicaScenario:
             random.Random(rng.getrandbits(32)), lambda name: self.node(name).machine.disk
         )
         self.clients = 0
-        self.counts = dict.fromkeys(FAULTS, 0)
-        self._background: list[asyncio.Task[None]] = []
+
+    @property
+    def nodes(self) -> list[SimNode]:
+        """The members' machines."""
+        return self._nodes
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the clients stop."""
+        return self.books.stopping
+
+    @property
+    def faults(self) -> dict[str, Callable[[ReplicaScenario], Coroutine[Any, Any, None]]]:
+        """All of them."""
+        return FAULTS
 
     def _machine(self, number: int, seed: int) -> SimNode:
         machine = SimMachine(self.loop, self.fabric, f"m{number}", seed)
@@ -163,10 +177,6 @@ class ReplicaScenario:
 
     def node(self, name: str) -> SimNode:
         return next(node for node in self.nodes if node.name == name)
-
-    def note(self, text: str) -> None:
-        """Remember what was done."""
-        self.happened.append((self.loop.time(), f"*** {text}"))
 
     def client(self) -> SetClient:
         """Make a client on a machine of its own, which never fails."""
@@ -228,17 +238,6 @@ class ReplicaScenario:
             await client.find_primary()
         await client.close()
 
-    def guarded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin a task whose failure is the run's."""
-
-        async def guard() -> None:
-            try:
-                await work
-            except Exception as error:
-                self.loop.fail(error)
-
-        return self.loop.create_task(guard())
-
     def workers(self) -> list[Worker]:
         """Draw who takes part."""
         books = self.books
@@ -285,25 +284,9 @@ class ReplicaScenario:
         except TimeoutError:
             raise Violation(f"no primary within {PRIMARY_SECONDS_MAX} s of peace") from None
         await client.close()
-        while not all(task.done() for task in tasks):
-            await asyncio.sleep(0.1)
-            if self.loop.time() > began + SETTLE_SECONDS_MAX:
-                late = [w.name for w, task in zip(workers, tasks, strict=True) if not task.done()]
-                raise Violation(f"no answer in {SETTLE_SECONDS_MAX} s for {late}")
+        await self.answers(workers, tasks, began)
 
     # -- faults ------------------------------------------------------------------------------------
-
-    async def chaos(self) -> None:
-        """Inject faults until the clients stop."""
-        rng, plan = self.rng, self.plan
-        names = list(FAULTS)
-        weights = [plan.faults[name] for name in names]
-        while not self.books.stopping:
-            await asyncio.sleep(rng.expovariate(1 / plan.pause_seconds))
-            name = rng.choices(names, weights)[0]
-            self.counts[name] += 1
-            self.note(name)
-            await FAULTS[name](self)
 
     def leader(self) -> SimNode | None:
         """Return a machine whose member leads."""
@@ -332,31 +315,11 @@ class ReplicaScenario:
             elif node.is_on:
                 node.cut_power_at(self.rng.randint(1, 30), keeps_cache=keeps_cache)
 
-    async def supervise(self, node: SimNode) -> None:
-        """Bring a machine back whenever it lost its power."""
-        while not self.books.stopping:
-            await asyncio.sleep(0.1)
-            if node.is_on:
-                continue
-            await asyncio.sleep(self.rng.random() ** 3 * 10)
-            with contextlib.suppress(PowerLost):
-                starting = self.loop.create_task(node.start())
-                if self.rng.random() < 0.1:
-                    node.cut_power_at(self.rng.randint(1, 25))
-                await starting
-
     async def restart_orderly(self) -> None:
         """Shut a member down in order and start it again."""
         node = self.victim()
         if node.is_on and node.node is not None and not node.machine.log.expected:
-
-            async def restart() -> None:
-                with contextlib.suppress(PowerLost):
-                    await node.stop()
-                    if not node.is_on:
-                        await node.start()
-
-            await self.during(restart(), 30.0)
+            await self.during(self.restart(node), 30.0)
 
     async def during(self, work: Coroutine[Any, Any, None], seconds: float) -> None:
         """Let something happen beside the other faults."""
@@ -378,10 +341,6 @@ class ReplicaScenario:
                 await node.run(node.member.engine.checkpoint())
 
         self._background.append(self.guarded(save()))
-
-    async def drop_connections(self) -> None:
-        """Break some connections."""
-        self.fabric.drop(self.rng.choice([1, 3, 10]))
 
     async def part(self) -> None:
         """Cut machines off from each other for a while: a pair, a side, a ring; maybe one way."""
@@ -450,11 +409,6 @@ class ReplicaScenario:
         if node.is_on:
             thread = self.rng.choice(["journal", "journal", "checkpoint"])
             node.hang_disk(thread, self.rng.random() * 8)
-
-    async def set_clock(self) -> None:
-        """Set a machine's wall clock, also back."""
-        node = self.rng.choice(self.nodes)
-        node.machine.clock.skew_ms += self.rng.choice([-60_000, -1000, 1000, 60_000])
 
     async def step_down(self) -> None:
         """Ask the primary to hand office over."""

@@ -23,6 +23,7 @@ from sim.client import ConnectionLost, SimClient
 from sim.cluster import SimCluster, SimNode
 from sim.loop import START_SECONDS, PowerLost, SimLoop, run
 from sim.network import Conditions, Fabric
+from sim.trial import Trial
 from sim.workload import (
     DB,
     DISK_FAILED,
@@ -47,7 +48,6 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_store.options import StoreOptions
 
-SETTLE_SECONDS_MAX = 60.0
 OPERATIONS_MAX = 1200
 CUTS_ENOUGH = 4
 COUNTERS = 2
@@ -148,7 +148,7 @@ class Result:
     counts: dict[str, int]
 
 
-class Scenario:
+class Scenario(Trial):
     """One run.
 
     Args:
@@ -157,10 +157,12 @@ class Scenario:
         spoil: Called with each machine before its first start: plants a fault.
         keep_log: Keep all log lines, not only the last.
 
-    Attributes:
-        happened: What was done to the cluster, with its time.
-
     """
+
+    LOOK_SECONDS = 0.05
+    AWAY_SECONDS_MAX = 3.0
+    AGAIN = 0.2
+    FIRST_FAULT = "cut_power"
 
     def __init__(
         self,
@@ -170,12 +172,10 @@ class Scenario:
         spoil: Callable[[SimNode], None] | None = None,
         keep_log: bool = False,
     ) -> None:
-        self.rng = random.Random(f"scenario {seed}")
-        self.plan = Plan.draw(seed, self.rng)
-        self.loop = SimLoop(
-            seed, shuffles=self.plan.shuffles, expected=expected, seconds_max=600.0
-        )
-        self.fabric = Fabric(self.loop, seed)
+        rng = random.Random(f"scenario {seed}")
+        plan = Plan.draw(seed, rng)
+        loop = SimLoop(seed, shuffles=plan.shuffles, expected=expected, seconds_max=600.0)
+        super().__init__(rng, plan, loop, Fabric(loop, seed))
         self.cluster = SimCluster(self.loop, self.fabric, seed)
         for node in self.cluster.nodes:
             node.machine.disk.delay_seconds = self.plan.disk_seconds
@@ -188,11 +188,23 @@ class Scenario:
             if spoil is not None:
                 spoil(node)
         self.clients = 0
-        self.happened: list[tuple[float, str]] = []
         self.session = Session(random.Random(self.rng.getrandbits(32)), self.connect)
         self.session.think_seconds = self.plan.think_seconds
-        self.counts = dict.fromkeys(FAULTS, 0)
-        self._background: list[asyncio.Task[None]] = []
+
+    @property
+    def nodes(self) -> list[SimNode]:
+        """The machines of router, config server and shard."""
+        return self.cluster.nodes
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the session stops."""
+        return self.session.stopping
+
+    @property
+    def faults(self) -> dict[str, Callable[[Scenario], Coroutine[Any, Any, None]]]:
+        """All of them."""
+        return FAULTS
 
     def connect(self) -> SimClient:
         """Make a client on a machine of its own, which never fails."""
@@ -215,10 +227,6 @@ class Scenario:
             sum(node.cuts for node in self.cluster.nodes), self.counts,
         )  # fmt: skip
 
-    def note(self, text: str) -> None:
-        """Remember what was done to the cluster."""
-        self.happened.append((self.loop.time(), f"*** {text}"))
-
     # -- phases --------------------------------------------------------------------------------
 
     async def main(self) -> None:
@@ -239,7 +247,7 @@ class Scenario:
         self.session.stopping = True
         await chaos
         await self.heal()
-        await self.settle(workers, tasks)
+        await self.answers(workers, tasks, self.loop.time())
         await self.check(workers)
         if self.rng.random() < 0.5:
             for node in self.cluster.nodes:
@@ -249,26 +257,6 @@ class Scenario:
         await self.heal()
         await self.check(workers)
         await self.cluster.stop()
-
-    async def settle(self, workers: list[Worker], tasks: list[asyncio.Task[None]]) -> None:
-        """Wait until every request is answered; with all faults over that may not take long."""
-        end = self.loop.time() + SETTLE_SECONDS_MAX
-        while not all(task.done() for task in tasks):
-            await asyncio.sleep(0.05)
-            if self.loop.time() > end:
-                late = [w.name for w, task in zip(workers, tasks, strict=True) if not task.done()]
-                raise Violation(f"no answer in {SETTLE_SECONDS_MAX} s for {late}")
-
-    def guarded(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Begin a task whose failure is the run's."""
-
-        async def guard() -> None:
-            try:
-                await work
-            except Exception as error:
-                self.loop.fail(error)
-
-        return self.loop.create_task(guard())
 
     async def prepare(self) -> None:
         """Register the shard; make the counters and the unique index."""
@@ -317,20 +305,6 @@ class Scenario:
 
     # -- faults --------------------------------------------------------------------------------
 
-    async def chaos(self) -> None:
-        """Inject faults until the session stops."""
-        rng, plan = self.rng, self.plan
-        names = list(FAULTS)
-        weights = [plan.faults[name] for name in names]
-        first = "cut_power"  # no run without one
-        while not self.session.stopping or first:
-            await asyncio.sleep(rng.expovariate(1 / plan.pause_seconds))
-            name = first or rng.choices(names, weights)[0]
-            first = ""
-            self.counts[name] += 1
-            self.note(name)
-            await FAULTS[name](self)
-
     def victims(self) -> list[SimNode]:
         """Draw whom a fault hits: one machine, mostly the shard, or several, or all."""
         cluster, roll = self.cluster, self.rng.random()
@@ -355,37 +329,17 @@ class Scenario:
             else:
                 node.cut_power_at(self.rng.randint(1, 40), keeps_cache=keeps_cache)
 
-    async def supervise(self, node: SimNode) -> None:
-        """Bring a machine back whenever it lost its power; it may lose it again meanwhile."""
-        while not self.session.stopping:
-            await asyncio.sleep(0.05)
-            if node.is_on:
-                continue
-            await asyncio.sleep(self.rng.random() ** 3 * 3)
-            with contextlib.suppress(PowerLost):
-                starting = self.loop.create_task(node.start())
-                if self.rng.random() < 0.2:
-                    node.cut_power_at(self.rng.randint(1, 25))
-                await starting
-
     async def restart_orderly(self) -> None:
         """Shut a server down and start it again."""
         node = self.rng.choice(self.cluster.nodes)
         if node.is_on and node.node is not None:
-            with contextlib.suppress(PowerLost):
-                await node.stop()
-                if not node.is_on:
-                    await node.start()
+            await self.restart(node)
 
     async def checkpoint(self) -> None:
         """Have a member save everything now."""
         node = self.rng.choice([self.cluster.shard, self.cluster.shard, self.cluster.config])
         if node.node is not None:
             self._background.append(self.guarded(_checkpoint(node)))
-
-    async def drop_connections(self) -> None:
-        """Break some connections."""
-        self.fabric.drop(self.rng.choice([1, 3, 10]))
 
     async def cut_network(self) -> None:
         """Cut two machines off from each other for a while, both ways or one way."""
@@ -422,11 +376,6 @@ class Scenario:
         thread = self.rng.choice(["journal", "journal", "checkpoint"])
         if node.is_on:
             node.hang_disk(thread, self.rng.random() * 2)
-
-    async def set_clock(self) -> None:
-        """Set a machine's wall clock, also back."""
-        node = self.rng.choice(self.cluster.nodes)
-        node.machine.clock.skew_ms += self.rng.choice([-60_000, -1000, 1000, 60_000])
 
     # -- the books -----------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ UNKNOWN = frozenset(
 
 def make_router(world: World) -> Router:
     config = connect_over_network(world, "config:27019")
-    options = {"configdb": "config:27019"}
+    options = {"sharding": {"configDB": "config:27019"}}
     return Router(world, options, config, lambda name: connect_over_network(world, name))
 
 
