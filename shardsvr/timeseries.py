@@ -234,11 +234,16 @@ def expiry(command: str, value: Any) -> int | None:
             "expected types '[string, int, decimal, double, long]'",
         )
     seconds: int = CHECKS["int"](value, f"{command}.expireAfterSeconds")
+    check_seconds(seconds)
+    return seconds
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuse an `expireAfterSeconds` out of range."""
     if not 0 <= seconds <= 2**31 - 1:
         raise MongoError(
             Code.INVALID_OPTIONS,
             "TTL index 'expireAfterSeconds' option must be within an acceptable range, try a "
             f"different number than {seconds}",
         )
-    return seconds
 

@@ -14,11 +14,18 @@ from psdb_base.limits import YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_query.describe import text_of
 from psdb_server.command import Request
+from psdb_server.fields import Field, FieldSet
 from psdb_store.collection import Collection
 from psdb_store.index import Index
 from shardsvr.collections import member_of
+from shardsvr.timeseries import check_seconds
 
 _CHANGES: Final = ("expireAfterSeconds", "hidden", "prepareUnique", "unique")
+_FIELDS: Final = FieldSet("collMod.index", (
+    Field("name", "string"), Field("keyPattern", "object"), Field("expireAfterSeconds", "number"),
+    Field("hidden", "safe bool"), Field("prepareUnique", "safe bool"),
+    Field("unique", "safe bool"),
+))  # fmt: skip
 _VIOLATION_BYTES_MAX: Final = 8 * 1024 * 1024
 _RID_BYTES: Final = 8
 
@@ -32,9 +39,7 @@ async def modify_index(request: Request, collection: Collection, change: Documen
 
     """
     member = member_of(request)
-    unknown = set(change) - {"keyPattern", "name", *_CHANGES}
-    if unknown:
-        raise MongoError(40415, f"BSON field 'collMod.index.{min(unknown)}' is an unknown field.")
+    change = _FIELDS.parse(change)
     index = _find(collection, change)
     changes: Document = {key: change[key] for key in _CHANGES if key in change}
     if not changes:
@@ -97,6 +102,7 @@ def _check_expiry(index: Index, changes: Document) -> None:
             Code.INVALID_OPTIONS,
             "TTL indexes are single-field indexes, compound indexes do not support TTL",
         )
+    check_seconds(float(str(changes["expireAfterSeconds"])))
 
 
 async def _may_become_unique(

@@ -9,6 +9,7 @@ import pytest
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
+from servers import Server
 
 Db = Database[dict[str, Any]]
 
@@ -53,6 +54,27 @@ def test_an_index_becomes_unique_in_two_steps(db: Db) -> None:
     assert code_of(lambda: db.command(strange)) == 40415
     both = {"collMod": "apples", "index": {**pattern, "name": "type_1", "hidden": True}}
     assert code_of(lambda: db.command(both)) == 72
+
+
+WRONG: list[tuple[dict[str, Any], int]] = [
+    ({"expireAfterSeconds": "x"}, 14), ({"expireAfterSeconds": -1}, 72),
+    ({"expireAfterSeconds": float("nan")}, 72), ({"expireAfterSeconds": 2**31}, 72),
+    ({"hidden": "x"}, 14), ({"unique": "x"}, 14), ({"prepareUnique": {}}, 14),
+]  # fmt: skip
+
+
+def test_changes_of_the_wrong_kind_do_not_reach_the_log(fresh_server: Server) -> None:
+    with MongoClient[dict[str, Any]](fresh_server.uri) as client:
+        client.db.c.create_index("d", name="d_1", expireAfterSeconds=5)
+        for change, code in WRONG:
+            command = {"collMod": "c", "index": {"name": "d_1", **change}}
+            assert code_of(lambda command=command: client.db.command(command)) == code
+        client.db.c.insert_one({"_id": 1})
+    fresh_server.kill()
+    fresh_server.start()
+    with MongoClient[dict[str, Any]](fresh_server.uri) as client:
+        assert client.db.c.find_one() == {"_id": 1}
+        assert client.db.c.index_information()["d_1"]["expireAfterSeconds"] == 5
 
 
 CONFLICTS = [
