@@ -111,13 +111,15 @@ def choose(query: Query, plans: list[Node], more: Callable[[], list[Node]]) -> O
     cache = cache_of(query.collection)
     shape = cache_key(query, len(plans))
     entry = cache.find(query.collection, shape)
+    extended = entry is not None and entry.number >= len(plans)
+    if extended:
+        plans += more()
     if entry is not None:
-        if entry.number >= len(plans):
-            plans += more()
-        known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
-        known.work_up_to(max(entry.allowance, FIRST_ROUND), query)
-        if known.has_enough(query) and not known.failed:
-            return Outcome(entry.number, known.execution, [], is_cached=True)
+        if entry.number < len(plans):  # what `more` makes depends on the constants too
+            known = Trial(plans[entry.number], Execution(query, plans[entry.number]))
+            known.work_up_to(max(entry.allowance, FIRST_ROUND), query)
+            if known.has_enough(query) and not known.failed:
+                return Outcome(entry.number, known.execution, [], is_cached=True)
         cache.forget(shape)
     if len(plans) == 1:
         alone = Trial(plans[0], Execution(query, plans[0]))
@@ -127,7 +129,7 @@ def choose(query: Query, plans: list[Node], more: Callable[[], list[Node]]) -> O
         number, trials = 0, [alone]
     else:
         number, trials = race(query, plans)
-    if trials[number].is_wasteful:
+    if trials[number].is_wasteful and not extended:
         others = more()
         if others:
             plans += others

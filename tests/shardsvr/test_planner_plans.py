@@ -446,3 +446,17 @@ def test_a_dropped_collection_ends_the_plan() -> None:
     with pytest.raises(MongoError) as caught:
         execution.next_batch(5)
     assert caught.value.code == 175
+
+
+def test_a_plan_that_this_querys_constants_do_not_have_is_not_taken_from_the_cache() -> None:
+    """A partial index offers its skip scan to some queries of a shape only."""
+    kit = Kit(
+        [{"a": n % 3, "b": 10 if n % 100 == 0 else n % 6, "c": 1} for n in range(3000)],
+        [{"key": {"c": 1}},
+         {"key": {"a": 1, "b": 1}, "partialFilterExpression": {"b": {"$gt": 5}}}],
+    )  # fmt: skip
+    for _ in range(3):
+        assert len(kit.find({"c": 1, "b": 10})) == 30
+    assert kit.winning({"c": 1, "b": 10})["inputStage"]["indexName"] == "a_1_b_1"
+    assert len(kit.find({"c": 1, "b": 1})) == 500
+    assert kit.winning({"c": 1, "b": 1})["inputStage"]["indexName"] == "c_1"
