@@ -125,7 +125,8 @@ async def get_database(request: Request) -> Reply:
     check_database_name(name)
     row = store.find(member, "databases", name)
     if row is None and request.args.get("create"):
-        row = await _create_database(member, name, request.args.get("primaryShard"))
+        async with member.gate.passage(request.op):
+            row = await _create_database(member, name, request.args.get("primaryShard"))
     return {"database": row}
 
 
@@ -216,7 +217,8 @@ COMMANDS = (
             Field("create", "bool"),
             Field("primaryShard", "string"),
         ),
-        admin_only=True, writes=True, help="Internal: a database's primary shard.",
+        admin_only=True, writes=True, passes_lock=True,
+        help="Internal: a database's primary shard.",
     ),
     Command(
         "_configsvrGetShards", get_shards, admin_only=True, help="Internal: all shards.",

@@ -117,7 +117,7 @@ COMMANDS = (
     Command(
         "_configsvrGetOwnership", get_ownership,
         (Field("ns", "string", required=True), Field("shard", "string", required=True)),
-        admin_only=True, writes=True, help="Internal: what a shard owns.",
+        admin_only=True, writes=True, passes_lock=True, help="Internal: what a shard owns.",
     ),
     Command(
         "_configsvrGetRouting", get_routing,
@@ -125,6 +125,7 @@ COMMANDS = (
             Field("ns", "string", required=True), Field("timestamp", "timestamp"),
             Field("since", "timestamp"),
         ),
-        admin_only=True, writes=True, help="Internal: a collection's chunks.",
+        admin_only=True, writes=True, passes_lock=True,
+        help="Internal: a collection's chunks.",
     ),
 )

@@ -84,6 +84,8 @@ class Command:
         strict: Unknown fields are refused (MongoDB's IDL commands); a few are lenient there.
         test_only: There only with `enableTestCommands`.
         quiet: Not shown in the slow-query log.
+        passes_lock: `fsync` with lock does not hold it back: `writes` is for its answer's sake,
+            which waits for the log; it only reads, or enters the gate itself before it writes.
         help: One line for `listCommands`.
 
     """
@@ -102,6 +104,7 @@ class Command:
     strict: bool = True
     test_only: bool = False
     quiet: bool = False
+    passes_lock: bool = False
     help: str = ""
     field_set: FieldSet = field(init=False, repr=False, compare=False)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
@@ -222,18 +222,36 @@ class Member(Node):
         if not self.is_primary:
             raise MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
 
-    async def settle(self, concern: Document, term: int) -> Document | None:
-        """Wait until what was written in office `term` is committed and meets its write concern.
+    async def write_through(
+        self, request: Request, run: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """Run what writes within a command that else reads (`$out`, `$merge`, `mapReduce`).
 
-        Returns the `writeConcernError`; raises 11602 when office was lost.
+        It is held to all that holds for commands that always write: the block of users' writes,
+        the lock of `fsync`, the wait for the log, the write concern.
         """
+        if self.settings.get(WRITE_BLOCK):
+            check_write_block(request)
+
+        async def behind_the_gate() -> Reply:
+            async with self.gate.passage(request.op):
+                return await run()
+
         if self.replica_set is not None:
-            return await replicated_writes.settle(self, self.replica_set, concern, term)
-        await self.engine.committed(self.engine.log_end)
-        return write_concern_failure(concern) if concern else None
+            reply: Reply = await replicated_writes.execute(
+                self, self.replica_set, request, behind_the_gate
+            )
+            return reply
+        try:
+            reply = await behind_the_gate()
+        finally:
+            await self.engine.committed(self.engine.log_end)
+        return with_write_concern(reply, self.write_concern(request))
 
     async def run_write(self, request: Request) -> Any:
         """Run the handler of a command that writes, unless `fsync` has locked the member."""
+        if request.command.passes_lock:
+            return await super().execute(request)
         gate = self.gate
         await gate.enter(request.op)
         try:

@@ -7,6 +7,8 @@ the dbpath stay as they are and may be copied. Locks are counted; each takes an 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Final
 
 from psdb_base.errors import Code, MongoError
@@ -48,6 +50,15 @@ class WriteGate:
             op.check()
         op.waiting = False
         self._writing += 1
+
+    @contextlib.asynccontextmanager
+    async def passage(self, op: Operation) -> AsyncIterator[None]:
+        """Enter, and leave in the end."""
+        await self.enter(op)
+        try:
+            yield
+        finally:
+            self.leave()
 
     def leave(self) -> None:
         """End a write."""

@@ -19,9 +19,7 @@ from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr import replicated_writes
 from shardsvr.collections import member_of, resolve_view
-from shardsvr.member import check_write_block, with_write_concern
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
-from shardsvr.settings import WRITE_BLOCK
 
 _CHANGE_STREAM: Final = "$changeStream"
 
@@ -147,33 +145,13 @@ async def aggregate(request: Request) -> Reply:
     return await _write(request, lambda: first_batch(request, source, ns, size, writes=True))
 
 
-async def _write(request: Request, run: Callable[[], Awaitable[RawReply]]) -> Reply:
+async def _write(request: Request, run: Callable[[], Awaitable[Reply]]) -> Reply:
     """Run a pipeline that writes, on the primary wherever it was sent."""
     member = member_of(request)
     replica_set = member.replica_set
     if replica_set is not None and not replica_set.is_primary:
         return await replicated_writes.on_the_primary(replica_set, request)
-    if member.settings.get(WRITE_BLOCK):
-        check_write_block(request)
-
-    async def behind_the_gate() -> RawReply:
-        await member.gate.enter(request.op)
-        try:
-            return await run()
-        finally:
-            member.gate.leave()
-
-    if replica_set is not None:
-        reply: Reply = await replicated_writes.execute(
-            member, replica_set, request, behind_the_gate
-        )
-        return reply
-    engine = member.engine
-    try:
-        reply = await behind_the_gate()
-    finally:
-        await engine.committed(engine.log_end)
-    return with_write_concern(reply, member.write_concern(request))
+    return await member.write_through(request, run)
 
 
 def _check_level(request: Request, stage: str) -> None:

@@ -29,7 +29,6 @@ from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
 from shardsvr.collections import member_of
 from shardsvr.commands.aggregate import Aggregation
-from shardsvr.member import with_failure
 
 VALUES_MAX: Final = 100
 """Values of one key that are kept before they are reduced."""
@@ -122,6 +121,11 @@ class _Job:
         self._keys: dict[bytes, Any] = {}
         self._values: dict[bytes, list[Any]] = {}
         self._size = 0
+
+    async def take_all(self, source: Aggregation) -> None:
+        """Map and reduce the whole input."""
+        async for batch in source.run():
+            await self.take(batch)
 
     async def take(self, batch: Batch) -> None:
         """Map a batch; reduce what has become much."""
@@ -236,25 +240,27 @@ async def map_reduce(request: Request) -> Reply:
     source = Aggregation(request, name, spec, options)
     collation = source.pipeline.context.expressions.collation
     job = _Job(scripts, request.op, args, collation)
-    if output.kind != "inline":
-        member.check_writable()
-    term = member.engine.term
-    async for batch in source.run():
-        await job.take(batch)
     if output.kind == "inline":
+        await job.take_all(source)
         return {"results": [one async for batch in job.results() for one in batch]}
-    try:
-        await _write(source, job, output, request)
-    finally:
-        failure = await member.settle(member.write_concern(request), term)
+    member.check_writable()
+    return await member.write_through(request, lambda: _write(source, job, output, request))
+
+
+async def _write(source: Aggregation, job: _Job, output: Output, request: Request) -> Reply:
+    """Run the functions, write what comes out, and tell where it went."""
+    await job.take_all(source)
+    await _write_results(source, job, output, request)
     where = (
         {"db": output.database, "collection": output.collection}
         if output.named else output.collection
     )
-    return with_failure({"result": where}, failure)
+    return {"result": where}
 
 
-async def _write(source: Aggregation, job: _Job, output: Output, request: Request) -> None:
+async def _write_results(
+    source: Aggregation, job: _Job, output: Output, request: Request
+) -> None:
     ports = source.ports
     if output.kind == "replace":
         await ports.out(OutTarget(output.database, output.collection), job.results())

@@ -32,12 +32,9 @@ async def profile(request: Request) -> Reply:
     chosen = _filter(request, args.get("filter"), was)
     missing = member.engine.collection(request.db, COLLECTION) is None
     if level > 0 and missing and member.is_primary:
-        await member.gate.enter(request.op)
-        try:
-            options: Document = {"capped": True, "size": SIZE_BYTES}
+        options: Document = {"capped": True, "size": SIZE_BYTES}
+        async with member.gate.passage(request.op):
             await create_quietly(member, request.db, COLLECTION, options)
-        finally:
-            member.gate.leave()
     if "slowms" in args:
         member.slow_ms = args["slowms"]
     if rate is not None:

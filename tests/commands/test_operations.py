@@ -85,8 +85,19 @@ def test_a_router_locks_all_its_shards(db: Any) -> None:
     try:
         with pytest.raises(ExecutionTimeout):
             db.command("insert", "c", documents=[{"_id": 2}], maxTimeMS=700)
+        # Where a collection lives may be asked meanwhile; its database must not be made.
+        assert db.other.find_one({}, max_time_ms=5000) is None
+        assert db.client.no_such_database.c.find_one({}, max_time_ms=5000) is None
+        for writing in (
+            {"aggregate": "c", "pipeline": [{"$out": "x"}], "cursor": {}},
+            {"mapReduce": "c", "map": "function() { emit(1, 1); }",
+             "reduce": "function() { return 1; }", "out": "x"},
+        ):
+            with pytest.raises(ExecutionTimeout):
+                db.command({**writing, "maxTimeMS": 700})
     finally:
         assert admin.command("fsyncUnlock")["lockCount"] == 0
+    assert db.list_collection_names() == ["c"]
     db.c.insert_one({"_id": 1})
 
 

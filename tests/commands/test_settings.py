@@ -103,6 +103,8 @@ def test_the_user_write_block(own: Any) -> None:
         for command in (
             {"insert": "blocked", "documents": [{}]}, {"drop": "blocked"}, {"create": "x"},
             {"aggregate": "blocked", "pipeline": [{"$out": "x"}], "cursor": {}},
+            {"mapReduce": "blocked", "map": "function() { emit(1, 1); }",
+             "reduce": "function() { return 1; }", "out": "x"},
         ):
             with pytest.raises(OperationFailure) as caught:
                 own.test.command(command)
