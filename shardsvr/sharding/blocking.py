@@ -19,7 +19,6 @@ from shardsvr.sharding import records as names
 from shardsvr.sharding.recipient import put_copies
 from shardsvr.sharding.state import Section, ShardingState
 
-_SECONDS_MAX: Final = 30.0
 _BATCH_DOCUMENTS: Final = 1000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 
@@ -35,12 +34,7 @@ async def close(state: ShardingState, identifier: Any, ns: str, seconds: float) 
         )
     section = state.sections[ns] = Section()
     try:
-        async with asyncio.timeout(_SECONDS_MAX):
-            while any(
-                other == ns or other.partition(".")[0] == ns for other in list(state.multi_writes)
-            ):
-                state.idle.clear()
-                await state.idle.wait()
+        await state.writers_end(ns)
         await state.records.write(
             put=[(names.COORDINATORS, {"_id": identifier, "ns": ns, "phase": "catalogue"})]
         )

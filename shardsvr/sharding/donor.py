@@ -35,7 +35,6 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 _LOG_SLICE: Final = 1000
 _CATCH_UP_ENTRIES: Final = 200
 _CATCH_UP_ROUNDS: Final = 50
-_WRITERS_SECONDS: Final = 30.0
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -76,7 +75,8 @@ class Donation:
         else:
             self.done.set_result(result)
         finally:
-            self.state.donating = None
+            if self.state.donating is self:
+                self.state.donating = None
             self.member.operations.end(self._op)
 
     async def _run(self) -> Document:
@@ -251,7 +251,7 @@ class Donation:
         """Close the section, send the rest, have the config server commit, take the outcome."""
         section = self.state.sections[self.ns] = Section()
         try:
-            await self._wait_for_writers()
+            await self.state.writers_end(self.ns)
             if self.state.ownership(self.ns) is not own:
                 self._check()
             await self.state.records.write(
@@ -265,20 +265,6 @@ class Donation:
             if self.state.sections.get(self.ns) is section:
                 del self.state.sections[self.ns]
             section.opened.set()
-
-    async def _wait_for_writers(self) -> None:
-        async with asyncio.timeout(_WRITERS_SECONDS) as limit:
-            while self.state.multi_writes.get(self.ns):
-                self.state.idle.clear()
-                try:
-                    await self.state.idle.wait()
-                except asyncio.CancelledError:
-                    if limit.expired():
-                        raise MongoError(
-                            Code.LOCK_BUSY,
-                            f"a multi-document write of {self.ns} does not end",
-                        ) from None
-                    raise
 
     async def _commit(self) -> None:
         """Ask for the commit; an answer that does not come is found out by the fence."""

@@ -35,6 +35,7 @@ _WAIT_THEMSELVES: Final = frozenset({"_shardsvrMoveRange", "cleanupOrphaned"})
 _APPLY_LOOKS: Final = 20
 _ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025
+_WRITERS_SECONDS: Final = 30.0
 
 
 class Section:
@@ -73,7 +74,7 @@ class ShardingState:
         self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
         self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
         self._peers: dict[str, Any] = {}
-        self._tasks_at: tuple[int, int] = (0, 0)
+        self._tasks_at: tuple[Any, ...] = ()
         self._tasks: dict[str, list[Document]] = {}
 
     def reset(self) -> None:
@@ -100,7 +101,7 @@ class ShardingState:
         collection = self.records.collection(names.DELETIONS)
         if collection is None or not collection.count:
             return []
-        at = (collection.count, collection.next_rid)
+        at = tuple(collection.records.values())  # tasks change in place, and may be undone
         if at != self._tasks_at:
             self._tasks = {}
             for task in self.records.all(names.DELETIONS):
@@ -313,6 +314,23 @@ class ShardingState:
             return True
         del self._readers[identifier]
         return False
+
+    async def writers_end(self, ns: str) -> None:
+        """Wait until no multi-document write of a collection, or of a database, is running.
+
+        Raises:
+            MongoError: 24 LockBusy when one does not end.
+
+        """
+        try:
+            async with asyncio.timeout(_WRITERS_SECONDS):
+                while any(ns in (one, one.partition(".")[0]) for one in list(self.multi_writes)):
+                    self.idle.clear()
+                    await self.idle.wait()
+        except TimeoutError:
+            raise MongoError(
+                Code.LOCK_BUSY, f"a multi-document write of {ns} does not end"
+            ) from None
 
     async def multi_write(self, ns: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Run a multi-document write; no section of its collection closes meanwhile."""
