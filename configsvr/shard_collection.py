@@ -128,7 +128,7 @@ async def _prepare(
                 + ". Must specify collation {locale: 'simple'}.",
             )
     unique = bool(args.get("unique", False))
-    if not usable_index(pattern, part, unique=unique):
+    if not usable_index(ns, pattern, part, unique=unique):
         await _make_index(peer, db, name, pattern, part, unique=unique)
 
 
@@ -141,7 +141,7 @@ def store_host(member: Member, shard: str) -> str:
     return host
 
 
-def usable_index(pattern: KeyPattern, part: Document, *, unique: bool) -> bool:
+def usable_index(ns: str, pattern: KeyPattern, part: Document, *, unique: bool) -> bool:
     """Tell whether an index serves the key.
 
     Raises:
@@ -154,7 +154,7 @@ def usable_index(pattern: KeyPattern, part: Document, *, unique: bool) -> bool:
         if spec.get("unique") and spec["name"] != "_id_" and not prefix:
             raise MongoError(
                 Code.INVALID_OPTIONS,
-                f"can't shard collection '{part.get('ns', '')}' with unique index on "
+                f"can't shard collection '{ns}' with unique index on "
                 f"{spec['key']} and proposed shard key {pattern.spec}. Uniqueness can't be "
                 "maintained unless shard key is a prefix",
             )
@@ -269,7 +269,7 @@ async def refine(request: Request) -> Reply:
         shards = sorted({chunk["shard"] for chunk in found.chunks})
         for shard in shards:
             part = await command_on(member, shard, {"_shardsvrDescribePart": 1, "ns": ns})
-            if not usable_index(pattern, part, unique=found.row["unique"]):
+            if not usable_index(ns, pattern, part, unique=found.row["unique"]):
                 raise MongoError(
                     Code.INVALID_OPTIONS,
                     "Please create an index that starts with the proposed shard key before "

@@ -19,7 +19,10 @@ from psdb_wire.connection import Connection, Handler
 from psdb_wire.frames import MORE_TO_COME, build_op_msg, parse
 
 _FLAGS_OFFSET: Final = 16
-_ERROR_FIELDS: Final = frozenset({"code", "codeName", "errmsg", "errorLabels", "ok"})
+_ERROR_FIELDS: Final = frozenset(
+    {"$clusterTime", "code", "codeName", "errmsg", "errorLabels", "ok", "operationTime"}
+)
+"""What an error says of itself, and the times, which whoever passes it on has its own of."""
 
 
 class Channel(Protocol):
@@ -47,9 +50,14 @@ def raise_for(reply: Document) -> Document:
     """Return a reply that is ok; raise a reply that is not as the MongoError it tells of."""
     if reply.get("ok") == 1:
         return reply
+    raise error_of(reply)
+
+
+def error_of(reply: Document) -> MongoError:
+    """Make the error of a reply that is not ok."""
     code = reply.get("code", Code.UNKNOWN_ERROR)
     extra = {name: value for name, value in reply.items() if name not in _ERROR_FIELDS}
-    raise MongoError(
+    return MongoError(
         code if isinstance(code, int) else Code.UNKNOWN_ERROR,
         str(reply.get("errmsg", "")),
         labels=tuple(reply.get("errorLabels", ())),

@@ -9,6 +9,7 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
+from psdb_wire.channel import error_of, raise_for
 from psdb_wire.frames import OP_MSG, Message, build_op_msg
 from router.shards import Shard
 
@@ -43,22 +44,7 @@ def is_error(body: bytes) -> bool:
 
 def decoded(body: bytes) -> Document:
     """Decode a reply's body; raise the error it tells of."""
-    document = bson_codec.decode(body)
-    if document.get("ok") != 1.0:
-        raise error_of(document)
-    return document
-
-
-def error_of(document: Document) -> MongoError:
-    """Make the error of a reply that is not ok."""
-    extra = {
-        name: value for name, value in document.items()
-        if name not in ("code", "codeName", "errmsg", "errorLabels", "ok", *_TIMES)
-    }
-    return MongoError(
-        document.get("code", Code.UNKNOWN_ERROR), str(document.get("errmsg", "")),
-        labels=tuple(document.get("errorLabels", ())), extra=extra,
-    )
+    return raise_for(bson_codec.decode(body))
 
 
 def without_times(document: Document) -> Document:

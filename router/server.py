@@ -26,12 +26,13 @@ from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
 from psdb_server.replies import read_cluster_time, read_cursor
+from psdb_wire.channel import error_of
 from psdb_wire.connection import Connection, Stream
 from psdb_wire.frames import CHECKSUM_PRESENT, MORE_TO_COME, Message, append_fields
 from psdb_wire.pool import ConnectionPool
 from router.chunk_map import ChunkMap
 from router.cursors import CursorOwners
-from router.requests import BODY_AT, NOT_OK, error_of
+from router.requests import BODY_AT, NOT_OK
 from router.routes import ROUTES, Route
 from router.routing import CONFIG_DATABASES, STALE_CODES, RoutingTable, Target
 from router.shards import Shard

@@ -26,11 +26,12 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import Range
 from psdb_base.shard_versions import Routed
 from psdb_base.values import MISSING, Document
+from psdb_wire.channel import error_of
 from router import targeting
 from router.chunk_map import ChunkMap, Piece
 from router.reads import context_of
 from router.requests import command as run_command
-from router.requests import error_of, send
+from router.requests import send
 from router.routing import Target
 
 if TYPE_CHECKING:

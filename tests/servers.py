@@ -27,11 +27,15 @@ class RawClient:
 
     def command(self, document: dict[str, Any]) -> dict[str, Any]:
         """Send a command (with `$db`) and return the reply, ok or not."""
+        return bson.decode(self.reply_to(document))
+
+    def reply_to(self, document: dict[str, Any]) -> bytes:
+        """Send a command and return the bytes of the reply's body."""
         body = bson.encode(document)
         header = struct.pack("<iiiiIB", 21 + len(body), 1, 0, 2013, 0, 0)
         self._socket.sendall(header + body)
         size = struct.unpack("<i", self._read(4))[0]
-        return bson.decode(self._read(size - 4)[17:])
+        return self._read(size - 4)[17:]
 
     def _read(self, size: int) -> bytes:
         data = b""

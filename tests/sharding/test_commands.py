@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import bson
 import pymongo
 import pytest
 from bson import Int64, MaxKey, MinKey, Timestamp
 from pymongo.errors import OperationFailure
+from servers import RawClient
 
 
 def wait(seconds: float, done: Any) -> None:
@@ -68,7 +70,7 @@ def test_shard_collection_errors(db: Any) -> None:
     refused(client, 72, "shardCollection", ns, key={"a": 1})
     db.c.create_index("z", unique=True)
     db.c.create_index("a")
-    refused(client, 72, "shardCollection", ns, key={"a": 1})
+    assert ns in refused(client, 72, "shardCollection", ns, key={"a": 1})
     db.c.drop_index("z_1")
     client.admin.command("shardCollection", ns, key={"a": 1})
     client.admin.command("shardCollection", ns, key={"a": 1})
@@ -81,6 +83,15 @@ def test_shard_collection_errors(db: Any) -> None:
     assert caught.value.code == 372
     for name in ("moveCollection", "unshardCollection", "reshardCollection", "analyzeShardKey"):
         refused(client, 238, name, ns, toShard="shard0", key={"x": 1})
+
+
+def test_an_error_passed_on_tells_the_time_once(sharded: Any, db: Any) -> None:
+    raw = RawClient(("127.0.0.1", sharded.ports[0]))
+    body = raw.reply_to({
+        "moveChunk": f"{db.name}.c", "find": {"a": 1}, "to": "shard0", "$db": "admin",
+    })
+    assert bson.decode(body)["code"] == 118
+    assert [body.count(name) for name in (b"$clusterTime\0", b"operationTime\0")] == [1, 1]
 
 
 def test_split_move_merge(db: Any) -> None:
