@@ -32,7 +32,7 @@ async def create_indexes(request: Request) -> Reply:
     if not specs:
         raise MongoError(Code.BAD_VALUE, "Must specify at least one index to create")
     if "commitQuorum" in request.args:
-        _check_quorum(member, request.args["commitQuorum"])
+        check_quorum(member, request.args["commitQuorum"])
     ignore_unknown = request.args.get("ignoreUnknownIndexOptions", False)
     checked = [index_spec.check(spec, ignore_unknown=ignore_unknown) for spec in specs]
     existed = member.engine.collection(request.db, name) is not None
@@ -64,7 +64,7 @@ async def create_indexes(request: Request) -> Reply:
     return reply
 
 
-def _check_quorum(member: Member, quorum: Any) -> None:
+def check_quorum(member: Member, quorum: Any) -> None:
     """Check `commitQuorum`: no more members than the set has may be asked for."""
     config = None if member.replica_set is None else member.replica_set.config
     voters = 1 if config is None else sum(one.votes for one in config.members)

@@ -17,6 +17,7 @@ from psdb_server.fields import Field, is_number
 from psdb_server.namespaces import check_collection_name
 from psdb_store.collection import Collection
 from shardsvr.collections import existing_collection, member_of
+from shardsvr.commands.indexes import check_quorum
 from shardsvr.planning import plan_query
 
 _API_V1_MISSING: Final = ("geoHaystack", "text")
@@ -146,7 +147,7 @@ def _row(c: Collection, error: MongoError) -> Document:
 
 
 async def set_index_commit_quorum(request: Request) -> Reply:
-    """Check a quorum for indexes under construction; one member is every quorum there is."""
+    """Check a quorum for indexes under construction; a build does not wait for one."""
     collection = existing_collection(request)
     names = request.args["indexNames"]
     if not names or any(type(name) is not str for name in names):
@@ -158,18 +159,7 @@ async def set_index_commit_quorum(request: Request) -> Reply:
                 f"Cannot find an index build on collection '{collection.ns}' with the provided "
                 f"index names: {name}",
             )
-    quorum = request.args["commitQuorum"]
-    if is_number(quorum):
-        if not 0 <= quorum <= 1:
-            raise MongoError(
-                Code.UNSATISFIABLE_COMMIT_QUORUM,
-                "Commit quorum cannot be satisfied with the current replica set configuration",
-            )
-    elif quorum not in ("majority", "votingMembers"):
-        raise MongoError(
-            Code.UNKNOWN_REPL_WRITE_CONCERN,
-            f"No write concern mode named '{quorum}' found in replica set configuration",
-        )
+    check_quorum(member_of(request), request.args["commitQuorum"])
     return {}
 
 

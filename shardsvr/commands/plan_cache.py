@@ -15,7 +15,7 @@ from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of, not_on_view
-from shardsvr.planning.index_filters import clear_filters, filters_of, set_filter
+from shardsvr.planning.index_filters import clear_filters, filters_of, has_filter, set_filter
 from shardsvr.planning.plan_cache import cache_of
 from shardsvr.planning.shapes import Shape, hash_text, key_text, shape_of
 
@@ -122,7 +122,6 @@ async def clear_filter(request: Request) -> Reply:
 def describe_cache(collection: Collection) -> list[Document]:
     """Return the plan cache as `$planCacheStats` shows it."""
     rows: list[Document] = []
-    filtered = {repr(one["query"]) for one in filters_of(collection)}
     for key, entry in cache_of(collection).items():
         shape, story = key[0], entry.story
         shape_hash = hash_text(shape)
@@ -135,7 +134,7 @@ def describe_cache(collection: Collection) -> list[Document]:
             "works": Int64(entry.work),
             "worksType": "works",
             **story,
-            "indexFilterSet": repr(story["createdFromQuery"]["query"]) in filtered,
+            "indexFilterSet": has_filter(collection, shape),
         }
         row["estimatedSizeBytes"] = Int64(len(repr(row)))
         rows.append(row)

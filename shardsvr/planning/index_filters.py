@@ -22,6 +22,11 @@ def filters_of(collection: Collection) -> list[Document]:
     return list(_FILTERS.get(collection, {}).values())
 
 
+def has_filter(collection: Collection, shape: Shape) -> bool:
+    """Tell whether there is a filter for a shape."""
+    return shape in _FILTERS.get(collection, {})
+
+
 def set_filter(collection: Collection, shape: Shape, shown: Document) -> None:
     """Keep a filter, in place of an earlier one for the shape."""
     _FILTERS.setdefault(collection, {})[shape] = shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from psdb_base.limits import SORT_MEMORY_BYTES_MAX
@@ -201,12 +202,11 @@ def plan_of(query: Query) -> Plan:
 def _scripted(query: Query) -> Plan:
     from shardsvr.planning.scripted import ScriptedPlan
 
-    inner = plan_query(
-        query.collection, query.filter.without_scripts(), query.env, sort=query.sort,
-        hint=query.hint, collation=query.collation, min_=query.min, max_=query.max,
-        sort_memory_bytes=query.sort_memory_bytes, bounds_memory=query.bounds_memory,
+    inner = replace(
+        query, filter=query.filter.without_scripts(), projection=None, skip=0, limit=None,
+        count=False, distinct=None, meta=query.needs_meta,
     )
-    return ScriptedPlan(query, inner)
+    return ScriptedPlan(query, plan_of(inner))
 
 
 def _is_express(query: Query) -> bool:

@@ -190,6 +190,9 @@ def test_text_scores(articles: Any) -> None:
     two = list(articles.find({"$text": {"$search": "cake bake"}}, score).sort(
         [("score", {"$meta": "textScore"})]).limit(1))
     assert [(d["_id"], d["score"]) for d in two] == [(3, 1.5)]
+    scripted = {"$text": {"$search": "coffee"}, "$where": "this._id < 7"}
+    found = list(articles.find(scripted, score).sort(list(score.items())))
+    assert [(d["_id"], d["score"]) for d in found] == [(1, 1.0), (2, 0.75)]
     grouped = list(articles.aggregate([
         {"$match": {"$text": {"$search": "cake coffee"}}},
         {"$sort": {"score": {"$meta": "textScore"}, "_id": 1}},

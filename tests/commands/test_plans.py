@@ -97,6 +97,19 @@ def test_an_index_filter_stands_above_hints(orders: Any) -> None:
     assert db.command("planCacheListFilters", "orders")["filters"] == []
 
 
+def test_the_plan_cache_tells_of_filters_by_shape(orders: Any) -> None:
+    shape = {"query": {"item": "x", "price": {"$gte": 0}}}
+    list(orders.find(QUERY))
+    (row,) = orders.aggregate([{"$planCacheStats": {}}])
+    assert row["indexFilterSet"] is False
+    both = ["item_1", "price_1"]
+    orders.database.command({"planCacheSetFilter": "orders", **shape, "indexes": both})
+    list(orders.find(QUERY))
+    (row,) = orders.aggregate([{"$planCacheStats": {}}])
+    assert row["createdFromQuery"]["query"] == QUERY
+    assert row["indexFilterSet"] is True
+
+
 BAD_FILTERS = [{}, {"query": {}}, {"query": {}, "indexes": 5}, {"query": {}, "indexes": []},
                {"query": {}, "indexes": [5]}, {"query": {}, "indexes": [{}]}]  # fmt: skip
 
