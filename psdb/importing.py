@@ -141,28 +141,33 @@ def _documents(source: TextIO, options: argparse.Namespace) -> Iterator[dict[str
     return _values(source, is_array=options.jsonArray)
 
 
+_BETWEEN: Final = " \t\r\n\ufeff"
+_BETWEEN_ELEMENTS: Final = _BETWEEN + "[,]"
+
+
 def _values(source: TextIO, *, is_array: bool) -> Iterator[dict[str, Any]]:
     """Yield the documents of a text: one array, or one after another however they are set."""
     form = FORMATS["canonical"]
     decoder = json.JSONDecoder(
         object_pairs_hook=lambda pairs: json_util.object_pairs_hook(pairs, form)
     )
-    text, number = "", 0
-    skipped = " \t\r\n\ufeff" + ("[,]" if is_array else "")
+    text, at, number = "", 0, 0
+    skipped = _BETWEEN_ELEMENTS if is_array else _BETWEEN
     while True:
-        text = text.lstrip(skipped)
-        if not text:
-            text = source.read(_READ_CHARACTERS)
+        while at < len(text) and text[at] in skipped:
+            at += 1
+        if at == len(text):
+            text, at = source.read(_READ_CHARACTERS), 0
             if not text:
                 return
             continue
         try:
-            value, end = decoder.raw_decode(text)
+            value, end = decoder.raw_decode(text, at)
         except ValueError as error:
             more = source.read(_READ_CHARACTERS)
             if not more:
                 raise ToolError(f"document {number + 1} is no valid JSON: {error}") from None
-            text += more
+            text, at = text[at:] + more, 0
             continue
         if type(value) is not dict:
             raise ToolError(
@@ -170,7 +175,7 @@ def _values(source: TextIO, *, is_array: bool) -> Iterator[dict[str, Any]]:
             )
         number += 1
         yield value
-        text = text[end:]
+        at = end
 
 
 def _rows(source: TextIO, options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -70,7 +70,6 @@ def command_line(options: argparse.Namespace, layout: Layout, process: Process) 
     for flag in ("slowms", "slowOpSampleRate"):
         if getattr(options, flag) is not None:
             arguments += [f"--{flag}", str(getattr(options, flag))]
-    arguments += ["--noscripting"] if options.noscripting else []
     if process.role == "router":
         return [*arguments, "--configdb", layout.set_address("config")]
     for flag in STORAGE_FLAGS:

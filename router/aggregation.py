@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_query.context import Env
@@ -331,6 +331,6 @@ async def explain(
         parts[shard] = {"host": router.routing.host_of(shard), **without_times(reply)}
     return reads.answer(router, message, {
         "mergeType": "router", "splitPipeline": split.explain(), "shards": parts,
-        "serverInfo": {"host": router.host.rpartition(":")[0], "version": "8.0.0"},
+        "serverInfo": {"host": router.host.rpartition(":")[0], "version": MONGODB_VERSION},
         "command": {name: value for name, value in body.items() if name != "lsid"},
     })

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from psdb_base.limits import MONGODB_VERSION
 from psdb_base.values import Document
 
 _TIMES = ("$clusterTime", "operationTime", "ok")
@@ -105,6 +106,6 @@ def merged(
                 ],
             },
         }
-    result["serverInfo"] = {"host": host.rpartition(":")[0], "version": "8.0.0"}
+    result["serverInfo"] = {"host": host.rpartition(":")[0], "version": MONGODB_VERSION}
     result["command"] = command
     return result

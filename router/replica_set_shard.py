@@ -26,6 +26,7 @@ from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields, build_op_msg
 from psdb_wire.pool import ConnectionPool
 from router import topology
+from router.requests import BODY_AT, NOT_OK
 from router.selection import Preference, allowed, may_send_again, preference_of
 from router.topology import ReplicaSet, Server
 
@@ -39,9 +40,6 @@ PAUSE_SECONDS: Final = 0.1
 """Between two looks at a member that does not answer."""
 ATTEMPTS_MAX: Final = 4
 CURSORS_MAX: Final = 100_000
-_FLAGS_AT: Final = 16
-_BODY_AT: Final = 21
-_NOT_OK: Final = b"\x01ok\x00" + bytes(8)
 _UNREACHABLE: Final = frozenset(
     {int(Code.HOST_UNREACHABLE), int(Code.NETWORK_TIMEOUT), int(Code.HOST_NOT_FOUND)}
 )
@@ -124,7 +122,7 @@ class ReplicaSetShard:
         message = build_op_msg(self._last_request_id, 0, raw)
         again = may_send_again(command)
         reply = await self._request(message, command, again=again, own=True)
-        return raise_for(bson_codec.decode(reply[_BODY_AT:]))
+        return raise_for(bson_codec.decode(reply[BODY_AT:]))
 
     def pools(self) -> list[ConnectionPool]:
         """Return the pools of the members' connections."""
@@ -208,7 +206,7 @@ class ReplicaSetShard:
     def _note_cursor(self, address: str, body: Document, reply: bytes) -> None:
         """Remember which member has a cursor, for as long as it is open."""
         asked = _cursor_of(body)
-        cursor = read_cursor(reply[_BODY_AT:])
+        cursor = read_cursor(reply[BODY_AT:])
         if cursor is not None and cursor[0]:
             if len(self._cursors) >= CURSORS_MAX:
                 del self._cursors[next(iter(self._cursors))]
@@ -340,9 +338,9 @@ async def _unless(wake: asyncio.Event, asked: Awaitable[Document]) -> Document |
 
 def _failure(reply: bytes) -> int:
     """Return the code of a reply that is an error, 0 for all others."""
-    if reply[_BODY_AT + 4 : _BODY_AT + 4 + len(_NOT_OK)] != _NOT_OK:
+    if reply[BODY_AT + 4 : BODY_AT + 4 + len(NOT_OK)] != NOT_OK:
         return 0
-    code = bson_codec.decode(reply[_BODY_AT:]).get("code", 0)
+    code = bson_codec.decode(reply[BODY_AT:]).get("code", 0)
     return code if code in RETRYABLE_CODES else 0
 
 

@@ -54,10 +54,6 @@ def acknowledged(message: Message) -> Message:
     return replace(message, raw=raw, flags=message.flags & ~(MORE_TO_COME | CHECKSUM_PRESENT))
 
 
-def _is_stale(reply: bytes) -> bool:
-    return bson_codec.decode(reply[BODY_AT:]).get("code") in RETRIED_CODES
-
-
 class Router(Node):
     """A router in front of shards.
 
@@ -150,18 +146,24 @@ class Router(Node):
         self, route: Route, connection: Connection, message: Message, body: Document, db: str
     ) -> bytes | None:
         """Send a command where its unsharded collection is known to be; None when it is not."""
-        target = self.routing.known(db, next(iter(body.values())))
+        name = next(iter(body.values()))
+        target = self.routing.known(db, name)
         if type(target) is not Target:
             return None
-        message.routed = target.routed
-        reply = await target.channel.forward(connection, message)
-        if reply is None or reply[25:37] == NOT_OK:
-            return None if reply is None or _is_stale(reply) else reply
-        if route.opens_cursor:
-            cursor = read_cursor(reply[BODY_AT:])
-            if cursor is not None and cursor[0]:
-                self.owners.remember(cursor[0], target.channel)
-        return reply
+        reply = await self.forward(
+            target.channel, connection, message, target.routed, opens_cursor=route.opens_cursor
+        )
+        if reply is None or reply[25:37] != NOT_OK:
+            return reply
+        document = bson_codec.decode(reply[BODY_AT:])
+        if document.get("code") == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
+            from router import views
+
+            answered: bytes | None = await views.answer(
+                self, connection, message, body, error_of(document)
+            )
+            return answered
+        return None if self.routing.learn(document, f"{db}.{name}") else reply
 
     async def _routed(
         self, route: Route, connection: Connection, message: Message, body: Document, db: str
@@ -249,10 +251,6 @@ class Router(Node):
             await owner.command(
                 body["$db"], {"killCursors": body["collection"], "cursors": [Int64(cursor_id)]}
             )
-
-    async def end_session(self, lsid: bytes) -> None:
-        """End a session and its merged cursors; other cursors are the shards' to end."""
-        await super().end_session(lsid)
 
     def _pools(self) -> list[ConnectionPool]:
         return [pool for shard in self.routing.known_shards() for pool in shard.pools()]

@@ -16,6 +16,7 @@ from psdb_server.common.session_commands import kill_all_sessions_by_pattern as 
 from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
 from router.cluster_commands import router_of
+from router.requests import without_times
 
 if TYPE_CHECKING:
     from router.server import Router
@@ -30,17 +31,10 @@ def command_of(request: Request) -> Document:
     return {name: value for name, value in body.items() if name not in GENERIC_FIELDS}
 
 
-def _stripped(reply: Document) -> Document:
-    return {
-        name: value for name, value in reply.items()
-        if name not in ("$clusterTime", "ok", "operationTime")
-    }
-
-
 async def ask_config(request: Request) -> Reply:
     """Have the config server answer."""
     config = router_of(request).routing.config
-    return _stripped(await config.command("admin", command_of(request)))
+    return without_times(await config.command("admin", command_of(request)))
 
 
 async def tell_all(request: Request) -> Reply:
@@ -49,7 +43,7 @@ async def tell_all(request: Request) -> Reply:
     reply = await router.routing.config.command("admin", command)
     for _name, channel in await router.routing.shards():
         await channel.command("admin", command)
-    return _stripped(reply)
+    return without_times(reply)
 
 
 async def tell_newcomer(router: Router, channel: Shard) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from router.server import Router
 
 ATTEMPTS_MAX: Final = 12
-_ARRAYS: Final = {"insert": "documents", "update": "updates", "delete": "deletes"}
+ARRAYS: Final = {"insert": "documents", "update": "updates", "delete": "deletes"}
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Result:
     upserted: list[Document] = field(default_factory=list)
     errors: list[tuple[int, MongoError]] = field(default_factory=list)
     concern_error: Document | None = None
-    per_index: dict[int, Document] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
 
 
 async def run_writes(
@@ -233,8 +233,7 @@ class WriteRun:
         raws = [w.raw if w.kind == "insert" else bson_codec.encode(w.document) for w in writes]
         command = self._command(kind, writes)
         body = bson_codec.decode(await send(
-            channel, self.connection, self.db, {**command, _ARRAYS[kind]: []} if not raws
-            else command, routed, [(_ARRAYS[kind], raws)],
+            channel, self.connection, self.db, command, routed, [(ARRAYS[kind], raws)],
         ))
         if body.get("ok") != 1.0:
             error = error_of(body)
@@ -271,7 +270,7 @@ class WriteRun:
             writes = writes[:first]
         for at, write in enumerate(writes):
             if at not in failed:
-                self.result.per_index.setdefault(write.index, {})
+                self.result.done.add(write.index)
         if "writeConcernError" in body:
             self.result.concern_error = body["writeConcernError"]
         return stale, stale_error
@@ -308,7 +307,7 @@ class WriteRun:
                 return [write, *rest], error
             self.result.errors.append((write.index, error))
             return rest, None
-        self.result.per_index.setdefault(write.index, {})
+        self.result.done.add(write.index)
         return rest, None
 
     async def _multi(self, found: ChunkMap, write: Write, shards: list[str]) -> None:
@@ -359,7 +358,7 @@ class WriteRun:
         body = bson_codec.decode(await send(
             await self.router.routing.shard(shard), self.connection, self.db, command,
             found.routed(shard, ranges),
-            [(_ARRAYS[write.kind], [bson_codec.encode(write.document)])],
+            [(ARRAYS[write.kind], [bson_codec.encode(write.document)])],
         ))
         problem = body if body.get("ok") != 1.0 else next(iter(body.get("writeErrors", ())), None)
         if problem is not None:

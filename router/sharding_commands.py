@@ -13,6 +13,7 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
 from router.chunk_map import ChunkMap
 from router.cluster_commands import router_of
+from router.requests import without_times
 
 if TYPE_CHECKING:
     from router.server import Router
@@ -37,15 +38,12 @@ async def on_config(request: Request) -> Reply:
         if type(target) is str:
             router.routing.forget_collection(target)
             router.routing.forget(target)
-        await router.routing.refresh_shards()
+    await router.routing.refresh_shards()
     if request.command.name == "addShard":
         from router.settings_commands import tell_newcomer
 
         await tell_newcomer(router, await router.routing.shard(reply["shardAdded"]))
-    return {
-        name: value for name, value in reply.items()
-        if name not in ("ok", "$clusterTime", "operationTime")
-    }
+    return without_times(reply)
 
 
 def config_address(router: Router) -> str | None:

@@ -16,10 +16,11 @@ from psdb_server.replies import cursor_elements, document_elements, error_docume
 from psdb_wire.frames import Message
 from router import reads, targeting
 from router.chunk_map import ChunkMap
-from router.requests import BODY_AT
+from router.requests import BODY_AT, without_times
 from router.requests import command as run_command
 from router.routing import STALE_CODES, Target
 from router.sharded_writes import (
+    ARRAYS,
     ATTEMPTS_MAX,
     Result,
     Write,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
     from router.server import Router
 
-_ARRAYS: Final = {"insert": "documents", "update": "updates", "delete": "deletes"}
 
 
 def _raws(message: Message, body: Document, field: str) -> list[bytes] | None:
@@ -64,20 +64,18 @@ async def write(
     if isinstance(found, ChunkMap):
         return NotImplemented
     reply = await router.forward(found.channel, connection, message, found.routed)
-    if reply is None or b"\x04writeErrors\x00" not in reply:
-        return reply
-    document = bson_codec.decode(reply[BODY_AT:])
-    if not any(row.get("code") in STALE_CODES for row in document.get("writeErrors", ())):
-        return reply
-    router.routing.forget_collection(f"{db}.{name}")
-    router.routing.forget(db)
-    return await _resumed(router, connection, message, body, document)
+    return await _resumed(router, connection, message, body, reply)
 
 
 async def _resumed(
-    router: Router, connection: Connection, message: Message, body: Document, first: Document
-) -> bytes:
-    """Go on after a reply some of whose statements met a stale routing."""
+    router: Router, connection: Connection, message: Message, body: Document, reply: bytes | None
+) -> bytes | None:
+    """Return a reply, or go on by statements after one some of which met a stale routing."""
+    if reply is None or b"\x04writeErrors\x00" not in reply:
+        return reply
+    first = bson_codec.decode(reply[BODY_AT:])
+    if not any(row.get("code") in STALE_CODES for row in first.get("writeErrors", ())):
+        return reply
     kind = next(iter(body))
     writes = _writes(kind, message, body)
     assert writes is not None
@@ -87,7 +85,7 @@ async def _resumed(
 
 
 def _writes(kind: str, message: Message, body: Document) -> list[Write] | None:
-    raws = _raws(message, body, _ARRAYS[kind])
+    raws = _raws(message, body, ARRAYS[kind])
     if raws is None:
         return None
     return [
@@ -98,7 +96,7 @@ def _writes(kind: str, message: Message, body: Document) -> list[Write] | None:
 def _options(kind: str, body: Document) -> Document:
     return {
         name: value for name, value in body.items()
-        if name not in (kind, _ARRAYS[kind], "$db", "$readPreference")
+        if name not in (kind, ARRAYS[kind], "$db", "$readPreference")
     }
 
 
@@ -112,13 +110,9 @@ async def write_sharded(
     if writes is None or not writes or shard is not None:
         shard = shard or found.owners[0]  # a malformed one is refused there
         reply = await router.forward_to(shard, found.routed(shard), connection, message)
-        if reply is None or writes is None or b"\x04writeErrors\x00" not in reply:
+        if writes is None:
             return reply
-        document = bson_codec.decode(reply[BODY_AT:])
-        if not any(row.get("code") in STALE_CODES for row in document.get("writeErrors", ())):
-            return reply
-        router.routing.forget_collection(found.ns)
-        return await _resumed(router, connection, message, body, document)
+        return await _resumed(router, connection, message, body, reply)
     if kind == "insert" and "_id" in found.pattern.names:
         for one in writes:
             if "_id" not in one.document:
@@ -198,10 +192,7 @@ async def find_and_modify(
         )
         done = reply.get("lastErrorObject", {}).get("n") or about is None
         if done or reply.get("value") is not None:
-            names = ("ok", "$clusterTime", "operationTime")
-            return reads.answer(
-                router, message, {k: v for k, v in reply.items() if k not in names}
-            )
+            return reads.answer(router, message, without_times(reply))
     raise MongoError(Code.WRITE_CONFLICT, "the document to be written changes all the time")
 
 
@@ -213,9 +204,8 @@ async def bulk_write(
 ) -> Any:
     """Run a bulkWrite: as it came on one shard, else operation by operation."""
     body = dict(body)
-    for name, documents in message.sequences:
-        body.setdefault(name, [bson_codec.decode(raw) for raw in documents])
-    rows, operations = body.get("nsInfo"), body.get("ops")
+    _take_in(body, message, "nsInfo")
+    rows = body.get("nsInfo")
     if db != "admin" or type(rows) is not list:
         return await _as_it_is(router, connection, message, [])
     spaces: list[tuple[str, str]] = []
@@ -240,9 +230,18 @@ async def bulk_write(
         # Only statements of a session may go out again: those that are done are known as such.
         code = Code.STALE_CONFIG if "txnNumber" in body else Code.QUERY_PLAN_KILLED
         raise MongoError(code, "a collection of the bulkWrite was sharded or moved meanwhile")
+    _take_in(body, message, "ops")
+    operations = body.get("ops")
     if type(operations) is not list or len(spaces) != len(rows) or not operations:
         return await _as_it_is(router, connection, message, targets)
     return await _by_operation(router, connection, message, body, spaces)
+
+
+def _take_in(body: Document, message: Message, name: str) -> None:
+    """Decode a document sequence into the body."""
+    for other, documents in message.sequences:
+        if other == name:
+            body.setdefault(name, [bson_codec.decode(raw) for raw in documents])
 
 
 def _has_stale_rows(reply: bytes) -> bool:
@@ -357,7 +356,7 @@ def _rows(
             counts["nErrors"] += 1
             rows.append({"ok": 0.0, "idx": one.index, "n": 0, **document})
         elif kind == "insert":
-            if one.index in result.per_index:
+            if one.index in result.done:
                 rows.append({"ok": 1.0, "idx": one.index, "n": 1})
         elif kind == "delete":
             rows.append({"ok": 1.0, "idx": one.index, "n": result.deleted})
