@@ -65,7 +65,6 @@ class LogTable:
             if not self._terms or term != self._terms[-1]:
                 self._firsts.append(first)
                 self._terms.append(term)
-            self.last_index = first
         self.last_index = last
         self._bytes += size_bytes
         if self._bytes - self._marks[-1][1] >= _MARK_BYTES:

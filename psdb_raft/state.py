@@ -282,15 +282,12 @@ class State:
         self.commit = max(self.commit, position.index)
         self.configs = [(config_index, config)]
 
-    def commit_to(self, index: int) -> bool:
-        """Raise the commit index, which never falls; tell whether it rose."""
+    def commit_to(self, index: int) -> None:
+        """Raise the commit index, which never falls."""
         assert index <= self.log.last_index, (
             f"commit {index} is beyond the log's end {self.log.last_index}: was the log lost?"
         )
-        if index <= self.commit:
-            return False
-        self.commit = index
-        return True
+        self.commit = max(self.commit, index)
 
     def add_config(self, index: int, config: Config) -> None:
         """Put a configuration into effect: that of an entry just appended."""

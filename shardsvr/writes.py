@@ -516,8 +516,8 @@ async def delete_statement(
     collection = await _writable(member, request.db, name)
     if collection is None:
         return 0, None
-    selection.scope.check()
     if multi:
+        selection.scope.check()
         count: int = await member.sharding.multi_write(
             collection.ns, lambda: _delete_many(request, collection, selection)
         )

@@ -484,14 +484,6 @@ class Driver:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def status(self) -> Document:
-        """Figures for `serverStatus` and tests."""
-        core = self.core
-        return {
-            "role": core.role.value, "term": core.term, "leader": core.leader or "",
-            "commit": core.commit,
-        }
-
 
 def not_primary() -> MongoError:
     """Return what a write is answered on a member that is not primary."""

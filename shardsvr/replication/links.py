@@ -211,11 +211,6 @@ class Peers:
         link = self._links.get(host)
         return link is not None and link.send(body)
 
-    def is_up(self, host: str) -> bool:
-        """Whether there is a connection to a kept address now."""
-        link = self._links.get(host)
-        return link is not None and link.is_up
-
     async def request(
         self, host: str, command: Document, seconds: float | None, *, db: str = "admin"
     ) -> Document:

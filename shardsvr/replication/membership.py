@@ -17,7 +17,6 @@ from shardsvr.replication.heartbeats import PeerView
 if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
 
-ASK_SECONDS = 5.0
 
 
 # -- replSetInitiate -------------------------------------------------------------------------------

@@ -84,7 +84,6 @@ class ReplicaSet:
         self._last_lines: tuple[list[bytes], bytes] = ([], b"")
         self._asking: dict[str, asyncio.Future[Document]] = {}
         self._addresses: dict[str, str] = {}
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._progress_waiters: list[asyncio.Future[None]] = []
         self._promotion: asyncio.Task[None] | None = None
 
@@ -311,10 +310,7 @@ class ReplicaSet:
             if self._promotion is None:
                 self._promotion = asyncio.get_running_loop().create_task(self._promote())
         self.local.follow()
-        waiting, self._progress_waiters = self._progress_waiters, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake_all()
 
     async def _promote(self) -> None:
         """Serve: the no-op of this term is committed, and everything before it is applied."""

@@ -30,7 +30,7 @@ class Ownership:
 
     """
 
-    __slots__ = ("age", "ns", "pattern", "ranges", "row", "unique", "version")
+    __slots__ = ("age", "ns", "pattern", "ranges", "row", "version")
 
     def __init__(self, row: Document) -> None:
         self.ns: str = row["_id"]
@@ -39,7 +39,6 @@ class Ownership:
         self.version = ShardVersion(row["epoch"], row["timestamp"], placed.time, placed.inc)
         self.age = (row["timestamp"], row["collectionVersion"])
         self.pattern = KeyPattern(row["key"])
-        self.unique: bool = row.get("unique", False)
         key = self.pattern.bound_key
         self.ranges = Ranges((key(part["min"]), key(part["max"])) for part in row["ranges"])
 

@@ -201,10 +201,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "the commit index falls",
-        ((STATE, ("        if index <= self.commit:\n            return False\n"
-          "        self.commit = index\n"),
-          ("        if index == self.commit:\n            return False\n"
-          "        self.commit = index\n")),),
+        ((STATE, "        self.commit = max(self.commit, index)\n",
+          "        self.commit = index\n"),),
         script="commit",
     ),
     Fault(
