@@ -107,7 +107,7 @@ def _write_all(path: str, values: list[Any], case: _Case, *, inverted: bool) -> 
         return {**out, "reason": "field was missing"}
     not_ = "" if inverted else "not "
     out["reason"] = f"array did {not_}contain all specified values"
-    return out | _shown(found)
+    return out | _shown([value for value in found if value is not MISSING])
 
 
 def _write_or(node: tree.Or, case: _Case, inverted: bool) -> Document:

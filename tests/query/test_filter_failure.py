@@ -187,6 +187,15 @@ CASES: list[Case] = [
     ),
     ({"p": {"$all": [1, 2]}}, {}, leaf({"p": {"$all": [1, 2]}}, MISSING)),
     (
+        {"p.0": {"$all": [1]}},
+        {"p": [{}]},
+        leaf(
+            {"p.0": {"$all": [1]}},
+            "array did not contain all specified values",
+            consideredValue={},
+        ),
+    ),
+    (
         {"p": {"$all": []}},
         {"p": [1]},
         leaf({"p": {"$all": []}}, "expression always evaluates to false"),
