@@ -115,6 +115,15 @@ def is_plain(raw: bytes, doc: Document | None = None) -> bool:
     return not doubtful or not exact_codec.holds_unplain(raw)
 
 
+def split(raws: bytes) -> Iterator[bytes]:
+    """Yield valid documents that were written one after the other."""
+    at = 0
+    while at < len(raws):
+        size = int.from_bytes(raws[at : at + 4], "little")
+        yield raws[at : at + size]
+        at += size
+
+
 def fields(raw: bytes) -> Iterator[tuple[str, int, bytes]]:
     """Yield name, type and value bytes of each top-level element of a valid document."""
     for name, kind, start, end in iterate(raw):

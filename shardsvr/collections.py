@@ -10,11 +10,10 @@ from psdb_server.command import Request
 from psdb_server.namespaces import check_collection_name, check_new_collection_name
 from psdb_store.collection import Collection
 from shardsvr.member import Member
+from shardsvr.profiler import PROFILE
 
 BUCKETS: Final = "system.buckets."
 """What the name of MongoDB's own collection of buckets begins with."""
-PROFILE: Final = "system.profile"
-"""What the profiler keeps; clients only read it."""
 VIEW_DEPTH_MAX: Final = 20
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from psdb_query.filters import Filter
     from shardsvr.member import Member
 
-COLLECTION: Final = "system.profile"
+PROFILE: Final = "system.profile"
+"""What the profiler keeps; clients only read it."""
 SIZE_BYTES: Final = 1024 * 1024
 _ENTRY_BYTES_MAX: Final = 64 * 1024
 """A command that takes more is shown cut, so that it cannot push out all others."""
@@ -85,7 +86,7 @@ def record(
 
     """
     level = member.profiler.level(op.db)
-    if not level.level or op.ns == f"{op.db}.{COLLECTION}" or op.name == "profile":
+    if not level.level or op.ns == f"{op.db}.{PROFILE}" or op.name == "profile":
         return
     if level.filter is None:
         if level.level == 1 and micros < member.slow_ms * 1000:
@@ -98,7 +99,7 @@ def record(
 
 
 def _write(member: Member, db: str, entry: Document) -> None:
-    collection = member.engine.collection(db, COLLECTION)
+    collection = member.engine.collection(db, PROFILE)
     if collection is None or collection.busy is not None or member.gate.locks:
         return
     if not member.is_primary:

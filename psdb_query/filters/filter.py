@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
@@ -88,17 +88,16 @@ class Filter:
             return None
         return str(int(found))
 
-    def without_text(self) -> Filter:
-        """Return the filter for documents that the text index gave: `$text` holds of them."""
-        return Filter(self.spec, _answered(self.tree), self._ctx)
-
     def with_text(self, test: Callable[[Document], bool]) -> Filter:
         """Return the filter with a test of documents for its `$text`."""
-        return Filter(self.spec, _tested(self.tree, test), self._ctx)
+        def tested(node: tree.Text) -> tree.Node:
+            return replace(node, test=test)
 
-    def without_near(self) -> Filter:
-        """Return the filter for documents whose distance is known to be within the limits."""
-        return Filter(self.spec, _answered(self.tree), self._ctx)
+        return Filter(self.spec, _replaced(self.tree, tree.Text, tested), self._ctx)
+
+    def answered_by_index(self) -> Filter:
+        """Return the filter for documents that an index gave: their `$text` or `$near` holds."""
+        return Filter(self.spec, _replaced(self.tree, _ANSWERED, _always), self._ctx)
 
     @property
     def scripts(self) -> Any:
@@ -185,19 +184,20 @@ def _is_scripted(node: tree.Node) -> bool:
     return _is_costly(node)
 
 
-def _answered(node: tree.Node) -> tree.Node:
-    if isinstance(node, (tree.Near, tree.Text)):
-        return tree.Always(value=True)
-    if isinstance(node, (tree.And, tree.Nor, tree.Or)):
-        return replace(node, children=tuple(map(_answered, node.children)))
-    return node
+_ANSWERED: Final = (tree.Near, tree.Text)
 
 
-def _tested(node: tree.Node, test: Callable[[Document], bool]) -> tree.Node:
-    if isinstance(node, tree.Text):
-        return replace(node, test=test)
+def _always(_node: tree.Node) -> tree.Node:
+    return tree.Always(value=True)
+
+
+def _replaced(node: tree.Node, kinds: Any, make: Callable[[Any], tree.Node]) -> tree.Node:
+    """Return a tree with others in place of the nodes of some kinds."""
+    if isinstance(node, kinds):
+        return make(node)
     if isinstance(node, (tree.And, tree.Nor, tree.Or)):
-        return replace(node, children=tuple(_tested(child, test) for child in node.children))
+        children = tuple(_replaced(child, kinds, make) for child in node.children)
+        return replace(node, children=children)
     return node
 
 

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
@@ -113,7 +113,8 @@ class Runs:
         assert self.file is not None
         for offset, size in chunks:
             data = await self.file.read(offset, size)
-            yield [(bytes(line["k"]), line["d"]) for line in _split(data)]
+            lines = map(bson_codec.decode, bson_codec.split(data))
+            yield [(bytes(line["k"]), line["d"]) for line in lines]
 
     async def close(self) -> None:
         """Give the storage back."""
@@ -196,11 +197,3 @@ class DocumentBuffer:
     async def close(self) -> None:
         """Give the storage back."""
         await self._runs.close()
-
-
-def _split(data: bytes) -> Iterable[Any]:
-    at = 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        yield bson_codec.decode(data[at : at + size])
-        at += size

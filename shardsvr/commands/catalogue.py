@@ -19,7 +19,6 @@ from psdb_store.collection import Collection
 from shardsvr import timeseries
 from shardsvr.collection_options import changed_options, check_validation, checked_options
 from shardsvr.collections import (
-    PROFILE,
     check_database_case,
     create_collection,
     find_collection,
@@ -27,7 +26,7 @@ from shardsvr.collections import (
     name_of,
 )
 from shardsvr.commands.index_options import modify_index
-from shardsvr.profiler import Level
+from shardsvr.profiler import PROFILE, Level
 
 
 async def create(request: Request) -> Reply:

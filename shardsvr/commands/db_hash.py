@@ -20,8 +20,9 @@ from psdb_server.operations import Operation
 from psdb_store.collection import Collection
 from psdb_store.engine import View
 from shardsvr.collections import member_of
+from shardsvr.profiler import PROFILE
 
-_OF_ONE_MEMBER: Final = ("system.profile",)
+_OF_ONE_MEMBER: Final = (PROFILE,)
 """Collections that each member has for itself; they are no part of the replicated data."""
 
 

@@ -9,7 +9,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import CHECKS, Field, sample_rate
 from shardsvr.collections import create_quietly, member_of
-from shardsvr.profiler import COLLECTION, SIZE_BYTES, Level
+from shardsvr.profiler import PROFILE, SIZE_BYTES, Level
 
 
 async def profile(request: Request) -> Reply:
@@ -30,11 +30,11 @@ async def profile(request: Request) -> Reply:
         raise MongoError(Code.BAD_VALUE, f"Profiling level has to be in the range 0..2: {level}")
     rate = sample_rate(args.get("sampleRate"))
     chosen = _filter(request, args.get("filter"), was)
-    missing = member.engine.collection(request.db, COLLECTION) is None
+    missing = member.engine.collection(request.db, PROFILE) is None
     if level > 0 and missing and member.is_primary:
         options: Document = {"capped": True, "size": SIZE_BYTES}
         async with member.gate.passage(request.op):
-            await create_quietly(member, request.db, COLLECTION, options)
+            await create_quietly(member, request.db, PROFILE, options)
     if "slowms" in args:
         member.slow_ms = args["slowms"]
     if rate is not None:

@@ -15,6 +15,7 @@ from psdb_store.index_keys import component, is_descending
 from shardsvr.planning import access, keys_only, nodes
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.indexes import (
+    PLANNER,
     Access,
     access_of,
     hinted_index,
@@ -49,7 +50,7 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
     if found is None:
         raise MongoError(
             Code.NO_QUERY_EXECUTION_PLANS,
-            "error processing query: planner returned error :: caused by :: No query solutions",
+            PLANNER + "No query solutions",
         )
     if query.count or query.distinct is not None:
         direct = keys_only.of_access(query, found)

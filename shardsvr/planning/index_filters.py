@@ -5,12 +5,12 @@ They are set by command, kept in memory, and stand above hints.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from psdb_base.values import Document
 from psdb_store.collection import Collection
-from shardsvr.planning.indexes import same_pattern
+from shardsvr.planning.indexes import is_meant
 from shardsvr.planning.query import Query
 from shardsvr.planning.shapes import Shape, shape_of_query
 
@@ -55,9 +55,5 @@ def allowed_indexes(query: Query) -> frozenset[str] | None:
     return frozenset(
         index.name
         for index in indexes
-        if any(_is_meant(index.name, index.key_pattern, one) for one in shown["indexes"])
+        if any(is_meant(index, one) for one in shown["indexes"])
     )
-
-
-def _is_meant(name: str, pattern: Document, wanted: Any) -> bool:
-    return wanted == name if type(wanted) is str else same_pattern(pattern, wanted)

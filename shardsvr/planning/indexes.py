@@ -22,6 +22,8 @@ from shardsvr.planning import nodes
 from shardsvr.planning.implication import implies
 from shardsvr.planning.query import Query
 
+PLANNER: Final = "error processing query: planner returned error :: caused by :: "
+"""How the planner's errors begin."""
 SERVING: Final = frozenset(("2d", "2dsphere", "btree", "hashed"))
 """Kinds of index whose keys are the components of the pattern's fields."""
 PLACES: Final = frozenset(("2d", "2dsphere"))
@@ -242,16 +244,23 @@ def full_ranges(columns: Sequence[Column]) -> KeyRanges:
 def hinted_index(collection: Collection, hint: Any) -> Index:
     """Return the index that a hint names or describes; 2 BadValue when there is none."""
     for index in ready_indexes(collection):
-        if type(hint) is str:
-            if index.name == hint:
-                return index
-        elif same_pattern(index.key_pattern, hint):
+        if is_meant(index, hint):
             return index
     raise MongoError(
-        Code.BAD_VALUE,
-        "error processing query: planner returned error :: caused by :: "
-        "hint provided does not correspond to an existing index",
+        Code.BAD_VALUE, PLANNER + "hint provided does not correspond to an existing index"
     )
+
+
+def is_meant(index: Index, wanted: Any) -> bool:
+    """Tell whether an index is the one of a name or of a key pattern."""
+    if type(wanted) is str:
+        return bool(index.name == wanted)
+    return same_pattern(index.key_pattern, wanted)
+
+
+def is_whole(query: Query, index: Index, predicates: Predicates) -> bool:
+    """Tell whether an index has every document that may match."""
+    return index.partial is None or implies(predicates, index.partial.tree, query.collation)
 
 
 def same_pattern(left: dict[str, Any], right: Any) -> bool:

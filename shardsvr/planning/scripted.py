@@ -37,7 +37,7 @@ class ScriptedExecution:
         self._inner = inner
         self._scripts = scripts
         # What only an index can tell (`$text`, `$near`) the plan has seen to.
-        self._matches = query.filter.without_near().matches
+        self._matches = query.filter.answered_by_index().matches
         self._again: list[Record] = []
         self._found: list[Record] = []
         self._skip = query.skip

@@ -7,15 +7,20 @@ from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_query.bounds_index import Predicates
-from psdb_store.index import Index
 from shardsvr.planning import access, nodes
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.indexes import Access, access_of, same_pattern, usable_indexes
+from shardsvr.planning.indexes import (
+    PLANNER,
+    Access,
+    access_of,
+    is_meant,
+    is_whole,
+    usable_indexes,
+)
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Selector, Stage
 
 _NEAR_STAGES: Final = {"2d": "GEO_NEAR_2D", "2dsphere": "GEO_NEAR_2DSPHERE"}
-_PLANNER: Final = "error processing query: planner returned error :: caused by :: "
 
 
 def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
@@ -36,7 +41,7 @@ def candidates(query: Query, predicates: Predicates) -> list[Candidate] | None:
     ]
     if not found:
         raise MongoError(
-            Code.NO_QUERY_EXECUTION_PLANS, _PLANNER + "unable to find index for $geoNear query"
+            Code.NO_QUERY_EXECUTION_PLANS, PLANNER + "unable to find index for $geoNear query"
         )
     return found
 
@@ -47,13 +52,15 @@ def _near_accesses(query: Query, predicates: Predicates) -> list[Access]:
     found = []
     for index in usable_indexes(query):
         kind = index.key_pattern.get(near.path)
-        if not _may_measure(kind, query) or not _hinted(index, query.hint):
+        if not _may_measure(kind, query) or (
+            query.hint and not is_meant(index, query.hint)
+        ):
             continue
         leading = next(iter(index.key_pattern))
         if leading != near.path and leading not in predicates.by_path:
             continue
         one = access_of(query, index, predicates, forced=True)
-        if one is not None and _is_whole(query, index, predicates):
+        if one is not None and is_whole(query, index, predicates):
             found.append(one)
     return found
 
@@ -65,19 +72,6 @@ def _may_measure(kind: Any, query: Query) -> bool:
     if kind == "2d":
         return not condition.is_geojson
     return bool(kind == "2dsphere") and condition.spherical
-
-
-def _is_whole(query: Query, index: Index, predicates: Predicates) -> bool:
-    """Tell whether an index has every document that may match."""
-    from shardsvr.planning.implication import implies
-
-    return index.partial is None or implies(predicates, index.partial.tree, query.collation)
-
-
-def _hinted(index: Index, hint: Any) -> bool:
-    if not hint:
-        return True
-    return index.name == hint if type(hint) is str else same_pattern(index.key_pattern, hint)
 
 
 def _near_node(query: Query, found: Access, predicates: Predicates) -> nodes.GeoNear:
@@ -107,4 +101,4 @@ def _open_near(found: Access, query: Query) -> Stage:
         near.max_distance,
         near.distance,
     )
-    return Nearest(query.collection, target, Selector(query.filter.without_near(), query.env))
+    return Nearest(query.collection, target, Selector(query.filter.answered_by_index(), query.env))

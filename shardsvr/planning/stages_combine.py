@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from psdb_base import order
-from psdb_base.errors import Code, MongoError
+from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_query.bounds_keys import component_ends
 from psdb_query.context import Env
 from psdb_query.sorting import Sorter
 from psdb_query.stages.meta import META
+from psdb_query.stages.spilling import refuse_spilling
 from psdb_store.collection import Collection
 from psdb_store.record import Record
 from shardsvr.planning.stages import Selector, Stage
@@ -146,11 +147,8 @@ class SortOverflowError(MongoError):
     """A sort in memory has more rows than it may hold (292): it has to go on with disk space."""
 
     def __init__(self, memory_bytes: int) -> None:
-        super().__init__(
-            Code.QUERY_EXCEEDED_MEMORY_LIMIT_NO_DISK_USE_ALLOWED,
-            f"Sort exceeded memory limit of {memory_bytes} bytes, but did not opt in to external "
-            "sorting. Aborting operation. Pass allowDiskUse:true to opt in.",
-        )
+        error = refuse_spilling("Sort", memory_bytes)
+        super().__init__(error.code, error.message)
 
 
 class Sort(Stage):

@@ -8,7 +8,7 @@ up. What the terms do not tell (phrases, negations, case and marks) is tested on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -25,14 +25,17 @@ from psdb_store.index import Index
 from psdb_store.index_text import TERM, fields_of_text
 from shardsvr.planning import access, nodes, stages
 from shardsvr.planning.access import Candidate
-from shardsvr.planning.implication import implies
-from shardsvr.planning.indexes import access_of, shape_of, usable_indexes
+from shardsvr.planning.indexes import (
+    PLANNER,
+    access_of,
+    is_whole,
+    shape_of,
+    usable_indexes,
+)
 from shardsvr.planning.nodes import Node
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Selector, Stage
 from shardsvr.planning.stages_text import TextOr
-
-_PLANNER: Final = "error processing query: planner returned error :: caused by :: "
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class ScoredText(Node):
 
 def selector_of(query: Query, *, is_plain: bool) -> Selector | None:
     """Return what fetched documents have to match; entries answer a plain search."""
-    chosen = query.filter.without_text() if is_plain else query.filter
+    chosen = query.filter.answered_by_index() if is_plain else query.filter
     return None if chosen.is_trivial else Selector(chosen, query.env)
 
 
@@ -141,12 +144,10 @@ def candidate(query: Query, predicates: Predicates) -> Candidate:
         raise MongoError(Code.BAD_VALUE, "text and hint not allowed in same query")
     _refuse_negated(query.filter.tree)
     index = _text_index(query)
-    if index.partial is not None and not implies(
-        predicates, index.partial.tree, query.collation
-    ):
+    if not is_whole(query, index, predicates):
         raise MongoError(
             Code.NO_QUERY_EXECUTION_PLANS,
-            _PLANNER + "the text index is partial, and the query does not keep to its filter",
+            PLANNER + "the text index is partial, and the query does not keep to its filter",
         )
     fields = fields_of_text(index.spec)
     search = _search(node, fields)
@@ -212,7 +213,7 @@ def _scans(
     if any(not part.is_points or len(part.intervals) != 1 for part in found):
         raise MongoError(
             Code.NO_QUERY_EXECUTION_PLANS,
-            _PLANNER + "failed to use text index to satisfy $text query (if text index is "
+            PLANNER + "failed to use text index to satisfy $text query (if text index is "
             "compound, are equality predicates given for all prefix fields?)",
         )
     prefix = {
@@ -243,7 +244,7 @@ def _union(query: Query, index: Index, search: Search, predicates: Predicates) -
         if all(branch is not None for branch in branches):
             return _joined(branches, predicates)
     raise MongoError(
-        Code.NO_QUERY_EXECUTION_PLANS, _PLANNER + "Failed to produce a solution for TEXT under OR "
+        Code.NO_QUERY_EXECUTION_PLANS, PLANNER + "Failed to produce a solution for TEXT under OR "
         "- other non-TEXT clauses under OR have to be indexed as well."
     )
 

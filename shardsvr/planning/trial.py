@@ -208,6 +208,4 @@ def _kept(stage: Stage) -> tuple[int, int]:
 
 def _unproductive(trial: Trial) -> tuple[bool, float, bool]:
     """Order unfinished plans: the most rows for the work first."""
-    return (
-        trial.failed, -trial.execution.found / max(trial.work, 1), trial.node.stage == "SORT",
-    )
+    return (trial.failed, -trial.productivity, trial.node.stage == "SORT")

@@ -7,7 +7,6 @@ owns the range (`ShardingState.refresh`), and becomes a deletion when the migrat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, Final
 
 from psdb_base import bson_codec, order
@@ -106,14 +105,6 @@ async def make_collection(
     return collection
 
 
-def _split(blob: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(blob):
-        size = int.from_bytes(blob[at : at + 4], "little")
-        yield blob[at : at + size]
-        at += size
-
-
 async def take(state: ShardingState, args: Document) -> None:
     """Take a batch: documents as they are now, `_id`s of those that are gone, sessions."""
     found = state.incoming.get(bytes(args["id"]))
@@ -133,7 +124,7 @@ async def take(state: ShardingState, args: Document) -> None:
 
 async def put_copies(state: ShardingState, collection: Collection, blob: bytes) -> None:
     """Insert or replace documents, given one after the other, by their `_id`."""
-    raws = list(_split(blob))
+    raws = list(bson_codec.split(blob))
     for at in range(0, len(raws), _UNIT_DOCUMENTS):
         await state.member.engine.room()
         _put_all(state, collection, raws[at : at + _UNIT_DOCUMENTS])
