@@ -122,8 +122,7 @@ class RealScripts:
         """Take a slot; waits in the order of asking while all are taken."""
         while not self._idle:
             if len(self._all) < self._slots:
-                self._all.append(Slot(len(self._all)))
-                return self._all[-1]
+                return self._new_slot()
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -136,6 +135,10 @@ class RealScripts:
                 raise
         return self._idle.pop()
 
+    def _new_slot(self) -> Slot:
+        self._all.append(Slot(len(self._all)))
+        return self._all[-1]
+
     def release(self, slot: ScriptSlot) -> None:
         """Give a slot back."""
         assert isinstance(slot, Slot)
@@ -145,8 +148,7 @@ class RealScripts:
     def here(self) -> ScriptSlot | None:
         """Return an idle slot for a call on the loop's own thread; None when all are taken."""
         if not self._idle and len(self._all) < self._slots:
-            self._all.append(Slot(len(self._all)))
-            self._idle.append(self._all[-1])
+            self._idle.append(self._new_slot())
         return self._idle[-1] if self._idle else None
 
     def close(self, timeout_seconds: float = 1.0) -> None:

@@ -60,9 +60,6 @@ class FailPoint:
         if self.mode == "activationProbability" and source.random() >= self.probability:
             return False
         if self.mode == "times":
-            if self.count <= 0:
-                self.mode = "off"
-                return False
             self.count -= 1
             if not self.count:
                 self.mode = "off"
@@ -110,8 +107,12 @@ class FailPoints:
         before = point.entered
         point.mode, point.count, point.probability = kind, count, probability
         point.data = data or {}
-        self.active = any(other.mode != "off" for other in self._points.values())
+        self._look()
         return before
+
+    def _look(self) -> None:
+        """See whether any is on."""
+        self.active = any(point.mode != "off" for point in self._points.values())
 
     def fire(
         self, name: str, condition: Callable[[Document], bool] = _always
@@ -122,7 +123,7 @@ class FailPoints:
             return None
         if not point.fire(self._random):
             return None
-        self.active = any(other.mode != "off" for other in self._points.values())
+        self._look()
         return point.data
 
     def on_get_more(

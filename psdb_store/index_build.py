@@ -28,15 +28,10 @@ async def build(
     index.conflicts, index.skipped = {}, {}
     c.building[index.name] = index
     c.index_list_changed()
-    after: int | None = None
     done = 0
-    while True:
-        records = c.scan(after, slice_documents)
-        if not records:
-            return
+    for records in c.batches(slice_documents):
         for record in records:
             _take_in(index, c, record.rid)
-        after = records[-1].rid
         done += len(records)
         if progress is not None:
             progress(done, max(done, c.count))

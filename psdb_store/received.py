@@ -15,22 +15,16 @@ from typing import Any
 import orjson
 from bson.timestamp import Timestamp
 
-from psdb_base import diff as differences
-from psdb_base.bson_codec import encode
-from psdb_base.errors import MongoError
 from psdb_base.extjson import from_json
+from psdb_store.applying import apply_effect
 from psdb_store.catalogue import Catalogue, attach_index
-from psdb_store.collection import Collection
-from psdb_store.document_json import read_document
 from psdb_store.index import IdIndex, Index
-from psdb_store.index_keys import MultikeyPaths
 from psdb_store.index_kinds import make_index
 from psdb_store.lines import line_hash
-from psdb_store.record import Record
 from psdb_store.replay import index_entries
 from psdb_store.segments import Position, entry_index, entry_term, is_catalogue
 from psdb_store.sessions import SessionTable, read_statements
-from psdb_store.versions import Applied, TailEntry
+from psdb_store.versions import TailEntry
 
 
 class Received:
@@ -124,7 +118,7 @@ class Received:
         for effect in body["effects"]:
             if effect["op"] != "c":
                 c = self._catalogue.by_uuid[bytes.fromhex(effect["ui"])]
-                entry.applied.append(_APPLY[effect["op"]](c, effect, body["index"]))
+                entry.applied.append(apply_effect(c, effect, body["index"]))
         if changes:
             entry.on_commit = lambda: self._change(changes, body["wall"])
         if "lsid" in body:
@@ -155,52 +149,3 @@ class Received:
 def _new_indexes(body: dict[str, Any]) -> list[dict[str, Any]]:
     changes = [effect for effect in body["effects"] if effect["op"] == "c"]
     return [effect for effect in changes if "createIndexes" in effect["o"]]
-
-
-def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:
-    raw, doc, plain = read_document(effect["o"])
-    record = Record(effect["rid"], raw, at, plain=plain)
-    c.put(record, c.key_of(doc, record.rid), record)
-    for index in c.secondary:
-        keys, paths = _keys(index, record)
-        index.note_paths(paths)
-        index.add(keys, record.rid)
-    return c, record, None
-
-
-def _update(c: Collection, effect: dict[str, Any], at: int) -> Applied:
-    old = c.records[effect["rid"]]
-    if "diff" in effect:
-        raw = encode(differences.apply(old.document(), from_json(effect["diff"])))
-        plain = False
-    else:
-        raw, _, plain = read_document(effect["o"])
-    new = Record(old.rid, raw, at, old, plain=plain)
-    for index in c.secondary:
-        keys, paths = _keys(index, new)
-        index.discard(_keys(index, old)[0], old.rid)
-        index.note_paths(paths)
-        index.add(keys, new.rid)
-    c.replace(new, old)
-    return c, new, old
-
-
-def _delete(c: Collection, effect: dict[str, Any], at: int) -> Applied:
-    old = c.records[effect["rid"]]
-    for index in c.secondary:
-        index.discard(_keys(index, old)[0], old.rid)
-    c.take_out(old, c.id_key_of(old), at)
-    return c, None, old
-
-
-def _keys(index: Index, record: Record) -> tuple[list[bytes], MultikeyPaths | None]:
-    """Keys of a version; none where an index being built could not take it."""
-    try:
-        return index.keys_and_paths(record.document())
-    except MongoError:
-        if index.ready:
-            raise
-        return [], None
-
-
-_APPLY = {"d": _delete, "i": _insert, "u": _update}

@@ -80,9 +80,9 @@ class ColdRecord(Record):
 
     __slots__ = ()
 
-    def __init__(self, rid: int, at: int, *, plain: bool = True) -> None:
+    def __init__(self, rid: int, at: int) -> None:
         self.rid = rid
-        self.doc = None if plain else _EXACT
+        self.doc = None
         self.at = at
         self.prev = None
         self.home = None

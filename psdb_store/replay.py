@@ -6,16 +6,14 @@ from typing import Any
 
 import orjson
 
-from psdb_base import diff as differences
-from psdb_base.bson_codec import encode
 from psdb_base.extjson import from_json
 from psdb_base.limits import YIELD_DOCUMENTS
+from psdb_store.applying import apply_effect
 from psdb_store.catalogue import Catalogue
 from psdb_store.collection import Collection
-from psdb_store.document_json import read_document
 from psdb_store.index import IdIndex, Index
-from psdb_store.record import Record
 from psdb_store.sessions import SessionTable, read_statements
+from psdb_store.versions import forget_superseded
 
 
 class Replay:
@@ -31,11 +29,11 @@ class Replay:
         index = body["index"]
         by_uuid = self._catalogue.by_uuid
         for effect in body["effects"]:
-            op = effect["op"]
-            if op == "c":
+            if effect["op"] == "c":
                 self._change(effect, body["wall"])
-                continue
-            _APPLY[op](by_uuid[bytes.fromhex(effect["ui"])], effect, index)
+            else:
+                c = by_uuid[bytes.fromhex(effect["ui"])]
+                forget_superseded([apply_effect(c, effect, index)])
         if "lsid" in body:
             self._sessions.note(
                 bytes.fromhex(body["lsid"]),
@@ -55,49 +53,6 @@ class Replay:
             index = c.indexes[change["spec"]["name"]]
             if not isinstance(index, IdIndex):
                 index.fill(index_entries(c, index))
-
-
-def _insert(c: Collection, effect: dict[str, Any], index: int) -> None:
-    raw, doc, plain = read_document(effect["o"])
-    record = Record(effect["rid"], raw, index, plain=plain)
-    c.put(record, c.key_of(doc, record.rid), record)
-    _enter(c, record)
-
-
-def _update(c: Collection, effect: dict[str, Any], index: int) -> None:
-    old = c.records[effect["rid"]]
-    if "diff" in effect:
-        delta = from_json(effect["diff"])
-        raw = encode(differences.apply(old.document(), delta))
-        plain = False
-    else:
-        raw, _, plain = read_document(effect["o"])
-    record = Record(old.rid, raw, index, plain=plain)
-    _take_out(c, old)
-    c.replace(record, old)
-    _enter(c, record)
-
-
-def _delete(c: Collection, effect: dict[str, Any], index: int) -> None:
-    old = c.records[effect["rid"]]
-    _take_out(c, old)
-    c.take_out(old, c.id_key_of(old), index)
-    c.forget_ghost(old.rid)
-
-
-_APPLY = {"d": _delete, "i": _insert, "u": _update}
-
-
-def _enter(c: Collection, record: Record) -> None:
-    for one in c.secondary:
-        keys, paths = one.keys_and_paths(record.document())
-        one.note_paths(paths)
-        one.add(keys, record.rid)
-
-
-def _take_out(c: Collection, record: Record) -> None:
-    for one in c.secondary:
-        one.discard(one.keys_of(record.document()), record.rid)
 
 
 def index_entries(c: Collection, index: Index) -> list[bytes]:

@@ -143,13 +143,17 @@ def entry_commit(line: bytes) -> int:
 
 def is_membership(line: bytes) -> bool:
     """Tell whether an entry's line holds a configuration of the replica set."""
-    # Only numbers stand before the kind, so the first such text is the field itself.
-    return line.startswith(b'"config"', line.index(b'"kind":', _INDEX_AT) + 7)
+    return _is_of(line, b'"config"')
 
 
 def is_catalogue(line: bytes) -> bool:
     """Tell whether an entry's line holds catalogue changes."""
-    return line.startswith(b'"catalogue"', line.index(b'"kind":', _INDEX_AT) + 7)
+    return _is_of(line, b'"catalogue"')
+
+
+def _is_of(line: bytes, kind: bytes) -> bool:
+    # Only numbers stand before the kind, so the first such text is the field itself.
+    return line.startswith(kind, line.index(b'"kind":', _INDEX_AT) + 7)
 
 
 def entry_previous(line: bytes) -> str:

@@ -161,16 +161,22 @@ class Incoming:
     async def finish(self) -> None:
         """Make all files durable and compare them with the manifest; raises on a difference."""
         await self._disk.submit(THREAD, self._close)
+        await self._disk.submit(THREAD, self._secure_folders)
         for file in self._files:
-            path = self._path(file)
-            await self._disk.submit(THREAD, lambda path=path: self._secure_folders(path))  # type: ignore[misc]
-            await verify(self._disk, path, file, self._engine.options.block_bytes)
+            await verify(
+                self._disk, self._path(file), file, self._engine.options.block_bytes
+            )
 
-    def _secure_folders(self, path: str) -> None:
-        folder = posixpath.dirname(path)
-        while folder != posixpath.dirname(self._engine.dbpath):
+    def _secure_folders(self) -> None:
+        """Make the names of all files and of their folders durable, each folder once."""
+        folders: dict[str, None] = {}
+        for file in self._files:
+            folder = posixpath.dirname(self._path(file))
+            while folder != posixpath.dirname(self._engine.dbpath):
+                folders[folder] = None
+                folder = posixpath.dirname(folder)
+        for folder in folders:
             self._disk.fsync_dir(folder)
-            folder = posixpath.dirname(folder)
 
     async def abandon(self) -> None:
         """Remove what was written."""

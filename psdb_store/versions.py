@@ -241,11 +241,7 @@ class Versions:
                         self._superseded.append((entry.index, entry.wall, c, new, old))
                         self._kept_bytes += len(old.raw)
             else:
-                for c, new, old in entry.applied:
-                    if new is not None:
-                        new.prev = None
-                    elif old is not None:
-                        c.forget_ghost(old.rid)
+                forget_superseded(entry.applied)
         if self.history_ms:
             self.collect()
         elif not self._views:
@@ -388,6 +384,15 @@ def _up_to(
     if reverse:
         return [pair for pair in pairs if _entry(pair) >= last]
     return [pair for pair in pairs if _entry(pair) <= last]
+
+
+def forget_superseded(applied: list[Applied]) -> None:
+    """Drop the versions that effects superseded: nobody can ask for them."""
+    for c, new, old in applied:
+        if new is not None:
+            new.prev = None
+        elif old is not None:
+            c.forget_ghost(old.rid)
 
 
 def undo_effects(applied: list[Applied]) -> None:
