@@ -122,7 +122,10 @@ class Balancer:
             if row.get("enableAutoMerge") is False:
                 continue
             ns = row["_id"]
-            for shard in sorted({chunk["shard"] for chunk in chunks.Map(member, row).chunks}):
+            seen = chunks.Map(member, row)
+            for shard in sorted({chunk["shard"] for chunk in seen.chunks}):
+                if not moving.runs_of(member, seen, shard):
+                    continue  # as nearly always; what changes meanwhile the next round sees
                 async with moving.locked(member, ns):
                     await store.ready(member, "chunks")
                     if store.find(member, "collections", ns) is None:

@@ -13,13 +13,12 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
 from configsvr import store
-from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_database_name
-from shardsvr.collections import collection_for_write, member_of
+from shardsvr.collections import member_of
 from shardsvr.member import Member
 
 _INTERNAL: Final = ("admin", "config", "local")
@@ -27,9 +26,10 @@ _INTERNAL: Final = ("admin", "config", "local")
 
 async def ensure_version(member: Member) -> None:
     """Write `config.version` with a fresh cluster id, once in a cluster's life."""
-    collection = await collection_for_write(member, "config", "version")
-    if collection.by_id(order.key(1)) is None:
-        store.put(member, collection, {"_id": 1, "clusterId": member.world.random.object_id()})
+    await store.ready(member, "version")
+    if store.find(member, "version", 1) is None:
+        cluster = {"_id": 1, "clusterId": member.world.random.object_id()}
+        store.write(member, [("version", cluster)])
         await member.engine.committed(member.engine.log_end)
 
 
@@ -191,8 +191,8 @@ async def list_databases(request: Request) -> Reply:
 async def report_router(request: Request) -> Reply:
     """Note a router's ping in `config.mongos`."""
     member = member_of(request)
-    collection = await collection_for_write(member, "config", "mongos")
-    store.put(member, collection, {
+    await store.ready(member, "mongos")
+    store.write(member, [("mongos", {
         "_id": request.args["id"],
         "advisoryHostFQDNs": [],
         "created": request.args["created"],
@@ -200,7 +200,7 @@ async def report_router(request: Request) -> Reply:
         "ping": request.args["ping"],
         "up": Int64(request.args["up"]),
         "waiting": True,
-    })
+    })])
     return {}
 
 

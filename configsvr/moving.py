@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 from typing import Any, Final
 
 from bson.binary import Binary
@@ -280,28 +281,27 @@ async def merge_all(request: Request) -> Reply:
     return {}
 
 
+def runs_of(member: Member, found: chunks.Map, shard: str) -> list[list[Document]]:
+    """Return the runs of neighbours on a shard that one zone holds and that may be merged."""
+    mine = [
+        list(run) for here, run in groupby(
+            found.chunks, lambda chunk: chunk["shard"] == shard and not chunk.get("jumbo")
+        ) if here
+    ]
+    runs = [
+        list(run) for part in mine
+        for _zone, run in groupby(part, lambda chunk: zone_of(member, found, chunk))
+    ]
+    return [run for run in runs if len(run) > 1]
+
+
 def merge_runs(member: Member, ns: str, shard: str) -> int:
-    """Merge each run of neighbours on a shard that one zone holds; return how many went."""
+    """Merge all runs of a collection's chunks on a shard; return how many chunks went."""
     count = 0
-    while True:
-        found = chunks.map_of(member, ns)
-        run: list[Document] = []
-        for chunk in [*found.chunks, None]:
-            fits = (
-                chunk is not None and chunk["shard"] == shard and not chunk.get("jumbo")
-                and (not run or zone_of(member, found, run[-1]) == zone_of(member, found, chunk))
-            )
-            if chunk is not None and fits:
-                run.append(chunk)
-                continue
-            if len(run) > 1:
-                break
-            whole = chunk is not None and chunk["shard"] == shard and not chunk.get("jumbo")
-            run = [chunk] if chunk is not None and whole else []
-        if len(run) < 2:
-            return count
-        chunks.merge(member, found, run)
-        count += len(run) - 1
+    while runs := runs_of(member, found := chunks.map_of(member, ns), shard):
+        chunks.merge(member, found, runs[0])
+        count += len(runs[0]) - 1
+    return count
 
 
 async def clear_jumbo(request: Request) -> Reply:

@@ -14,17 +14,6 @@ Changes = list[tuple[str, Document]]
 """Documents to be put, with their collections' names."""
 
 
-def put(member: Member, collection: Collection, document: Document) -> None:
-    """Insert or replace a catalogue document by its `_id`, without an await.
-
-    The command's answer waits for the log, as every write's does. The collection must be ready
-    (`collection_for_write`), and what the document was chosen by looked at since then.
-    """
-    with member.engine.unit() as unit:
-        unit.put(collection, document)
-        unit.commit()
-
-
 async def ready(member: Member, *names: str) -> None:
     """Make collections ready to be written; no await may come before the writing."""
     for name in names:
@@ -52,10 +41,8 @@ async def settled(member: Member) -> None:
 
 async def remove(member: Member, name: str, identifier: Any) -> None:
     """Delete a catalogue document by its `_id`."""
-    collection = await collection_for_write(member, "config", name)
-    with member.engine.unit() as unit:
-        unit.remove(collection, identifier)
-        unit.commit()
+    await ready(member, name)
+    write(member, [], [(name, identifier)])
 
 
 def documents(member: Member, name: str) -> list[Document]:

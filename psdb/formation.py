@@ -13,7 +13,7 @@ from psdb.layout import Layout, Process
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import Network
-from psdb_wire.pool import ConnectionPool
+from psdb_wire.pool import ConnectionPool, split_address
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.05
@@ -124,9 +124,9 @@ class Formation:
         return True
 
     async def _command(self, process: Process, command: Document) -> Document:
-        host, _, port = process.address.rpartition(":")
         pool = ConnectionPool(
-            self._network, host, int(port), _HELLO, size_max=1, connect_seconds=_ASK_SECONDS
+            self._network, *split_address(process.address), _HELLO, size_max=1,
+            connect_seconds=_ASK_SECONDS,
         )
         try:
             return await pool.command("admin", command, timeout_seconds=self._seconds)

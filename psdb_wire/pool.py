@@ -146,8 +146,6 @@ class ConnectionPool:
     ) -> None:
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._network = network
-        self._host = host
-        self._port = port
         self._hello = hello
         self._size_min = size_min
         self._size_max = size_max
@@ -341,14 +339,11 @@ class ConnectionPool:
         return connection
 
     async def _shake_hands(self) -> ClientConnection:
-        protocol = await self._network.connect(
-            self._host, self._port, lambda: ClientConnection(self.address, self._lost)
+        connection = await open_connection(
+            self._network, self.address, self._hello, self._lost,
+            request_id=self._next_request_id(),
         )
-        connection = cast("ClientConnection", protocol)
         try:
-            body = encode({**self._hello, "$db": "admin"})
-            message = build_op_msg(self._next_request_id(), 0, body)
-            connection.hello = raise_for(decode(parse(await connection.request(message)).body))
             if self._authenticate is not None:
                 await self._authenticate(connection)
         except BaseException:
@@ -362,3 +357,40 @@ class ConnectionPool:
 
     def _unreachable(self, reason: str) -> MongoError:
         return MongoError(Code.HOST_UNREACHABLE, f"{self.address}: {reason}")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `host:port`; an IPv6 host may stand in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def open_connection(
+    network: Network, address: str, hello: Document, lost: Callable[[ClientConnection], None],
+    *, request_id: int = 1,
+) -> ClientConnection:
+    """Open a connection and greet the server; it is aborted where that fails.
+
+    Args:
+        network: The port to the outside.
+        address: `host:port`.
+        hello: The greeting; its answer is the connection's `hello`.
+        lost: Called when the connection is gone.
+        request_id: The greeting's.
+
+    Raises:
+        OSError: Nobody is there.
+        MongoError: The connection broke, or the greeting was refused.
+
+    """
+    protocol = await network.connect(
+        *split_address(address), lambda: ClientConnection(address, lost)
+    )
+    connection = cast("ClientConnection", protocol)
+    try:
+        message = build_op_msg(request_id, 0, encode({**hello, "$db": "admin"}))
+        connection.hello = raise_for(decode(parse(await connection.request(message)).body))
+    except BaseException:
+        connection.abort()
+        raise
+    return connection

@@ -24,7 +24,7 @@ from psdb_server.replies import read_cursor
 from psdb_wire.channel import raise_for
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields, build_op_msg
-from psdb_wire.pool import ConnectionPool
+from psdb_wire.pool import ConnectionPool, split_address
 from router import topology
 from router.requests import BODY_AT, NOT_OK
 from router.selection import Preference, allowed, may_send_again, preference_of
@@ -54,9 +54,8 @@ class _Member:
     """One member: its pools and its monitor."""
 
     def __init__(self, world: World, address: str, hello: Document) -> None:
-        host, _, port = address.rpartition(":")
         self._make: Callable[..., ConnectionPool] = lambda **options: ConnectionPool(
-            world.network, host.strip("[]"), int(port), hello,
+            world.network, *split_address(address), hello,
             connect_seconds=CONNECT_SECONDS, **options,
         )
         self.address = address

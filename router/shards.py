@@ -10,7 +10,7 @@ from psdb_base.world import World
 from psdb_wire.channel import Channel, LocalChannel
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields
-from psdb_wire.pool import ConnectionPool
+from psdb_wire.pool import ConnectionPool, split_address
 
 INTERNAL_CLIENT: Final[Document] = {
     "minWireVersion": 0, "maxWireVersion": 25,
@@ -98,6 +98,5 @@ def connect_over_network(world: World, host: str) -> Shard:
         from router.replica_set_shard import ReplicaSetShard
 
         return ReplicaSetShard(world, set_name, addresses.split(","), hello)
-    name, _, port = addresses.rpartition(":")
-    pool = ConnectionPool(world.network, name.strip("[]"), int(port), hello)
+    pool = ConnectionPool(world.network, *split_address(addresses), hello)
     return RemoteShard(pool)

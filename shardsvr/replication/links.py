@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
-from psdb_base.bson_codec import decode, encode
+from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_wire.channel import raise_for
-from psdb_wire.frames import MORE_TO_COME, build_op_msg, parse
-from psdb_wire.pool import ClientConnection, ConnectionPool
+from psdb_wire.frames import MORE_TO_COME, build_op_msg
+from psdb_wire.pool import ClientConnection, ConnectionPool, open_connection, split_address
 
 _INT32: Final = struct.Struct("<i")
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -31,12 +30,6 @@ _EARLY_MESSAGES_MAX: Final = 32
 """So many messages wait for a connection that is being opened for the first time."""
 _BACKLOG_BYTES_MAX: Final = 64 * 1024 * 1024
 """With more than this unsent a peer takes nothing: messages to it are dropped."""
-
-
-def split_address(host: str) -> tuple[str, int]:
-    """Split `name:port`."""
-    name, _, port = host.rpartition(":")
-    return name.strip("[]"), int(port)
 
 
 HELLO: Final[Document] = {
@@ -118,7 +111,9 @@ class Link:
         while not self._closed:
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
-                    self._connection = await self._shake_hands()
+                    self._connection = await open_connection(
+                        self._world.network, self.host, HELLO, self._lost
+                    )
             except (TimeoutError, OSError, MongoError):
                 self._failures += 1
                 self._early.clear()
@@ -135,20 +130,6 @@ class Link:
         self._opening = None
         if not self.is_up:
             self.open()
-
-    async def _shake_hands(self) -> ClientConnection:
-        name, port = split_address(self.host)
-        protocol = await self._world.network.connect(
-            name, port, lambda: ClientConnection(self.host, self._lost)
-        )
-        connection = cast("ClientConnection", protocol)
-        try:
-            body = encode({**HELLO, "$db": "admin"})
-            raise_for(decode(parse(await connection.request(build_op_msg(1, 0, body))).body))
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
 
     def _lost(self, connection: ClientConnection) -> None:
         if self._connection is connection:
