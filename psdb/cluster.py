@@ -76,7 +76,7 @@ class LocalCluster:
     async def start(self) -> None:
         """Start the members, see that the shards are registered, start the router."""
         await self.config.start()
-        self.config.config_host = CONFIG_HOST
+        self.config.given_config_host = CONFIG_HOST
         for name, member in self.shards.items():
             await member.start()
             command: Document = {

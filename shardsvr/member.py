@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
+_SHARD_IDENTITY: Final = order.key("shardIdentity")
 
 
 class Member(Node):
@@ -56,13 +57,12 @@ class Member(Node):
         store_options: Settings of the engine; change them before `start`.
         validators: Compiled validators of collections.
         replica_set: The replication side, None on a standalone.
-        shard_name: The shard this member belongs to, None outside a cluster.
         gate: Holds writes back while `fsync` has locked the member.
         profiler: What of which database is profiled.
         usage: How much each namespace was used.
         backups: Backups under way.
         settings: What the whole cluster is set to.
-        config_host: Where that cluster's config server is.
+        given_config_host: Where the config server is when that is not stored.
         connect: Makes the way to another server of the cluster by its `host`.
         sharding: What it knows as a shard.
         locks: Of collections and databases that a change of the catalogue works on.
@@ -79,14 +79,14 @@ class Member(Node):
         self.dbpath = dbpath
         self.store_options = StoreOptions()
         self.validators = Validators(world.log)
-        self.shard_name: str | None = None
         self._writer: Connection | None = None
         self.gate = WriteGate()
         self.profiler = Profiler()
         self.usage: dict[str, Usage] = {}
         self.settings = Settings(self)
         self.backups = Backups()
-        self.config_host: str | None = None
+        self.given_config_host: str | None = None
+        self._identity: tuple[Any, Document] = (None, {})
         self.connect: Callable[[str], Any] | None = None
         self.sharding = ShardingState(self)
         self.ttl_passes = 0
@@ -110,7 +110,6 @@ class Member(Node):
             self.world, self.dbpath, clock=self.clock, options=self.store_options
         )
         spill.sweep(self)
-        self.shard_name, self.config_host = self._stored_identity()
         if self.replica_set is not None:
             self.replica_set.start()
         elif self.engine.memberships:
@@ -129,12 +128,7 @@ class Member(Node):
     async def take_up_office(self) -> None:
         """Write what a primary sees to before it serves: on a standalone at the start."""
         await compatibility.ensure(self)
-        self.shard_name, self.config_host = self._stored_identity()
         recovery.take_up(self)
-
-    def store_was_replaced(self) -> None:
-        """Read again what is kept of the store: a snapshot took its place."""
-        self.shard_name, self.config_host = self._stored_identity()
 
     @property
     def is_primary(self) -> bool:
@@ -151,13 +145,24 @@ class Member(Node):
             "storageEngine": {"name": "psdb", "persistent": True, **self.engine.stats()},
         }
 
-    def _stored_identity(self) -> tuple[str | None, str | None]:
-        collection = self.engine.collection("admin", "system.version")
-        record = collection.by_id(order.key("shardIdentity")) if collection is not None else None
-        if record is None:
-            return None, None
-        row = record.document()
-        return row["shardName"], row.get("configsvrConnectionString")
+    @property
+    def shard_name(self) -> str | None:
+        """The shard this member belongs to, None outside a cluster."""
+        return self._stored_identity().get("shardName")
+
+    @property
+    def config_host(self) -> str | None:
+        """Where that cluster's config servers are."""
+        stored: str | None = self._stored_identity().get("configsvrConnectionString")
+        return stored or self.given_config_host
+
+    def _stored_identity(self) -> Document:
+        """Return what `admin.system.version` says of this shard now, on every member of a set."""
+        collection = self.engine.collection("admin", compatibility.COLLECTION)
+        record = None if collection is None else collection.by_id(_SHARD_IDENTITY)
+        if record is not self._identity[0]:
+            self._identity = record, {} if record is None else record.document()
+        return self._identity[1]
 
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""

@@ -9,9 +9,9 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from shardsvr.collections import collection_for_write, member_of
+from shardsvr.compatibility import COLLECTION
 from shardsvr.sharding import records
 
-COLLECTION: Final = "system.version"
 IDENTITY: Final = "shardIdentity"
 
 
@@ -33,7 +33,6 @@ async def set_identity(request: Request) -> Reply:
     with member.engine.unit() as unit:
         unit.put(collection, document)
         unit.commit()
-    member.shard_name, member.config_host = name, config
     return {}
 
 
@@ -58,7 +57,6 @@ async def clear_identity(request: Request) -> Reply:
                 for one in owned.scan(None, owned.count):
                     unit.delete(owned, one)
         unit.commit()
-    member.shard_name = member.config_host = None
     return {}
 
 

@@ -268,7 +268,6 @@ class ReplicaSet:
             engine = await self.snapshots.install(message)
             engine.refusal = engine.failure or not_primary()
             member.engine = engine
-            member.store_was_replaced()
             self.local = LocalCollections(self)
         finally:
             self.installing = False

@@ -255,3 +255,17 @@ def test_hello_waits_for_a_change(replicas: Replicas) -> None:
         reply = waiting.result(15)
     assert reply["topologyVersion"]["counter"] > known["counter"]
     assert reply["isWritablePrimary"] is False
+
+
+def test_every_member_knows_the_shard_it_belongs_to(replicas: Replicas) -> None:
+    admins = [replicas.direct(number).admin for number in range(3)]
+
+    def names() -> list[Any]:
+        return [admin.command("shardingState").get("shardName") for admin in admins]
+
+    primary = admins[replicas.primary()]
+    assert names() == [None] * 3
+    primary.command("_shardsvrSetIdentity", shardName="a", configsvrConnectionString="c/h:1")
+    until(lambda: names() == ["a"] * 3)
+    primary.command("_shardsvrClearIdentity")
+    until(lambda: names() == [None] * 3)
