@@ -47,7 +47,17 @@ def read_sealed(disk: Disk, path: str, kind: str, known_format: int) -> dict[str
         return None
     data = disk.read(path)
     line, newline, rest = data.partition(b"\n")
-    if not newline or rest or not is_sound(line):
+    if not newline or rest:
+        raise StorageDamagedError(path, 1, "the file is damaged (checksum)")
+    return parse_sealed(path, line, kind, known_format)
+
+
+def parse_sealed(path: str, line: bytes, kind: str, known_format: int) -> dict[str, Any]:
+    """Read such a line (without newline) from wherever it came.
+
+    Raises as `read_sealed`.
+    """
+    if not is_sound(line):
         raise StorageDamagedError(path, 1, "the file is damaged (checksum)")
     content: dict[str, Any] = orjson.loads(line)
     if content.get("psdb") != kind:

@@ -30,10 +30,10 @@ from psdb_store.catalogue import Catalogue
 from psdb_store.datafile import verify
 from psdb_store.document_json import read_document
 from psdb_store.engine import Engine
-from psdb_store.files import replace_file
+from psdb_store.files import parse_sealed, replace_file
 from psdb_store.journal import THREAD as JOURNAL_THREAD
-from psdb_store.lines import PREFIX_BYTES, is_sound, seal
-from psdb_store.manifest import NAME, position_of
+from psdb_store.lines import seal
+from psdb_store.manifest import FORMAT, NAME, position_of
 from psdb_store.recovery import NEW_SUFFIX
 from psdb_store.segments import Position, Segment, header_line, segment_name
 
@@ -116,8 +116,6 @@ class Incoming:
     """
 
     def __init__(self, engine: Engine, line: bytes) -> None:
-        if not is_sound(line):
-            raise MongoError(Code.OPERATION_FAILED, "the snapshot's manifest is damaged")
         self._engine = engine
         self._disk = engine.world.disk
         self.manifest = _parse(line)
@@ -228,6 +226,7 @@ def _forget(catalogue: Catalogue) -> None:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    manifest: dict[str, Any] = orjson.loads(b"{" + line[PREFIX_BYTES:])
+    manifest = parse_sealed("the snapshot's manifest", line, "manifest", FORMAT)
+    del manifest["c"]  # the checksum
     return manifest
 

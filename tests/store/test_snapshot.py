@@ -15,6 +15,7 @@ from psdb_base.errors import MongoError
 from psdb_base.world import World
 from psdb_store import snapshot
 from psdb_store.engine import Engine
+from psdb_store.lines import PREFIX_BYTES, seal
 
 
 async def _leader(world: World, seed: int) -> Engine:
@@ -125,6 +126,10 @@ def test_a_damaged_snapshot_is_refused() -> None:
         pinned = await snapshot.pin(leader)
         with pytest.raises(MongoError):
             snapshot.Incoming(engine, pinned.line[:-3] + b"0}}")
+        newer = pinned.line[PREFIX_BYTES:].replace(b'"format":1', b'"format":2', 1)
+        with pytest.raises(MongoError) as refused:
+            snapshot.Incoming(engine, seal(newer)[:-1])
+        assert refused.value.code == 12
         incoming = snapshot.Incoming(engine, pinned.line)
         for number, file in enumerate(pinned.files):
             data = await pinned.read(file, 0, file["bytes"])
