@@ -366,8 +366,8 @@ def test_what_is_left_beside_a_text_condition() -> None:
     filter_ = compile_filter({"$text": {"$search": "x"}, "a": {"$gt": 1}}, CTX)
     assert filter_.text is not None
     assert (filter_.text.search, filter_.text.language) == ("x", None)
-    rest = filter_.without_text()
+    rest = filter_.answered_by_index()
     assert rest.text is None
     assert rest.batch([{"a": 1}, {"a": 2}], ENV) == [{"a": 2}]
     either = compile_filter({"$or": [{"$text": {"$search": "x"}}, {"a": 1}]}, CTX)
-    assert either.without_text().batch([{"a": 1}, {"a": 2}], ENV) == [{"a": 1}, {"a": 2}]
+    assert either.answered_by_index().batch([{"a": 1}, {"a": 2}], ENV) == [{"a": 1}, {"a": 2}]
