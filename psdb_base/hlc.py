@@ -45,12 +45,14 @@ class HybridClock:
 
         """
         wall = self._clock.now_ms() // 1000
-        if wall > self._now.time:
+        seconds = self._now.time
+        increment = self._now.inc
+        if wall > seconds:
             self._now = Timestamp(wall, 1)
-        elif self._now.inc < _INCREMENT_MAX:
-            self._now = Timestamp(self._now.time, self._now.inc + 1)
-        elif self._now.time < _SECONDS_MAX:
-            self._now = Timestamp(self._now.time + 1, 1)
+        elif increment < _INCREMENT_MAX:
+            self._now = Timestamp(seconds, increment + 1)
+        elif seconds < _SECONDS_MAX:
+            self._now = Timestamp(seconds + 1, 1)
         else:
             raise MongoError(
                 Code.CLUSTER_TIME_FAILS_RATE_LIMITER,

@@ -86,7 +86,8 @@ def time_elements(cluster_time: Timestamp, operation_time: Timestamp | None) -> 
     gossip = template[:_TIME_AT] + raw + template[_TIME_AT + 8 :]
     if operation_time is None:
         return gossip
-    raw = (operation_time.time << 32 | operation_time.inc).to_bytes(8, "little")
+    if operation_time is not cluster_time:
+        raw = (operation_time.time << 32 | operation_time.inc).to_bytes(8, "little")
     return gossip + b"\x11operationTime\x00" + raw
 
 

@@ -53,11 +53,6 @@ class Catalogue:
         self.discarded: list[DataFile] = []
         self.membership: Document | None = None
 
-    def get(self, db: str, name: str) -> Collection | None:
-        """Return a collection or view by name."""
-        of_db = self.by_name.get(db)
-        return None if of_db is None else of_db.get(name)
-
     def all(self) -> list[Collection]:
         """Return every collection and view that is kept in files."""
         return [

@@ -88,7 +88,7 @@ class Changes:
         """Create a collection or view; 48 when the name is taken. None makes a uuid."""
         engine = self._engine
         async with self._lock:
-            if engine.catalogue.get(db, name) is not None:
+            if engine.collection(db, name) is not None:
                 raise MongoError(Code.NAMESPACE_EXISTS, f"Collection {db}.{name} already exists.")
             c = make_collection(db, name, uuid or engine.world.random.uuid(), options)
             change: Document = {"create": name, "options": options}
@@ -96,7 +96,7 @@ class Changes:
                 spec: Document = {**ID_INDEX_SPEC, **_id_index_options(options)}
                 change["idIndex"] = spec
             await self._log([(c, change)], [])
-            created = engine.catalogue.get(db, name)
+            created = engine.collection(db, name)
         assert created is not None
         return created
 
@@ -126,7 +126,7 @@ class Changes:
         engine = self._engine
         async with self._lock:
             self._check(c)
-            target = engine.catalogue.get(to_db, to_name)
+            target = engine.collection(to_db, to_name)
             if target is c:
                 raise MongoError(
                     Code.ILLEGAL_OPERATION, "Can't rename a collection to itself"

@@ -354,7 +354,8 @@ class Engine:
 
     def collection(self, db: str, name: str) -> Collection | None:
         """Return a collection or view, None when there is none."""
-        return self.catalogue.get(db, name)
+        of_db = self.catalogue.by_name.get(db)  # on the way of every command, several times
+        return None if of_db is None else of_db.get(name)
 
     def collection_by_uuid(self, uuid: bytes) -> Collection | None:
         """Return a collection by the sixteen bytes of its uuid."""
@@ -575,6 +576,8 @@ class Engine:
             self._start_background()
 
     def _apply_received(self, index: int) -> None:
+        if not self.received:
+            return
         for entry in self.received.apply_to(index, self._settle):
             self.versions.push(entry)
             if entry.on_commit is not None:
