@@ -6,7 +6,7 @@ A backup is a folder:
 |---|---|
 | `backup.json` | `{psdb: "backup", format: 1, cluster, members: [name, …]}`; written last |
 | `<member>/manifest.json` | the manifest of a checkpoint |
-| `<member>/data/…` | the data files it names, exactly the bytes it names |
+| `<member>/data/…`, `<member>/sessions/…` | the files it names, exactly the bytes it names |
 
 A running server is asked over the wire and goes on serving; behind a router, all members are
 asked while writes are held back for a moment, so that the copy is of one state of the cluster.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from psdb_base.errors import MongoError
 from psdb_base.real_log import RealLog
 from psdb_base.real_world import RealClock, real_world
 from psdb_base.world import World
+from psdb_store.manifest import files_of, is_inside
 
 FORMAT: Final = 1
 INDEX: Final = "backup.json"
@@ -126,8 +127,8 @@ def _copy_member(
 
 
 def _safe(path: str) -> str:
-    if not path.startswith("data/") or ".." in path.split("/"):
-        raise BackupError(f"the manifest names a path outside data/: {path}")
+    if not is_inside(path):
+        raise BackupError(f"the manifest names a path outside: {path}")
     return path
 
 
@@ -208,14 +209,9 @@ async def _verify(folder: Path) -> dict[str, Any]:
     if not disk.exists(f"{path}/manifest.json"):
         raise BackupError(f"{path}/manifest.json is missing")
     manifest = read_manifest(disk, path)
-    for file in _files(manifest):
+    for file in files_of(manifest):
         await verify(disk, f"{path}/{_safe(file['path'])}", file, StoreOptions().block_bytes)
     return manifest
-
-
-def _files(manifest: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for collection in manifest["collections"]:
-        yield from collection["files"]
 
 
 # -- restore ---------------------------------------------------------------------------------------
@@ -267,7 +263,7 @@ async def _restore_member(source: Path, target: Path) -> int:
 
     manifest = await _verify(source)
     world = _world()
-    for file in _files(manifest):
+    for file in files_of(manifest):
         path = target / _safe(file["path"])
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (source / file["path"]).open("rb") as data, path.open("wb") as out:

@@ -1,9 +1,9 @@
 """Checkpoints: append what changed to the data files, then switch the manifest.
 
-1. Freeze, in one turn of the loop: the log's end, what is unsaved in each collection, sessions,
-   catalogue. From here on writes go into fresh sets of unsaved records.
-2. Append each collection's changes to its file, `fdatasync`; new files and folders are made
-   durable in their folder.
+1. Freeze, in one turn of the loop: the log's end, what is unsaved in each collection and of the
+   sessions, catalogue. From here on writes go into fresh sets of what is unsaved.
+2. Append each collection's changes to its file, and the sessions' to theirs, `fdatasync`; new files
+   and folders are made durable in their folder.
 3. Rewrite files with too much garbage, or whose collection was renamed, into new ones.
 4. Wait until the frozen end of the log is committed.
 5. Replace the manifest: write aside, `fdatasync`, rename, fsync of the folder.
@@ -31,7 +31,6 @@ from psdb_base.extjson import document_line
 from psdb_base.values import Document
 from psdb_store import compaction
 from psdb_store.catalogue import collection_fields
-from psdb_store.cold import Home
 from psdb_store.collection import Collection
 from psdb_store.datafile import (
     THREAD,
@@ -41,19 +40,19 @@ from psdb_store.datafile import (
     record_line,
     verify,
 )
+from psdb_store.file_writer import FileWriter, file_fields, remove_file_and_folders
 from psdb_store.files import replace_file
-from psdb_store.manifest import NAME, document_fragment, manifest_line, session_fields
+from psdb_store.manifest import NAME, document_fragment, manifest_line
 from psdb_store.names import folder_name
 from psdb_store.record import Record
 from psdb_store.segments import Position
+from psdb_store.session_file import SessionFile
 from psdb_store.sessions import SessionRecord
 
 if TYPE_CHECKING:
     from psdb_store.engine import Engine
 
 Unsaved: TypeAlias = dict[int, Record | bytes | None]
-
-_PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -77,6 +76,7 @@ class _Cut:
     time: Timestamp
     collections: list[_Frozen]
     sessions: dict[bytes, SessionRecord]
+    changed_sessions: list[bytes]
     discarded: list[DataFile]
     membership: Document | None
     undone: int
@@ -91,7 +91,9 @@ class Checkpointer:
 
     """
 
-    def __init__(self, engine: Engine, position: Position, next_file: int) -> None:
+    def __init__(
+        self, engine: Engine, position: Position, next_file: int, session_file: SessionFile
+    ) -> None:
         self._engine = engine
         self._disk = engine.world.disk
         self._dbpath = engine.dbpath
@@ -99,6 +101,7 @@ class Checkpointer:
         self.position = position
         self.count = 0
         self._next_file = next_file
+        self._session_file = session_file
         self._lock = asyncio.Lock()
         self._pins = 0
         self._deferred: list[str] = []
@@ -161,7 +164,8 @@ class Checkpointer:
         engine.log_bytes_unsaved = 0
         return _Cut(
             engine.received.applied, engine.last_timestamp, frozen,
-            engine.sessions.snapshot(), discarded, engine.catalogue.membership, engine.undone,
+            engine.sessions.snapshot(), engine.sessions.take_unsaved(), discarded,
+            engine.catalogue.membership, engine.undone,
         )  # fmt: skip
 
     async def _save(self, cut: _Cut) -> list[str]:
@@ -175,12 +179,17 @@ class Checkpointer:
                 replaced.append(path)
             data = frozen.c.data
             frozen.fields["files"] = [] if data is None else [file_fields(data)]
+        path = await self._session_file.save(
+            self._engine, cut.changed_sessions, cut.sessions, self.take_number
+        )
+        if path is not None:
+            replaced.append(path)
         line = manifest_line(
             cut.position,
             cut.time,
             self._next_file,
             [frozen.fields for frozen in cut.collections],
-            [session_fields(lsid, record) for lsid, record in cut.sessions.items()],
+            self._session_file.fields,
             cut.membership,
             self._engine.manifest_terms(cut.position.index),
         )
@@ -290,99 +299,6 @@ class Checkpointer:
         remove_file_and_folders(self._disk, self._dbpath, path)
 
 
-def remove_file_and_folders(disk: Any, dbpath: str, path: str) -> None:
-    """Remove a data file and the folders that it leaves empty."""
-    disk.remove(f"{dbpath}/{path}")
-    folder = posixpath.dirname(path)
-    while folder != "data" and not disk.list(f"{dbpath}/{folder}"):
-        disk.remove_dir(f"{dbpath}/{folder}")
-        folder = posixpath.dirname(folder)
-
-
-class FileWriter:
-    """Appends lines to a data file in pieces on the checkpoint thread.
-
-    Args:
-        engine: The store.
-        data: The file to go on with; None makes a new one in `folder`.
-        folder: Relative to the dbpath.
-        take_number: Gives the new file's number.
-
-    """
-
-    def __init__(
-        self, engine: Engine, data: DataFile | None, folder: str, take_number: Callable[[], int]
-    ) -> None:
-        self._disk = engine.world.disk
-        self._dbpath = engine.dbpath
-        self._fresh = data is None
-        if data is None:
-            path = f"{folder}/{take_number():08d}.jsonl"
-            data = DataFile(path, Home(engine.cold, path))
-        self.data = data
-        self._path = f"{self._dbpath}/{data.path}"
-        self._file: Any = None
-        self._pieces: list[bytes] = []
-        self._bytes = 0
-        self._lines = 0
-
-    @property
-    def position(self) -> int:
-        """Where the next line will begin."""
-        return self.data.size + self._bytes
-
-    async def add(self, line: bytes, lines: int) -> None:
-        """Add a line (or several joined ones); write when enough came together."""
-        self._pieces.append(line)
-        self._bytes += len(line)
-        self._lines += lines
-        if self._bytes >= _PIECE_BYTES:
-            await self._write()
-
-    async def _write(self) -> None:
-        data = b"".join(self._pieces)
-        lines, self._lines, self._bytes, self._pieces = self._lines, 0, 0, []
-        await self._disk.submit(THREAD, lambda: self._append(data))
-        self.data.extend(data, lines)
-
-    def _append(self, data: bytes) -> None:
-        if self._file is None:
-            if self._fresh:
-                self._disk.make_dirs(posixpath.dirname(self._path))
-            self._file = self._disk.open(self._path)
-            if self._file.size() != self.data.size:
-                self._file.truncate(self.data.size)
-        self._file.write(data)
-
-    async def finish(self) -> None:
-        """Write the rest, make all durable, close."""
-        if self._pieces:
-            await self._write()
-        if self._file is None:
-            return
-        await self._disk.submit(THREAD, self._secure)
-
-    def _secure(self) -> None:
-        self._file.fdatasync()
-        self._file.close()
-        if self._fresh:
-            # Every folder above, new or not: a process that was killed may have made it.
-            folder = posixpath.dirname(self._path)
-            while folder != posixpath.dirname(self._dbpath):
-                self._disk.fsync_dir(folder)
-                folder = posixpath.dirname(folder)
-
-
-def file_fields(data: DataFile) -> dict[str, Any]:
-    """Return a file's part of the manifest."""
-    return {
-        "path": data.path,
-        "bytes": data.size,
-        "lines": data.lines,
-        "digest": data.digest.hexdigest(),
-    }
-
-
 def _line(rid: int, unsaved: Record | bytes | None, saved_rid: int) -> bytes:
     """Make the line for one unsaved record; b"" when it came and went since the last checkpoint."""
     if unsaved is None:
@@ -403,4 +319,5 @@ def _give_back(cut: _Cut, engine: Engine) -> None:
         for rid in frozen.unsaved:
             if rid not in c.dirty:
                 c.dirty[rid] = c.records.get(rid)
+    engine.sessions.give_back(cut.changed_sessions)
     engine.catalogue.discarded = cut.discarded + engine.catalogue.discarded

@@ -14,8 +14,8 @@ from psdb_store.cold import Offsets
 from psdb_store.datafile import THREAD, DataFile, blocks, line_rid
 
 if TYPE_CHECKING:
-    from psdb_store.checkpoint import FileWriter
     from psdb_store.engine import Engine
+    from psdb_store.file_writer import FileWriter
 
 
 async def copy_live(engine: Engine, data: DataFile, writer: FileWriter) -> Offsets:

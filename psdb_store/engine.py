@@ -25,13 +25,14 @@ from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_store import changes, figures, replay
 from psdb_store.catalogue import Catalogue, attach_index, make_collection
-from psdb_store.checkpoint import Checkpointer, remove_file_and_folders
+from psdb_store.checkpoint import Checkpointer
 from psdb_store.cold import Cold
 from psdb_store.collection import Collection
 from psdb_store.datafile import NAME as DATA_NAME
 from psdb_store.document_json import read_document
 from psdb_store.entry import LogEntry, SessionPart, entry_fields
 from psdb_store.failures import disk_failure
+from psdb_store.file_writer import remove_file_and_folders
 from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
 from psdb_store.index_build import Progress
@@ -40,7 +41,7 @@ from psdb_store.journal import Journal
 from psdb_store.lines import line_hash
 from psdb_store.loading import load_collection, warm_up
 from psdb_store.manifest import NAME as MANIFEST_NAME
-from psdb_store.manifest import position_of, read_manifest
+from psdb_store.manifest import files_of, position_of, read_manifest
 from psdb_store.member import NAME as MEMBER_NAME
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
@@ -49,7 +50,9 @@ from psdb_store.record import CACHE_BYTES as HOT_BYTES
 from psdb_store.record import HOT
 from psdb_store.recovery import Opened, open_journal, recovered_terms
 from psdb_store.segments import Position, entry_index, entry_term, is_membership
-from psdb_store.sessions import SessionRecord, SessionTable, read_statements
+from psdb_store.session_file import FOLDER as SESSIONS_FOLDER
+from psdb_store.session_file import SessionFile, load_sessions, session_record
+from psdb_store.sessions import SessionTable
 from psdb_store.unit import WriteUnit
 from psdb_store.versions import Applied, TailEntry, Versions, View
 
@@ -123,6 +126,7 @@ class Engine:
         HOT.limit(min(HOT_BYTES, options.cache_bytes // 8))
         self.journal: Journal
         self.received: Received
+        self._session_file = SessionFile()
         self._checkpointer: Checkpointer
         self._changes = changes.Changes(self)
         self._release_lock: Callable[[], None] = _nothing
@@ -198,7 +202,7 @@ class Engine:
         self.journal.commit = lambda: self.commit_index
         await self._replay(opened)
         self._remove_orphans(manifest)
-        self._checkpointer = Checkpointer(self, base, manifest["nextFile"])
+        self._checkpointer = Checkpointer(self, base, manifest["nextFile"], self._session_file)
         self._report(opened, started)
         if self.options.freeze_gc:
             gc.freeze()
@@ -229,10 +233,13 @@ class Engine:
             c.next_rid = max(c.next_rid, fields["nextRid"])
             c.saved_rid = c.next_rid - 1
             self.catalogue.add(c)
-        for session in manifest["sessions"]:
-            statements = read_statements(session["statements"])
-            record = SessionRecord(session["txnNumber"], statements, session["lastUse"])
-            self.sessions.put(bytes.fromhex(session["lsid"]), record)
+        for row in manifest["sessions"]:
+            if "path" in row:
+                self._session_file = await load_sessions(
+                    self.world.disk, self.cold, row, self.options, self.sessions
+                )
+            else:  # format 1
+                self.sessions.put(bytes.fromhex(row["lsid"]), session_record(row))
         stamp = manifest["time"]["$timestamp"]
         self._note_time(Timestamp(stamp["t"], stamp["i"]))
         self.last_wall = stamp["t"] * 1000
@@ -297,7 +304,11 @@ class Engine:
         for name in (MANIFEST_NAME, MEMBER_NAME):
             if disk.exists(f"{self.dbpath}/{name}.tmp"):
                 disk.remove(f"{self.dbpath}/{name}.tmp")
-        named = {file["path"]: True for c in manifest["collections"] for file in c["files"]}
+        named = {file["path"]: True for file in files_of(manifest)}
+        for name in disk.list(f"{self.dbpath}/{SESSIONS_FOLDER}"):
+            path = f"{SESSIONS_FOLDER}/{name}"
+            if DATA_NAME.fullmatch(name) and path not in named:
+                remove_file_and_folders(disk, self.dbpath, path)
         for db in disk.list(f"{self.dbpath}/data"):
             for folder in disk.list(f"{self.dbpath}/data/{db}"):
                 for name in disk.list(f"{self.dbpath}/data/{db}/{folder}"):
@@ -444,7 +455,7 @@ class Engine:
         entry.applied = applied
         if session is not None:
             before = self.sessions.note(
-                session.lsid, session.txn_number, session.statements, wall_ms
+                session.lsid, session.txn_number, session.runs, wall_ms
             )
             entry.session = (session.lsid, before)
         return at

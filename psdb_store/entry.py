@@ -31,7 +31,7 @@ from bson.timestamp import Timestamp
 
 from psdb_base.extjson import from_json, raw_from_line
 from psdb_base.values import Document
-from psdb_store.sessions import read_statements, statements_json
+from psdb_store.sessions import Run, read_runs, runs_json, unpack_runs
 
 KINDS: Final = (
     "abort", "catalogue", "commit", "config", "noop", "partial", "prepare", "write",
@@ -157,7 +157,7 @@ class LogEntry:
     @property
     def statements(self) -> dict[int, Document]:
         """Results by statement id."""
-        return read_statements(self.body.get("statements", []))
+        return unpack_runs(read_runs(self.body.get("statements", [])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class SessionPart:
 
     lsid: bytes
     txn_number: int
-    statements: dict[int, Document]
+    runs: list[Run]
 
 
 def entry_fields(
@@ -194,5 +194,5 @@ def entry_fields(
         head,
         session.lsid.hex().encode(),
         session.txn_number,
-        statements_json(session.statements),
+        runs_json(session.runs),
     )

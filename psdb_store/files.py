@@ -62,7 +62,7 @@ def parse_sealed(path: str, line: bytes, kind: str, known_format: int) -> dict[s
     content: dict[str, Any] = orjson.loads(line)
     if content.get("psdb") != kind:
         raise StorageDamagedError(path, 1, f"this is not a {kind} file")
-    if content.get("format") != known_format:
+    if content.get("format") not in range(1, known_format + 1):
         raise newer_format(path, content.get("format"), known_format)
     return content
 

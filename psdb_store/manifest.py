@@ -4,7 +4,7 @@
 
 | field | meaning |
 |---|---|
-| `psdb`, `format` | "manifest", 1 |
+| `psdb`, `format` | "manifest", 2 |
 | `index`, `term`, `hash` | the log position whose state the files hold |
 | `time` | cluster time of that entry, `{"$timestamp":{"t","i"}}` |
 | `nextFile` | number of the next data file |
@@ -13,9 +13,10 @@
 | `prepared` | prepared transactions (empty until there are any) |
 | `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `dataSize`, `files`|
 | `files` | list (of one): `path`, `bytes`, `lines`, `digest` |
-| `sessions` | list: `lsid`, `txnNumber`, `lastUse`, `statements` as in an entry |
+| `sessions` | list (of one, or none yet) as `files`: the file of retryable writes |
 
-Options and index specifications are Extended JSON as documents are.
+Format 1 had the sessions' own lines in `sessions`; it is still read. Options and index
+specifications are Extended JSON as documents are.
 """
 
 from __future__ import annotations
@@ -32,9 +33,8 @@ from psdb_base.world import Disk
 from psdb_store.files import read_sealed
 from psdb_store.lines import seal
 from psdb_store.segments import START, Position
-from psdb_store.sessions import SessionRecord, statements_json
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 NAME: Final = "manifest.json"
 
 
@@ -62,14 +62,15 @@ def document_fragment(doc: Document) -> orjson.Fragment:
     return orjson.Fragment(document_line(encode(doc), doc))
 
 
-def session_fields(lsid: bytes, record: SessionRecord) -> dict[str, Any]:
-    """Return a session's part of the manifest."""
-    return {
-        "lsid": lsid.hex(),
-        "txnNumber": record.txn_number,
-        "lastUse": record.last_use,
-        "statements": orjson.Fragment(statements_json(record.statements)),
-    }
+def files_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return path, bytes and digest of every file that a manifest names."""
+    files = [file for c in manifest["collections"] for file in c["files"]]
+    return files + [row for row in manifest["sessions"] if "path" in row]
+
+
+def is_inside(path: str) -> bool:
+    """Tell whether a file that a manifest names lies where such files do."""
+    return path.startswith(("data/", "sessions/")) and ".." not in path.split("/")
 
 
 def manifest_line(

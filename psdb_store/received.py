@@ -23,7 +23,7 @@ from psdb_store.index_kinds import make_index
 from psdb_store.lines import line_hash
 from psdb_store.replay import index_entries
 from psdb_store.segments import Position, entry_index, entry_term, is_catalogue
-from psdb_store.sessions import SessionTable, read_statements
+from psdb_store.sessions import SessionTable, read_runs
 from psdb_store.versions import TailEntry
 
 
@@ -123,8 +123,8 @@ class Received:
             entry.on_commit = lambda: self._change(changes, body["wall"])
         if "lsid" in body:
             lsid = bytes.fromhex(body["lsid"])
-            statements = read_statements(body["statements"])
-            before = self._sessions.note(lsid, body["txnNumber"], statements, body["wall"])
+            runs = read_runs(body["statements"])
+            before = self._sessions.note(lsid, body["txnNumber"], runs, body["wall"])
             entry.session = (lsid, before)
         return entry
 

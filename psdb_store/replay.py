@@ -12,7 +12,7 @@ from psdb_store.applying import apply_effect
 from psdb_store.catalogue import Catalogue
 from psdb_store.collection import Collection
 from psdb_store.index import IdIndex, Index
-from psdb_store.sessions import SessionTable, read_statements
+from psdb_store.sessions import SessionTable, read_runs
 from psdb_store.versions import forget_superseded
 
 
@@ -38,7 +38,7 @@ class Replay:
             self._sessions.note(
                 bytes.fromhex(body["lsid"]),
                 body["txnNumber"],
-                read_statements(body["statements"]),
+                read_runs(body["statements"]),
                 body["wall"],
             )
         return body

@@ -33,7 +33,7 @@ from psdb_store.engine import Engine
 from psdb_store.files import parse_sealed, replace_file
 from psdb_store.journal import THREAD as JOURNAL_THREAD
 from psdb_store.lines import seal
-from psdb_store.manifest import FORMAT, NAME, position_of
+from psdb_store.manifest import FORMAT, NAME, files_of, is_inside, position_of
 from psdb_store.recovery import NEW_SUFFIX
 from psdb_store.segments import Position, Segment, header_line, segment_name
 
@@ -60,7 +60,7 @@ class Pinned:
     @property
     def files(self) -> list[dict[str, Any]]:
         """Path and bytes of each data file."""
-        return [file for c in self.manifest["collections"] for file in c["files"]]
+        return files_of(self.manifest)
 
     async def read(self, file: dict[str, Any], offset: int, size_bytes: int) -> bytes:
         """Read a piece of a data file, nothing beyond the snapshot's bytes."""
@@ -120,13 +120,15 @@ class Incoming:
         self._disk = engine.world.disk
         self.manifest = _parse(line)
         self.position = position_of(self.manifest)
-        self._files = [file for c in self.manifest["collections"] for file in c["files"]]
+        self._files = files_of(self.manifest)
         take_number = engine._checkpointer.take_number  # noqa: SLF001
         for file in self._files:
             number = take_number()
             file["path"] = f"{posixpath.dirname(file['path'])}/{number:08d}.jsonl"
-            if not file["path"].startswith("data/") or ".." in file["path"]:
-                raise MongoError(Code.OPERATION_FAILED, "the snapshot names a path outside data/")
+            if not is_inside(file["path"]):
+                raise MongoError(
+                    Code.OPERATION_FAILED, f"the snapshot names a path outside: {file['path']}"
+                )
         self.manifest["nextFile"] = take_number()
         self._open: tuple[int, DiskFile] | None = None
 

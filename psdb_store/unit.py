@@ -19,6 +19,7 @@ from psdb_store.entry import SessionPart
 from psdb_store.index import Index, duplicate_key_error
 from psdb_store.index_keys import MultikeyPaths
 from psdb_store.record import Record
+from psdb_store.sessions import pack_statements
 from psdb_store.versions import Applied, undo_effects
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class WriteUnit:
             return self._engine.log_end
         session = None
         if lsid is not None and txn_number is not None:
-            session = SessionPart(lsid, txn_number, self._statements)
+            session = SessionPart(lsid, txn_number, pack_statements(self._statements))
         try:
             index = self._engine.append_write(
                 self._at, self._effects, self._applied, session, wall_ms

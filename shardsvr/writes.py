@@ -367,7 +367,10 @@ async def _update_once(
     if result.matched or not upsert:
         return result
     collection = await collection_for_write(member, request.db, name)
-    _upsert(member, collection, selection, update, result, retry, index, validate=validate)
+    _upsert(
+        member, collection, selection, update, result, retry, index, validate=validate,
+        keep_images=keep_images,
+    )
     return result
 
 
@@ -458,7 +461,7 @@ class _Updater:
 
 def _upsert(
     member: Member, collection: Collection, selection: Selection, update: Update,
-    result: UpdateResult, retry: Retry, index: int, *, validate: bool,
+    result: UpdateResult, retry: Retry, index: int, *, validate: bool, keep_images: bool,
 ) -> None:
     """Insert the document an upsert makes."""
     document = update.upsert(selection.spec, selection.env, member.world.random.object_id)
@@ -475,7 +478,7 @@ def _upsert(
         result.upserted_id = document["_id"]
         result.after = document
         if retry.active:
-            retry.record(unit, index, update_record(result, keep_images=True))
+            retry.record(unit, index, update_record(result, keep_images=keep_images))
         retry.commit(unit)
 
 

@@ -126,8 +126,16 @@ State = dict[str, dict[str, Any]]
 
 
 def state_of(engine: Engine) -> State:
-    """Return everything a store holds: per namespace options, indexes, raw documents by rid."""
+    """Return everything a store holds.
+
+    Per namespace options, indexes, raw documents by rid; and the sessions of retryable writes.
+    """
     state: State = {}
+    if engine.sessions:
+        state[""] = {
+            lsid.hex(): (record.txn_number, record.last_use, record.runs)
+            for lsid, record in engine.sessions.snapshot().items()
+        }
     for db in engine.databases():
         for c in engine.collections(db):
             records = {}

@@ -151,7 +151,8 @@ def _checkpointed() -> tuple[SimDisk, State]:
         await put(engine, c, {"_id": 1, "t": "x"}, {"_id": 2}, {"_id": 3})
         with engine.unit() as unit:
             unit.delete(c, c.records[2])
-            unit.commit()
+            unit.statement(0, {"n": 1})
+            unit.commit(b"s" * 16, 1)
         await engine.checkpoint()
         with engine.unit() as unit:
             unit.delete(c, c.records[3])
@@ -162,7 +163,10 @@ def _checkpointed() -> tuple[SimDisk, State]:
     return disk, run(scenario, disk)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "member.json", "data/d/c/00000001.jsonl"])
+@pytest.mark.parametrize(
+    "name",
+    ["manifest.json", "member.json", "data/d/c/00000001.jsonl", "sessions/00000002.jsonl"],
+)
 def test_every_flip_in_other_files_is_refused(name: str) -> None:
     disk, _ = _checkpointed()
     path = f"{DBPATH}/{name}"
@@ -234,29 +238,31 @@ def test_a_manifest_ahead_of_the_log_is_refused(
         ("member.json", b'"psdb":"member"'),
         ("journal/0000000000000001.jsonl", b'"psdb":"journal"'),
         ("data/d/c/00000001.jsonl", b'"psdb":"data"'),
+        ("sessions/00000002.jsonl", b'"psdb":"sessions"'),
     ],
 )
 def test_a_newer_format_is_refused(name: str, kind: bytes) -> None:
     disk, _ = _checkpointed()
     path = f"{DBPATH}/{name}"
     first, _, rest = disk.files()[path].partition(b"\n")
-    assert kind + b',"format":1' in first
-    newer = seal(first[16:].replace(kind + b',"format":1', kind + b',"format":2'))
+    newer = seal(re.sub(kind + rb',"format":[12]\b', kind + b',"format":3', first[16:]))
+    assert newer != first + b"\n"
     disk.put(path, newer + rest)
-    if kind == b'"psdb":"data"':
-        _rewrite_digest(disk, path)
-    with pytest.raises(MongoError, match="format 2 is not known") as caught:
+    if kind in {b'"psdb":"data"', b'"psdb":"sessions"'}:
+        _rewrite_digest(disk, name)
+    with pytest.raises(MongoError, match="format 3 is not known") as caught:
         _open(disk)
     assert caught.value.code == 12
 
 
-def _rewrite_digest(disk: SimDisk, path: str) -> None:
+def _rewrite_digest(disk: SimDisk, name: str) -> None:
     from psdb_store.datafile import new_digest
 
     digest = new_digest()
-    digest.update(disk.files()[path])
+    digest.update(disk.files()[f"{DBPATH}/{name}"])
     manifest = disk.files()[f"{DBPATH}/manifest.json"]
-    fixed = re.sub(rb'"digest":"\w+"', b'"digest":"%b"' % digest.hexdigest().encode(), manifest)
+    after = re.escape(name).encode() + rb'","bytes":\d+,"lines":\d+,"digest":"'
+    fixed = re.sub(rb"(" + after + rb")\w+", rb"\g<1>" + digest.hexdigest().encode(), manifest)
     disk.put(f"{DBPATH}/manifest.json", seal(fixed[16:-1]))
 
 

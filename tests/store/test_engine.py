@@ -393,11 +393,11 @@ def test_sessions_are_restored_from_log_and_manifest() -> None:
         disk = engine.world.disk.copy()  # type: ignore[attr-defined]
         world = World(engine.world.clock, engine.world.random, disk, None, engine.world.log)  # type: ignore[arg-type]
         for store in (engine, await open_engine(world), await _reopen(engine)):
-            found = {s: store.sessions.get(s) for s in store.sessions}
+            found = store.sessions.snapshot()
             assert {s: (r.txn_number, r.statements) for s, r in found.items()} == wanted
         await store.forget_sessions([one, b"unknown" + bytes(9)])
         store = await _reopen(store)
-        assert list(store.sessions) == [two]
+        assert list(store.sessions.snapshot()) == [two]
 
     scenario(body)
 

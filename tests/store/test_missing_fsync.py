@@ -21,11 +21,13 @@ POINTS_PER_RUN = 60
 
 # RARE needs a kill between two operations and a power cut some operations later.
 OFTEN = (
-    "checkpoint._secure fdatasync data",
-    "checkpoint._secure fsync_dir /1",
-    "checkpoint._secure fsync_dir data/2",
-    "checkpoint._secure fsync_dir data/3",
-    "checkpoint._secure fsync_dir data/4",
+    "file_writer._secure fdatasync data",
+    "file_writer._secure fdatasync sessions",
+    "file_writer._secure fsync_dir /1",
+    "file_writer._secure fsync_dir data/2",
+    "file_writer._secure fsync_dir data/3",
+    "file_writer._secure fsync_dir data/4",
+    "file_writer._secure fsync_dir sessions/2",
     "files.make_durable_dirs fsync_dir /1",
     "files.replace_file fdatasync manifest.json.tmp",
     "files.replace_file fdatasync member.json.tmp",

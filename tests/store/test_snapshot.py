@@ -126,7 +126,7 @@ def test_a_damaged_snapshot_is_refused() -> None:
         pinned = await snapshot.pin(leader)
         with pytest.raises(MongoError):
             snapshot.Incoming(engine, pinned.line[:-3] + b"0}}")
-        newer = pinned.line[PREFIX_BYTES:].replace(b'"format":1', b'"format":2', 1)
+        newer = pinned.line[PREFIX_BYTES:].replace(b'"format":2', b'"format":3', 1)
         with pytest.raises(MongoError) as refused:
             snapshot.Incoming(engine, seal(newer)[:-1])
         assert refused.value.code == 12
