@@ -28,11 +28,10 @@ from psdb_store.catalogue import Catalogue, attach_index, make_collection
 from psdb_store.checkpoint import Checkpointer
 from psdb_store.cold import Cold
 from psdb_store.collection import Collection
-from psdb_store.datafile import NAME as DATA_NAME
 from psdb_store.document_json import read_document
 from psdb_store.entry import LogEntry, SessionPart, entry_fields
 from psdb_store.failures import disk_failure
-from psdb_store.file_writer import remove_file_and_folders
+from psdb_store.file_writer import remove_orphans
 from psdb_store.files import make_durable_dirs
 from psdb_store.index import Index
 from psdb_store.index_build import Progress
@@ -40,9 +39,7 @@ from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
 from psdb_store.lines import line_hash
 from psdb_store.loading import load_collection, warm_up
-from psdb_store.manifest import NAME as MANIFEST_NAME
 from psdb_store.manifest import files_of, position_of, read_manifest
-from psdb_store.member import NAME as MEMBER_NAME
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
 from psdb_store.received import Received
@@ -50,7 +47,6 @@ from psdb_store.record import CACHE_BYTES as HOT_BYTES
 from psdb_store.record import HOT
 from psdb_store.recovery import Opened, open_journal, recovered_terms
 from psdb_store.segments import Position, entry_index, entry_term, is_membership
-from psdb_store.session_file import FOLDER as SESSIONS_FOLDER
 from psdb_store.session_file import SessionFile, load_sessions, session_record
 from psdb_store.sessions import SessionTable
 from psdb_store.unit import WriteUnit
@@ -201,7 +197,7 @@ class Engine:
         self.journal.on_failure = self._fail
         self.journal.commit = lambda: self.commit_index
         await self._replay(opened)
-        self._remove_orphans(manifest)
+        remove_orphans(self.world.disk, self.dbpath, files_of(manifest))
         self._checkpointer = Checkpointer(self, base, manifest["nextFile"], self._session_file)
         self._report(opened, started)
         if self.options.freeze_gc:
@@ -297,24 +293,6 @@ class Engine:
         if time > self.last_timestamp:
             self.last_timestamp = time
             self.clock.resume(time)
-
-    def _remove_orphans(self, manifest: dict[str, Any]) -> None:
-        """Remove what unfinished checkpoints left: files that the manifest does not name."""
-        disk = self.world.disk
-        for name in (MANIFEST_NAME, MEMBER_NAME):
-            if disk.exists(f"{self.dbpath}/{name}.tmp"):
-                disk.remove(f"{self.dbpath}/{name}.tmp")
-        named = {file["path"]: True for file in files_of(manifest)}
-        for name in disk.list(f"{self.dbpath}/{SESSIONS_FOLDER}"):
-            path = f"{SESSIONS_FOLDER}/{name}"
-            if DATA_NAME.fullmatch(name) and path not in named:
-                remove_file_and_folders(disk, self.dbpath, path)
-        for db in disk.list(f"{self.dbpath}/data"):
-            for folder in disk.list(f"{self.dbpath}/data/{db}"):
-                for name in disk.list(f"{self.dbpath}/data/{db}/{folder}"):
-                    path = f"data/{db}/{folder}/{name}"
-                    if DATA_NAME.fullmatch(name) and path not in named:
-                        remove_file_and_folders(disk, self.dbpath, path)
 
     def _report(self, opened: Opened, started: float) -> None:
         if opened.cut is not None:

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from psdb_store.cold import Home
-from psdb_store.datafile import THREAD, DataFile
+from psdb_store.datafile import NAME, THREAD, DataFile
+from psdb_store.manifest import NAME as MANIFEST_NAME
+from psdb_store.member import NAME as MEMBER_NAME
 
 if TYPE_CHECKING:
+    from psdb_base.world import Disk
     from psdb_store.engine import Engine
 
 _PIECE_BYTES: Final = 1024 * 1024
+_ASIDE: Final = (f"{MANIFEST_NAME}.tmp", f"{MEMBER_NAME}.tmp")
 
 
 class FileWriter:
@@ -106,3 +110,29 @@ def remove_file_and_folders(disk: Any, dbpath: str, path: str) -> None:
     while "/" in folder and not disk.list(f"{dbpath}/{folder}"):
         disk.remove_dir(f"{dbpath}/{folder}")
         folder = posixpath.dirname(folder)
+
+
+def remove_orphans(disk: Disk, dbpath: str, named: list[dict[str, Any]]) -> None:
+    """Remove what unfinished checkpoints left: files aside, and those the manifest does not name.
+
+    Args:
+        disk: The port.
+        dbpath: The store's folder.
+        named: The files of the manifest.
+
+    """
+    for name in disk.list(dbpath):
+        if name in _ASIDE:
+            disk.remove(f"{dbpath}/{name}")
+    known = {file["path"]: True for file in named}
+    for path in [*_paths(disk, dbpath, "data", 2), *_paths(disk, dbpath, "sessions", 0)]:
+        if NAME.fullmatch(posixpath.basename(path)) and path not in known:
+            remove_file_and_folders(disk, dbpath, path)
+
+
+def _paths(disk: Disk, dbpath: str, folder: str, depth: int) -> list[str]:
+    """Return the paths below a folder, so many folders further down."""
+    paths = [f"{folder}/{name}" for name in disk.list(f"{dbpath}/{folder}")]
+    if not depth:
+        return paths
+    return [path for inner in paths for path in _paths(disk, dbpath, inner, depth - 1)]
