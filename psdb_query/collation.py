@@ -1,16 +1,13 @@
 """Collations: the specification of one, and sort keys that order strings by it.
 
-The order is an approximation of CLDR's root order, built on the tables of `unicodedata`:
-white space, punctuation, symbols, currency signs, digits, then letters by script; letters by
-their base (accents at the second level, case at the third). Locales that give a letter a place
-of its own (Swedish å after z, Spanish ñ after n) are tailored in `psdb_query.collation_tables`;
-what needs a dictionary (Han by stroke or pinyin, Thai reordering) goes by code point.
+The keys are ICU's (`psdb_query.collation_icu`), as MongoDB's are. Where its wheel is not
+installed, an approximation of ours takes its place (`psdb_query.collation_plain`).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
+import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -18,40 +15,10 @@ from typing import Any, Final, Literal
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_query.collation_tables import (
-    ASCII_ORDER,
-    CONTRACTIONS,
-    EXPANSIONS,
-    LANGUAGES,
-    MARK_ORDER,
-    TAILORINGS,
-)
+from psdb_query.collation_tables import DEFAULTS, LOCALES, SEARCH_VARIANTS
 from psdb_query.describe import text_of, type_name
 from psdb_query.filters.operands import parse_long
 
-_LOCALE: Final = re.compile(
-    r"([a-z]{2,3})(?:_([A-Z][a-z]{3}))?(?:_([A-Z]{2}|[0-9]{3}))?(?:_(POSIX))?"
-    r"(?:@collation=([a-z]+))?"
-)
-_VARIANTS: Final = frozenset(
-    {
-        "big5han",
-        "compat",
-        "dictionary",
-        "eor",
-        "gb2312han",
-        "phonebook",
-        "pinyin",
-        "reformed",
-        "search",
-        "searchjl",
-        "standard",
-        "stroke",
-        "traditional",
-        "unihan",
-        "zhuyin",
-    }
-)
 _VERSION: Final = "57.1"
 """The version of ICU's data that MongoDB 8.0 reports."""
 
@@ -75,7 +42,7 @@ class Collation:
     _key: Callable[[str], bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_key", lru_cache(maxsize=4096)(_Encoder(self).encode))
+        object.__setattr__(self, "_key", lru_cache(maxsize=4096)(_sort_keys(self)))
 
     @classmethod
     def parse(cls, spec: Any) -> Collation | None:
@@ -103,10 +70,9 @@ class Collation:
                 message = f"'simple' collation cannot have other options: {text_of(spec)}"
                 raise MongoError(Code.BAD_VALUE, message)
             return None
-        found = _check_locale(locale, spec)
-        if found == "fr_CA":
-            values.setdefault("backwards", True)
-        return cls(locale=locale, **{_PYTHON_NAMES[n]: v for n, v in values.items()})
+        _check_locale(locale, spec)
+        given = {_PYTHON_NAMES[name]: value for name, value in values.items()}
+        return cls(locale=locale, **{**_defaults(locale), **given})
 
     def document(self) -> Document:
         """Return the full specification, as `listIndexes` and `listCollections` show it."""
@@ -182,214 +148,24 @@ def _read_strength(value: Any) -> int:
     return strength
 
 
-def _check_locale(locale: str, spec: Document) -> str:
-    """Return the locale without its variant; 2 when there is no such locale."""
-    found = _LOCALE.fullmatch(locale)
-    known = found is not None and found[1] in LANGUAGES and found[5] in (None, *_VARIANTS)
-    if not known:
+def _check_locale(locale: str, spec: Document) -> None:
+    """Raise 2 when there is no such locale: its name must be one of ICU's exactly."""
+    base, at, variant = locale.partition("@collation=")
+    if base not in LOCALES or (at and variant not in LOCALES[base]):
         raise MongoError(Code.BAD_VALUE, f"Field 'locale' is invalid in: {text_of(spec)}")
-    return locale.partition("@")[0]
 
 
-_LEVEL: Final = b"\x01"
-"""Between levels: below every weight, so that a shorter text comes first."""
-
-_SPACE, _PUNCTUATION, _SYMBOL, _CURRENCY, _DIGIT, _LATIN, _GREEK, _CYRILLIC, _OTHER, _HAN = range(
-    0x10, 0x1A
-)
-_COMMON: Final = b"\x02"
-_NOT_VARIABLE: Final = b"\xff"
-_VARIANT_FORM: Final = b"\x05"
-"""Third-level weight of compatibility forms (full-width letters, ligatures)."""
+def _defaults(locale: str) -> dict[str, Any]:
+    """Return the attributes that a locale sets otherwise than the rest."""
+    base, _, variant = locale.partition("@collation=")
+    if variant in SEARCH_VARIANTS:
+        return {"normalization": True}
+    return DEFAULTS.get(base, {})
 
 
-@dataclass(slots=True)
-class _Levels:
-    """Weights of a text, level by level."""
-
-    primary: list[bytes] = field(default_factory=list)
-    secondary: list[bytes] = field(default_factory=list)
-    case: list[bytes] = field(default_factory=list)
-    tertiary: list[bytes] = field(default_factory=list)
-    quaternary: list[bytes] = field(default_factory=list)
-
-    def add(self, primary: bytes, *, upper: bool, variant: bool, upper_first: bool) -> None:
-        self.primary.append(primary)
-        self.secondary.append(_COMMON)
-        case = b"\x03" if upper != upper_first else _COMMON
-        self.case.append(case)
-        self.tertiary.append(_VARIANT_FORM + case if variant else case)
-        self.quaternary.append(_NOT_VARIABLE)
-
-
-class _Encoder:
-    """Sort keys of one collation."""
-
-    def __init__(self, collation: Collation) -> None:
-        base, _, variant = collation.locale.partition("@collation=")
-        language = base.partition("_")[0]
-        self.collation = collation
-        name = f"{language}@{variant}" if variant else language
-        self.tailored = TAILORINGS.get(base) or TAILORINGS.get(name) or TAILORINGS.get(language, {})
-        self.contractions = CONTRACTIONS.get(language, {})
-        self.turkish = language in ("az", "tr")
-        self.upper_first = collation.case_first == "upper"
-
-    def encode(self, text: str) -> bytes:
-        levels = _Levels()
-        composed = unicodedata.normalize("NFC", text)
-        at = 0
-        while at < len(composed):
-            at += self._take(composed, at, levels)
-        return self._join(levels, text)
-
-    def _take(self, text: str, at: int, levels: _Levels) -> int:
-        """Add the weights of what begins at a place; return how many characters it was."""
-        letter = text[at]
-        pair = text[at : at + 2]
-        if pair.lower() in self.contractions:
-            base, offset = self.contractions[pair.lower()]
-            self._letter(levels, _latin(base, offset), upper=letter.isupper())
-            return 2
-        folded = self._fold(letter)
-        if folded in self.tailored:
-            base, offset = self.tailored[folded]
-            self._letter(levels, _latin(base, offset), upper=letter != folded)
-            return 1
-        if self.collation.numeric_ordering and letter.isdecimal():
-            end = at + 1
-            while end < len(text) and text[end].isdecimal():
-                end += 1
-            self._letter(levels, _number_weight(text[at:end]), upper=False)
-            return end - at
-        for part in unicodedata.normalize("NFD", letter):
-            self._part(part, levels)
-        return 1
-
-    def _fold(self, letter: str) -> str:
-        if self.turkish and letter in "Iİ":
-            return "ı" if letter == "I" else "i"
-        return letter.lower()
-
-    def _letter(self, levels: _Levels, weight: bytes, *, upper: bool) -> None:
-        levels.add(weight, upper=upper, variant=False, upper_first=self.upper_first)
-
-    def _part(self, part: str, levels: _Levels) -> None:
-        if unicodedata.combining(part):
-            self._accent(levels, ord(part))
-            return
-        expanded = EXPANSIONS.get(part.lower())
-        if expanded is None:
-            plain = unicodedata.normalize("NFKD", part)
-            expanded = (plain, 0)
-        plain, mark = expanded
-        variant = plain != part and not mark
-        for letter in plain:
-            if unicodedata.combining(letter):
-                self._accent(levels, ord(letter))
-                continue
-            weight, variable = primary_weight(letter.casefold()[:1] or letter)
-            if not weight:
-                continue
-            if variable and self._is_variable(weight):
-                levels.quaternary.append(weight)
-                continue
-            upper = part.isupper()
-            levels.add(weight, upper=upper, variant=variant, upper_first=self.upper_first)
-        if mark:
-            self._accent(levels, mark)
-
-    def _accent(self, levels: _Levels, mark: int) -> None:
-        if levels.secondary:
-            place = MARK_ORDER.get(mark, (mark & 0xFFFF) + 0x100)
-            levels.secondary[-1] += b"\x03" + min(place, 0xFFFF).to_bytes(2, "big")
-
-    def _is_variable(self, weight: bytes) -> bool:
-        if self.collation.alternate != "shifted":
-            return False
-        last = _SPACE if self.collation.max_variable == "space" else _PUNCTUATION
-        return weight[0] <= last
-
-    def _join(self, levels: _Levels, text: str) -> bytes:
-        collation = self.collation
-        out = [b"".join(levels.primary)]
-        if collation.strength >= 2:
-            marks = levels.secondary[::-1] if collation.backwards else levels.secondary
-            out.append(b"".join(marks))
-        if collation.case_level:
-            out.append(b"".join(levels.case))
-        if collation.strength >= 3:
-            out.append(b"".join(levels.tertiary))
-        if collation.strength >= 4 and collation.alternate == "shifted":
-            out.append(b"".join(levels.quaternary))
-        if collation.strength >= 5:
-            out.append(unicodedata.normalize("NFD", text).encode())
-        return _LEVEL.join(out)
-
-
-def _latin(base: str, offset: int) -> bytes:
-    return bytes((_LATIN, ord(base) - 94, 2 + offset))
-
-
-def _number_weight(digits: str) -> bytes:
-    """Weigh a run of digits by its value, however long it is."""
-    plain = "".join(str(unicodedata.decimal(digit)) for digit in digits).lstrip("0") or "0"
-    size = min(len(plain), 0xFFFF)
-    return bytes((_DIGIT, 0x80)) + size.to_bytes(2, "big") + plain.encode()
-
-
-@lru_cache(maxsize=4096)
-def primary_weight(letter: str) -> tuple[bytes, bool]:
-    """Return the first-level weight of a character, and whether `shifted` may ignore it.
-
-    The weight is empty for characters that never count (controls, formatting).
-    """
-    if letter in ASCII_ORDER:
-        position = ASCII_ORDER.index(letter)
-        group = (
-            _SPACE
-            if letter.isspace()
-            else _CURRENCY
-            if letter == "$"
-            else _SYMBOL
-            if letter in "`^+<=>|~"
-            else _PUNCTUATION
-        )
-        return bytes((group, 2 + position)), group <= _PUNCTUATION
-    if "a" <= letter <= "z":
-        return _latin(letter, 0), False
-    category = unicodedata.category(letter)
-    if letter.isspace():
-        return bytes((_SPACE, 0xFE)) + _code(letter), True
-    if category in ("Cc", "Cf"):
-        return b"", False
-    if category[0] == "N":
-        value = unicodedata.numeric(letter, None)
-        if value is not None and value.is_integer() and 0 <= value < 100:
-            return bytes((_DIGIT, 2 + int(value))), False
-    return bytes((_group(letter, category), 0xFE)) + _code(letter), category[0] == "P"
-
-
-def _code(letter: str) -> bytes:
-    return ord(letter).to_bytes(3, "big")
-
-
-def _group(letter: str, category: str) -> int:
-    if category[0] == "P":
-        return _PUNCTUATION
-    if category == "Sc":
-        return _CURRENCY
-    if category[0] == "S":
-        return _SYMBOL
-    if category[0] == "N":
-        return _DIGIT
-    code = ord(letter)
-    if code < 0x370:
-        return _LATIN
-    if code < 0x400 or 0x1F00 <= code < 0x2000:
-        return _GREEK
-    if code < 0x530:
-        return _CYRILLIC
-    if 0x3400 <= code < 0xA000 or code >= 0x20000:
-        return _HAN
-    return _OTHER
+def _sort_keys(collation: Collation) -> Callable[[str], bytes]:
+    """Choose who makes the keys; ICU is imported with the first collation, not before."""
+    maker = "collation_icu" if importlib.util.find_spec("icu") else "collation_plain"
+    sort_keys: Callable[[Collation], Callable[[str], bytes]]
+    sort_keys = importlib.import_module(f"psdb_query.{maker}").sort_keys
+    return sort_keys(collation)

@@ -1,8 +1,8 @@
-"""Tables of the collations: languages known, and letters with places of their own."""
+"""Tables of the collations: locales, what they set, and letters with places of their own."""
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Places: TypeAlias = dict[str, tuple[str, int]]
 """Letter (lower case, composed) → `(base letter, place behind it)`; place 0 is the base itself."""
@@ -33,14 +33,51 @@ _MARKS: Final = (
 MARK_ORDER: Final[dict[int, int]] = {mark: place for place, mark in enumerate(_MARKS, 0x10)}
 """Code of a combining mark → its place; other marks follow by code."""
 
-LANGUAGES: Final = frozenset(
-    (  # noqa: SIM905 -- a hundred names on six lines
-        "af am ar as az be bg bn bo bs ca chr cs cy da de dsb dz ee el en eo es et fa fi fil fo "
-        "fr ga gl gu ha haw he hi hr hsb hu hy id ig is it ja ka kk kl km kn ko kok ky lb lkt ln "
-        "lo lt lv mk ml mn mr ms mt my nb ne nl nn om or pa pl ps pt ro ru sa se si sk sl smn sq "
-        "sr sv sw ta te th to tr ug uk ur vi wae yi yo zh zu"
-    ).split()
+_PLAIN: Final = (
+    "af am ar_SA as az be bg bn bo bs bs_Cyrl ca chr cs cy da de de_AT dsb dz ee el en en_US "
+    "en_US_POSIX eo es et fa fa_AF fi fil fo fr fr_CA ga gl gu ha haw he he_IL hi hr hsb hu hy id "
+    "id_ID ig is it ja ka kk kl km kn ko kok ky lb lkt ln lo lt lv mk ml mn mr ms mt my nb nb_NO "
+    "ne nl nn no om or pa pa_Guru pa_Guru_IN pl ps pt ro ru sa se si sk sl smn sq sr sr_Cyrl "
+    "sr_Cyrl_BA sr_Cyrl_ME sr_Cyrl_RS sr_Latn sr_Latn_BA sr_Latn_RS sv sw ta te th to tr ug uk ur "
+    "uz vi wae yi yo zh zh_Hans zh_Hans_CN zh_Hans_SG zh_Hant zh_Hant_HK zh_Hant_MO zh_Hant_TW zu"
 )
+_SEARCH: Final = "az bs ca cs da de es fi gl he hr is kl ko nb nn se sk smn sr_Latn sv tr yi"
+
+LOCALES: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(_PLAIN.split(), ()),
+    **dict.fromkeys(_SEARCH.split(), ("search",)),
+    "ar": ("compat",),
+    "bn": ("traditional",),
+    "de": ("eor", "phonebook", "search"),
+    "de_AT": ("phonebook",),
+    "es": ("search", "traditional"),
+    "fi": ("search", "traditional"),
+    "ja": ("unihan",),
+    "kn": ("traditional",),
+    "ko": ("search", "searchjl", "unihan"),
+    "ln": ("phonetic",),
+    "si": ("dictionary",),
+    "vi": ("traditional",),
+    "zh": ("big5han", "gb2312han", "pinyin", "stroke", "unihan", "zhuyin"),
+    "zh_Hant": ("stroke",),
+}
+"""Locales that have rules in ICU, with the variants of each, as MongoDB's manual lists them."""
+
+_NORMALIZED: Final = (
+    "as bn bo el fa fa_AF gu he he_IL hi ig km kn kok mr my or pa pa_Guru pa_Guru_IN ps si ta te "
+    "vi yi yo"
+)
+DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    **{locale: {"normalization": True} for locale in _NORMALIZED.split()},
+    "da": {"case_first": "upper"},
+    "fr_CA": {"backwards": True},
+    "mt": {"case_first": "upper"},
+    "th": {"alternate": "shifted", "normalization": True},
+}
+"""Attributes that a locale sets, by the names of `psdb_query.collation.Collation`."""
+
+SEARCH_VARIANTS: Final = ("search", "searchjl")
+"""Variants with normalization and nothing else set, whatever their locale sets."""
 
 
 def _after(base: str, letters: str) -> Places:

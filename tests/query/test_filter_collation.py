@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psdb_base.errors import MongoError
+from psdb_query import collation_plain
 from psdb_query.collation import Collation
+from psdb_query.collation_tables import DEFAULTS, LOCALES
 from psdb_query.context import CompileContext
 
 Spec = dict[str, Any]
+
+needs_icu = pytest.mark.skipif(
+    importlib.util.find_spec("icu") is None, reason="ICU's wheel is not installed"
+)
 
 
 def collation(locale: str = "en", **options: Any) -> Collation:
@@ -55,7 +62,7 @@ ORDERS: list[tuple[Spec, str]] = [
     ({"locale": "fr_CA"}, "cote côte coté côté"),
     ({"locale": "fr"}, "cote coté côte côté"),
     ({"locale": "sv"}, "a z å ä ö"),
-    ({"locale": "fi"}, "a z å ä=æ ö=ø"),
+    ({"locale": "fi"}, "a z å ä ö"),
     ({"locale": "da"}, "a z æ ø å"),
     ({"locale": "nb"}, "a z æ ø å"),
     ({"locale": "de"}, "a ä b o ö p s ß t"),
@@ -73,22 +80,119 @@ ORDERS: list[tuple[Spec, str]] = [
     ({"locale": "en", "alternate": "shifted", "strength": 4}, "black-bird black.bird blackbird"),
     ({"locale": "en", "alternate": "shifted", "maxVariable": "space"}, "a-b ab"),
     ({"locale": "en", "strength": 5}, "a A b"),
-    ({"locale": "zh"}, "a 一 丁 中"),
     ({"locale": "ja"}, "a ア 亜"),
 ]
 
+# What needs ICU: dictionaries, contractions, characters with weights of their own.
+ICU_ORDERS: list[tuple[Spec, str]] = [
+    ({"locale": "en"}, "_ - , ; : ! ? . ' \" ( ) [ ] { } @ * / \\ & # % ` ^ + < > | ~ $ 0"),
+    ({"locale": "en"}, "! © ® 😀 $ € 1 ½ 2 ² a Ⅷ z"),
+    ({"locale": "en"}, "resume Resume RESUME resumé résume résumé Résumé"),
+    ({"locale": "en"}, "a ａ A Ａ ª á"),
+    ({"locale": "en"}, "z α б ა א ا अ ก 가 あ 一"),
+    ({"locale": "en"}, "ad ae æ Æ af"),
+    ({"locale": "en", "strength": 1}, "3=３=٣=३ 4"),
+    ({"locale": "en", "strength": 1}, "ae=AE=Ǽ=æ af"),
+    ({"locale": "en", "strength": 1}, "ss=ß=ẞ=SS st"),
+    ({"locale": "en", "strength": 1}, "fi=ﬁ=FI=ｆｉ fl"),
+    ({"locale": "en", "strength": 1, "caseLevel": True}, "resume=résumé Resume=Résumé"),
+    ({"locale": "en", "strength": 5}, "a ａ"),
+    ({"locale": "en", "alternate": "shifted", "strength": 4}, "di-Silva diSilva Di-Silva DiSilva"),
+    ({"locale": "en", "alternate": "shifted"}, "di-silva=disilva di-Silva=diSilva Di-Silva"),
+    ({"locale": "en", "numericOrdering": True}, "-2 -10 1.9 1.10 1e5 007=7 10"),
+    ({"locale": "en", "numericOrdering": True}, "x9 x１０ x11"),
+    ({"locale": "cs"}, "a á b c č d h ch i"),
+    ({"locale": "cy"}, "c ch d dd e f ff g ng h l ll m p ph r rh t th"),
+    ({"locale": "da"}, "a ab z æ ä ø ö AA Aa å aa"),
+    ({"locale": "da", "caseFirst": "off"}, "a A b B"),
+    ({"locale": "de"}, "ä Ä ad ae af ö oe of"),
+    ({"locale": "de@collation=phonebook"}, "ad ae ä af oe ö of og"),
+    ({"locale": "de_AT@collation=phonebook"}, "ad ae af ä b"),
+    ({"locale": "el"}, "α Α ά Ά β"),
+    ({"locale": "eo"}, "c ĉ d g ĝ h ĥ j ĵ s ŝ u ŭ v"),
+    ({"locale": "es@collation=traditional"}, "cz ch d lz ll m n nz ñ o"),
+    ({"locale": "es"}, "ch cz d ll lz m n nz ñ o"),
+    ({"locale": "fi"}, "z å ä æ ö ø"),
+    ({"locale": "hr"}, "c č ć d dž đ e l lj m n nj o"),
+    ({"locale": "hu"}, "c cz cs ccs d dz dzs e o ö ő p z zs"),
+    ({"locale": "ja"}, "ア=あ=ｱ か=カ が=ガ 亜"),
+    ({"locale": "ja", "strength": 4}, "あ ア か カ"),
+    ({"locale": "ko"}, "가 佳 家 각 나 a"),
+    ({"locale": "lt"}, "i y j"),
+    ({"locale": "lv"}, "g ģ i y k ķ"),
+    ({"locale": "mt"}, "A a ġ g għ h Ħ"),
+    ({"locale": "ro"}, "s ş=ș t ţ=ț"),
+    ({"locale": "ru"}, "е Е ё Ё ж и й"),
+    ({"locale": "sk"}, "a ä b h ch i o ô p"),
+    ({"locale": "sq"}, "c ç d dh e ë g gj l ll n nj r rr s sh t th x xh z zh"),
+    ({"locale": "sv"}, "v V va w z å ä ö"),
+    ({"locale": "th"}, "ก กา เก แก ไก ขา"),
+    ({"locale": "uk"}, "г ґ д е є и і ї й"),
+    ({"locale": "vi"}, "a à ả ã á ạ ă â b"),
+    ({"locale": "zh"}, "北 丁 海 京 上 一 中 a"),
+    ({"locale": "zh_Hant"}, "一 丁 上 中 北 京 海 a"),
+    ({"locale": "zh@collation=unihan"}, "一 丁 上 中 京 北 海"),
+]
 
-@pytest.mark.parametrize("case", ORDERS, ids=lambda case: f"{case[0]} {case[1]}"[:70])
-def test_order(case: tuple[Spec, str]) -> None:
-    spec, row = case
+
+def check_order(spec: Spec, row: str, maker: Any) -> None:
     found = Collation.parse(spec)
     assert found is not None
+    sort_key = maker(found)
     groups = [cell.split("=") for cell in row.split()]
     for group in groups:
-        keys = {found.sort_key(text) for text in group}
+        keys = {sort_key(text) for text in group}
         assert len(keys) == 1, group
     for low, high in pairwise(groups):
-        assert found.sort_key(low[0]) < found.sort_key(high[0]), (low, high)
+        assert sort_key(low[0]) < sort_key(high[0]), (low, high)
+
+
+@needs_icu
+@pytest.mark.parametrize(
+    "case", ORDERS + ICU_ORDERS, ids=lambda case: f"{case[0]} {case[1]}"[:70]
+)
+def test_order(case: tuple[Spec, str]) -> None:
+    check_order(*case, lambda found: found.sort_key)
+
+
+@pytest.mark.parametrize("case", ORDERS, ids=lambda case: f"{case[0]} {case[1]}"[:70])
+def test_order_without_icu(case: tuple[Spec, str]) -> None:
+    check_order(*case, collation_plain.sort_keys)
+
+
+@needs_icu
+def test_every_locale_is_one_of_icu_with_our_defaults() -> None:
+    import icu
+
+    names = [
+        ("case_level", "CASE_LEVEL"), ("numeric_ordering", "NUMERIC_COLLATION"),
+        ("normalization", "NORMALIZATION_MODE"), ("backwards", "FRENCH_COLLATION"),
+    ]  # fmt: skip
+    cases = {icu.UCollAttributeValue.UPPER_FIRST: "upper", icu.UCollAttributeValue.OFF: "off"}
+    alternates = {
+        icu.UCollAttributeValue.SHIFTED: "shifted",
+        icu.UCollAttributeValue.NON_IGNORABLE: "non-ignorable",
+    }
+    for locale, variants in LOCALES.items():
+        for full in (locale, *(f"{locale}@collation={variant}" for variant in variants)):
+            found = collation(full)
+            collator = icu.Collator.createInstance(icu.Locale(full))
+
+            def attribute(name: str, collator: Any = collator) -> Any:
+                return collator.getAttribute(getattr(icu.UCollAttribute, name))
+
+            for mine, theirs in names:
+                on = attribute(theirs) == icu.UCollAttributeValue.ON
+                assert getattr(found, mine) == on, (full, mine)
+            assert found.case_first == cases[attribute("CASE_FIRST")], full
+            assert found.alternate == alternates[attribute("ALTERNATE_HANDLING")], full
+            assert found.strength == attribute("STRENGTH") + 1, full
+
+
+def test_which_locales_there_are_does_not_hang_on_icu() -> None:
+    assert list(LOCALES["zh"]) == sorted(LOCALES["zh"])
+    assert "en" in LOCALES
+    assert set(DEFAULTS) <= set(LOCALES)
 
 
 @given(st.text(max_size=8), st.text(max_size=8))
@@ -137,6 +241,10 @@ def test_defaults_are_filled_in() -> None:
         "version": "57.1",
     }
     assert collation("fr_CA").document()["backwards"] is True
+    assert collation("fr_CA", backwards=False).document()["backwards"] is False
+    assert collation("da").document()["caseFirst"] == "upper"
+    assert collation("th").document()["alternate"] == "shifted"
+    assert collation("vi").document()["normalization"] is True
     assert collation("en") == collation("en", strength=3)
     assert collation("en", strength=Int64(2)) == collation("en", strength=2.0)
 
@@ -167,6 +275,13 @@ ERRORS: list[tuple[Any, int, str | None]] = [
     ({"locale": "xx"}, 2, "Field 'locale' is invalid in: { locale: \"xx\" }"),
     ({"locale": "EN"}, 2, None),
     ({"locale": ""}, 2, None),
+    ({"locale": "en_us"}, 2, None),
+    ({"locale": "en-US"}, 2, None),
+    ({"locale": "en_GB"}, 2, "Field 'locale' is invalid in: { locale: \"en_GB\" }"),
+    ({"locale": "english"}, 2, None),
+    ({"locale": "en@collation=phonebook"}, 2, None),
+    ({"locale": "de@collation="}, 2, None),
+    ({"locale": "de@collation=phonebook;x=y"}, 2, None),
     ({"locale": "en@collation=foo"}, 2, None),
     ({"locale": "simple", "strength": 1}, 2, None),
     ({"locale": "en", "foo": 1}, 40415, "BSON field 'collation.foo' is an unknown field."),
