@@ -149,6 +149,14 @@ def sharded(first: int, count: int) -> Outcome:
     )
 
 
+def statements(first: int, count: int) -> Outcome:
+    """Try statements about every operator of the query language."""
+    return pytest(
+        "statements", count, "tests/query/test_language_fuzz.py", "--timeout=3600",
+        PSDB_QUERY_FUZZ=str(count), PSDB_QUERY_FUZZ_FIRST=str(first),
+    )
+
+
 def marked(_first: int, count: int) -> Outcome:
     """Run the tests that only a soak runs: planted faults, laws over many examples."""
     return pytest("runs", count, "-m", "soak", "--timeout=3600", "tests", PSDB_SOAK="1")
@@ -160,6 +168,7 @@ PARTS: dict[str, Part] = {
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),
     "kill-rounds": Part("rounds", 100, 20, kill_rounds),
     "power-cut": Part("seeds", 2000, 50, power_cut),
+    "query-language": Part("statements", 200_000, 25_000, statements),
     "replica-sets": Part("seeds", 2000, 10, replica_sets),
     "sharded": Part("seeds", 500, 10, sharded),
     "soak-tests": Part("runs", 1, 1, marked),
