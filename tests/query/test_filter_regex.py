@@ -181,9 +181,9 @@ def test_a_stopped_search_says_so() -> None:
 )
 def test_a_pathological_pattern_is_stopped(pattern: str, text: str) -> None:
     compiled = compile_regex(pattern)
-    start = time.perf_counter()
+    start = time.process_time()
     outcome = try_out(compiled, text)
-    assert time.perf_counter() - start < 0.25
+    assert time.process_time() - start < 0.25
     if isinstance(outcome, MongoError):
         assert outcome.code == Code.EXCEEDED_TIME_LIMIT
         assert outcome.message == "Regular expression exceeded its time limit"
