@@ -12,6 +12,8 @@ _KNOWN_GOOD: Final[dict[str, None]] = {}
 """Database names that were found legal; every command names one."""
 _KNOWN_GOOD_MAX: Final = 1024
 _BAD_IN_DATABASE: Final = frozenset('/\\. "$\x00')
+OUT_PREFIX: Final = "tmp.agg_out."
+"""Begins the names of collections that `$out` fills before they take their target's place."""
 
 
 def check_database_name(name: str) -> None:

@@ -9,8 +9,9 @@ costs nothing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from bson.binary import Binary
 from bson.int64 import Int64
@@ -22,6 +23,11 @@ from psdb_base.values import Document
 if TYPE_CHECKING:
     from psdb_base.world import Clock
     from psdb_wire.connection import Connection
+
+
+T = TypeVar("T")
+
+_CHECK_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -143,6 +149,32 @@ class Operation:
             self._steps = 0
             await asyncio.sleep(0)
             self.check()
+
+    async def watch(self, done: asyncio.Future[T]) -> T:
+        """Wait for what happens elsewhere, looking at the limits now and then.
+
+        Raises what `check` does; the future goes on then.
+        """
+        while True:
+            left = self.remaining_seconds()
+            patience = _CHECK_SECONDS if left is None else min(_CHECK_SECONDS, max(left, 0.001))
+            try:
+                return await asyncio.wait_for(asyncio.shield(done), patience)
+            except TimeoutError:
+                if done.done():
+                    return done.result()
+                self.check()
+
+    async def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work that waits for others; it is cancelled when a limit is reached."""
+        task = asyncio.get_running_loop().create_task(work)
+        try:
+            return await self.watch(task)
+        except BaseException:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            raise
 
     def ran(self, execution: Execution) -> None:
         """Note that a plan is run from here on."""

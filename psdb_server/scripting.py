@@ -33,7 +33,6 @@ CALL_SECONDS: Final = 60.0
 """MongoDB's `internalQueryJavaScriptFnTimeoutMillis`."""
 HERE_SECONDS: Final = 0.1
 HEAP_BYTES: Final = 128 * 1024 * 1024
-_CHECK_SECONDS: Final = 0.1
 
 
 class Scripts:
@@ -107,7 +106,7 @@ class Scripts:
             context.run(steps.CHECK.set, op.spend)
             done = asyncio.ensure_future(slot.submit(partial(context.run, work)))
             try:
-                return await _watched(op, done)
+                return await op.watch(done)
             except BaseException:
                 if not done.done():
                     slot.kill()
@@ -156,16 +155,3 @@ class Scripts:
 def _code_of(message: str) -> int:
     """Return the error code of what a script threw."""
     return 17279 if "exceeded depth limit" in message else Code.JS_INTERPRETER_FAILURE
-
-
-async def _watched(op: Operation, done: asyncio.Future[T]) -> T:
-    """Wait for work, looking at the operation's limits now and then."""
-    while True:
-        left = op.remaining_seconds()
-        patience = _CHECK_SECONDS if left is None else min(_CHECK_SECONDS, max(left, 0.001))
-        try:
-            return await asyncio.wait_for(asyncio.shield(done), patience)
-        except TimeoutError:
-            if done.done():
-                return done.result()
-            op.check()

@@ -6,22 +6,25 @@ other collections read and written through the router's own routes. Shards never
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
-from psdb_query.context import Env
+from psdb_query.collation import Collation as Compiled
+from psdb_query.context import Collation, Env
 from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeline
 from psdb_query.stages.meta import with_scores
 from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
-from psdb_query.stages.ports import Batch, ForeignSource
+from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
 from psdb_query.stages.table import STAGES
 from psdb_server.cursors import BatchSource, batch_size_of
+from psdb_server.operations import Operation
+from psdb_server.scripting import Scripts
 from psdb_wire.frames import Message
 from router import reads
 from router.chunk_map import ChunkMap
@@ -34,6 +37,8 @@ from router.shards import Shard
 if TYPE_CHECKING:
     from psdb_wire.connection import Connection
     from router.server import Router
+
+T = TypeVar("T")
 
 _BATCH_DOCUMENTS: Final = 1000
 _FOREIGN: Final = frozenset({"$graphLookup", "$lookup", "$merge", "$out", "$unionWith"})
@@ -85,22 +90,54 @@ async def needs_router(router: Router, db: str, pipeline: Any) -> bool:
 
 
 class RouterPorts(RowPorts):
-    """What a pipeline over shards may use besides: other collections, read and written."""
+    """What a pipeline over shards may use besides: other collections, scripts, spill files.
 
-    def __init__(self, router: Router, connection: Connection, body: Document) -> None:
+    Attributes:
+        op: The operation that runs the pipeline now: the aggregate, then each getMore.
+
+    """
+
+    def __init__(
+        self, router: Router, connection: Connection, body: Document, op: Operation
+    ) -> None:
         super().__init__(router)
         self.connection = connection
         self.body = body
-        self.op = router.operations.begin(connection, "aggregate", body["$db"])
-        router.operations.end(self.op)
+        self.op = op
+        self.scripts: Scripts | None = None
+        self._indexed: dict[str, list[Document]] = {}
 
     async def checkpoint(self, documents: int) -> None:
-        """Count work."""
+        """Count work; see `Operation.checkpoint`."""
         await self.op.checkpoint(documents)
+
+    async def apply(self, work: Callable[[], T]) -> T:
+        """Do work that calls scripts on the script thread."""
+        if self.scripts is None:
+            return work()
+        return await self.scripts.run(self.op, work)
+
+    def spill(self) -> SpillFile:
+        """Open temporary storage."""
+        from router.spill import RouterSpill
+
+        return RouterSpill(self.router.world)
 
     def foreign(self, database: str, collection: str) -> ForeignSource:
         """Open another collection or view."""
         return RouterForeign(self, database, collection)
+
+    async def indexes_of(self, db: str, name: str) -> list[Document]:
+        """Return the indexes of a collection, asked for once; none of a view's or a missing one's.
+
+        All shards have the same.
+        """
+        ns = f"{db}.{name}"
+        if ns not in self._indexed:
+            found = await self.router.routing.find(db, name)
+            shard = found.owners[0] if isinstance(found, ChunkMap) else found.shard
+            self._indexed[ns] = await list_indexes(await self.router.routing.shard(shard), db, name)
+        return self._indexed[ns]
 
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
         """Replace a collection."""
@@ -133,12 +170,43 @@ class RouterForeign:
         async for batch in pipeline.run(source, Run(self._ports, env)):
             yield batch
 
-    async def lookup(self, path: str, values: list[Any]) -> Batch | None:
-        """Fetch by equality on the shards."""
+    async def lookup(
+        self, path: str, values: list[Any], collation: Collation | None
+    ) -> Batch | None:
+        """Fetch by equality on the shards; None where they have no index for it."""
+        specs = await self._ports.indexes_of(self._db, self._name)
+        if not any(_serves(spec, path, collation) for spec in specs):
+            return None
         found: Batch = []
         async for batch in read_all(self._ports, self._db, self._name, {path: {"$in": values}}):
             found += batch
         return found
+
+
+async def list_indexes(channel: Shard, db: str, name: str) -> list[Document]:
+    """Return the specifications of a collection's indexes on one shard, none where there is none.
+
+    There are fewer than a reply holds.
+    """
+    try:
+        reply = await channel.command(db, {"listIndexes": name})
+    except MongoError as error:
+        if error.code in (Code.NAMESPACE_NOT_FOUND, Code.COMMAND_NOT_SUPPORTED_ON_VIEW):
+            return []
+        raise
+    found: list[Document] = reply["cursor"]["firstBatch"]
+    return found
+
+
+def _serves(spec: Document, path: str, collation: Collation | None) -> bool:
+    """Tell whether an index finds all documents by equality of a path."""
+    first = next(iter(spec["key"].items()))
+    if first[0] != path or first[1] not in (1, -1):
+        return False
+    if any(spec.get(name) for name in ("hidden", "partialFilterExpression", "sparse")):
+        return False
+    own = spec.get("collation")
+    return (Compiled.parse(own) if own else None) == collation
 
 
 def _has_variables(spec: Any) -> bool:
@@ -150,12 +218,15 @@ async def read_all(
 ) -> AsyncIterator[Batch]:
     """Read what a filter matches of a collection, wherever it is."""
     command: Document = {"find": name, "filter": spec, **generic_of(ports.body)}
-    if "collation" in ports.body:
-        command["collation"] = ports.body["collation"]
-    streams = await open_anywhere(ports.router, ports.connection, db, name, command, spec)
+    if spec:
+        # The pipeline's own, whatever the collection's default is.
+        command["collation"] = ports.body.get("collation", {"locale": "simple"})
+    streams = await ports.op.wait(
+        open_anywhere(ports.router, ports.connection, db, name, command, spec)
+    )
     for stream in streams:
         try:
-            async for batch in documents_of(stream):
+            async for batch in documents_of(stream, ports):
                 yield batch
         finally:
             await stream.close()
@@ -196,10 +267,11 @@ def _view_command(command: Document, view: Document) -> tuple[Document, str]:
     return {"aggregate": base, "pipeline": pipeline, "cursor": {}, **rest}, base
 
 
-async def documents_of(stream: Stream) -> AsyncIterator[Batch]:
+async def documents_of(stream: Stream, ports: RouterPorts) -> AsyncIterator[Batch]:
     """Give a stream's documents in batches."""
     while True:
-        await stream.fill()
+        if not stream.batch and not stream.at_end:
+            await ports.op.wait(stream.fill())
         if not stream.batch:
             return
         batch = with_scores([bson_codec.decode(raw) for raw in stream.batch])
@@ -216,9 +288,22 @@ async def aggregate(
     found: ChunkMap | Target,
 ) -> bytes | None:
     """Run a pipeline over a sharded collection, or one that touches other shards."""
+    op = router.operations.begin(connection, "aggregate", body["$db"])
+    try:
+        return await _aggregate(router, connection, message, body, found, op)
+    finally:
+        router.operations.end(op)
+
+
+async def _aggregate(
+    router: Router, connection: Connection, message: Message, body: Document,
+    found: ChunkMap | Target, op: Operation,
+) -> bytes | None:
     pipeline = body["pipeline"]
     context, env = reads.context_of(router, body)
     name = body["aggregate"]
+    op.ns = ns = f"{body['$db']}.{name if type(name) is str else '$cmd.aggregate'}"
+    op.command = body
     compiled = compile_pipeline(
         pipeline, context, database=body["$db"], collection=name if type(name) is str else None
     )
@@ -235,14 +320,36 @@ async def aggregate(
             "The 'cursor' option is required, except for aggregate with the explain argument",
         )
     size = batch_size_of(body["cursor"])
-    ports = RouterPorts(router, connection, body)
+    reads.limit_op(op, body)
+    ports = RouterPorts(router, connection, body, op)
     split = split_pipeline(compiled)
+    scripts = context.javascript
+    if isinstance(scripts, Scripts) and scripts.used and _calls_scripts(split.merger.spec):
+        ports.scripts = scripts
     batches = await _run(ports, found, shards, split, env)
-    source = BatchSource(_encoded(ports, batches))
-    ns = f"{body['$db']}.{name if type(name) is str else '$cmd.aggregate'}"
+    source = RoutedSource(ports, batches)
     if compiled.writes is not None:
         size = max(size, 1)
-    return await reads.first_batch(router, connection, message, body, source, ns, size)
+    return await reads.first_batch(router, message, body, source, ns, size, op)
+
+
+def _calls_scripts(spec: Any) -> bool:
+    """Tell whether stages may call JavaScript, beside those that the shards run."""
+    text = repr(spec)
+    return any(name in text for name in ("$accumulator", "$function", "$where"))
+
+
+class RoutedSource(BatchSource):
+    """A cursor's source over a pipeline on the router; its work is that of who fetches."""
+
+    def __init__(self, ports: RouterPorts, batches: AsyncIterator[Batch]) -> None:
+        super().__init__(_encoded(ports, batches))
+        self._ports = ports
+
+    async def fetch(self, op: Operation, count: int) -> list[bytes]:
+        """Return up to `count` documents."""
+        self._ports.op = op
+        return await super().fetch(op, count)
 
 
 def _shards(
@@ -263,8 +370,13 @@ async def _run(
 ) -> AsyncIterator[Batch]:
     """Open the shards' part and put the router's part behind it."""
     body = ports.body
+    run = Run(
+        ports, env, allow_disk_use=bool(body.get("allowDiskUse", True)),
+        memory_bytes=ports.router.parameters["internalQueryMaxBlockingSortMemoryUsageBytes"],
+        scripted=ports.scripts is not None,
+    )
     if type(body["aggregate"]) is not str:
-        return split.merger.run(_nothing(), Run(ports, env))  # such as $documents
+        return split.merger.run(_nothing(), run)  # such as $documents
     command: Document = {
         "aggregate": body["aggregate"], "pipeline": split.shard_pipeline,
         "cursor": {"batchSize": _BATCH_DOCUMENTS}, "fromRouter": True, **generic_of(body),
@@ -274,11 +386,11 @@ async def _run(
         targets = await reads.targets_for(ports.router, found, shards)
     else:
         targets = [(found.channel, found.routed)]
-    streams, _missing = await open_streams(ports.connection, body["$db"], command, targets)
-    merged = merge_streams([documents_of(stream) for stream in streams], split.sort, env)
-    return split.merger.run(_closing(merged, streams), Run(
-        ports, env, allow_disk_use=bool(body.get("allowDiskUse", True)),
-    ))
+    streams, _missing = await ports.op.wait(
+        open_streams(ports.connection, body["$db"], command, targets)
+    )
+    merged = merge_streams([documents_of(stream, ports) for stream in streams], split.sort, env)
+    return split.merger.run(_closing(merged, streams), run)
 
 
 async def _closing(merged: AsyncIterator[Batch], streams: list[Stream]) -> AsyncIterator[Batch]:

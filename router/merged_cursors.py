@@ -75,6 +75,9 @@ class Stream:
             assert self._next is not None
             try:
                 body = await asyncio.shield(self._next)
+            except asyncio.CancelledError:
+                self._next.cancel()  # nobody wants the batch any more: the shard shall stop
+                raise
             finally:
                 if self._next.done():
                     self._next = None
@@ -118,33 +121,51 @@ async def open_streams(
         The streams in order of the targets, and whether some were left out.
 
     """
-    bodies = await asyncio.gather(
-        *(send(channel, connection, db, command, routed) for channel, routed in targets),
-        return_exceptions=True,
-    )
+    loop = asyncio.get_running_loop()
+    requests = [
+        loop.create_task(send(channel, connection, db, command, routed))
+        for channel, routed in targets
+    ]
+    try:
+        bodies = await asyncio.gather(*requests, return_exceptions=True)
+    except asyncio.CancelledError:
+        bodies = await asyncio.gather(*requests, return_exceptions=True)
+        for stream in _streams(connection, db, command, targets, bodies)[0]:
+            await stream.close()
+        raise
+    streams, errors = _streams(connection, db, command, targets, bodies)
+    missing = [error for error in errors if partial and _is_unreachable(error)]
+    if len(missing) < len(errors):
+        for stream in streams:
+            await stream.close()
+        raise next(error for error in errors if error not in missing)
+    return streams, bool(missing)
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    return isinstance(error, MongoError) and error.code in _UNREACHABLE
+
+
+def _streams(
+    connection: Connection, db: str, command: Document,
+    targets: list[tuple[Shard, Routed | None]], bodies: list[bytes | BaseException],
+) -> tuple[list[Stream], list[BaseException]]:
+    """Return the streams of the replies that are cursors, and the errors of the others."""
     generic: Document = {name: command[name] for name in ("lsid", "apiVersion") if name in command}
     name = next(iter(command.values()))
     collection = name if type(name) is str else "$cmd.aggregate"
     streams: list[Stream] = []
     errors: list[BaseException] = []
-    missing = False
     for (channel, _routed), body in zip(targets, bodies, strict=True):
         try:
             if isinstance(body, BaseException):
                 raise body
             cursor_id, batch = read_batch(body)
-        except MongoError as error:
-            if partial and error.code in _UNREACHABLE:
-                missing = True
-            else:
-                errors.append(error)
+        except (MongoError, asyncio.CancelledError) as error:
+            errors.append(error)
             continue
         streams.append(Stream(connection, channel, db, collection, cursor_id, batch, generic))
-    if errors:
-        for stream in streams:
-            await stream.close()
-        raise errors[0]
-    return streams, missing
+    return streams, errors
 
 
 class MergedSource:

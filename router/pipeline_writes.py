@@ -11,6 +11,8 @@ from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget
 from psdb_query.stages.ports import Batch
+from psdb_server.namespaces import OUT_PREFIX
+from router.aggregation import list_indexes
 from router.chunk_map import ChunkMap
 from router.requests import generic_of
 from router.sharded_writes import Write, run_writes
@@ -30,10 +32,6 @@ def _check_database(db: str) -> None:
 async def out(ports: RouterPorts, target: OutTarget, batches: AsyncIterator[Batch]) -> None:
     """Fill a collection and put it in the target's place, on the database's primary shard."""
     router, db = ports.router, target.database
-    if target.time_series is not None:
-        raise MongoError(
-            Code.NOT_IMPLEMENTED, "$out to a time-series collection is not supported by PSDB yet"
-        )
     _check_database(db)
     found = await router.routing.find(db, target.collection, create=True)
     if isinstance(found, ChunkMap):
@@ -41,20 +39,25 @@ async def out(ports: RouterPorts, target: OutTarget, batches: AsyncIterator[Batc
             28769, f"namespace '{found.ns}' is sharded so it can't be used for $out"
         )
     home = await router.routing.primary_target(db, create=True)
-    name = f"tmp.agg_out.{router.world.random.uuid().hex()}"
-    await home.channel.command(db, {"create": name})
+    name = f"{OUT_PREFIX}{router.world.random.uuid().hex()}"
+    listed = await home.channel.command(db, {
+        "listCollections": 1, "filter": {"name": target.collection},
+    })
+    old = next(iter(listed["cursor"]["firstBatch"]), None)
+    await home.channel.command(db, {"create": name, **_options(target, old)})
     try:
-        listed = await home.channel.command(db, {
-            "listCollections": 1, "filter": {"name": target.collection},
-        })
-        if listed["cursor"]["firstBatch"]:
-            indexes = await home.channel.command(db, {"listIndexes": target.collection})
-            specs = [s for s in indexes["cursor"]["firstBatch"] if s["name"] != "_id_"]
+        if old is not None:
+            specs = await list_indexes(home.channel, db, target.collection)
+            there = [spec["name"] for spec in await list_indexes(home.channel, db, name)]
+            specs = [spec for spec in specs if spec["name"] not in there]
             if specs:
                 await home.channel.command(db, {"createIndexes": name, "indexes": specs})
         async for batch in batches:
             for at in range(0, len(batch), _UNIT_DOCUMENTS):
-                await _insert(ports, db, name, batch[at : at + _UNIT_DOCUMENTS])
+                part = batch[at : at + _UNIT_DOCUMENTS]
+                await _insert(ports, db, name, part)
+                await ports.checkpoint(len(part))
+        ports.op.check()
         await home.channel.command("admin", {
             "renameCollection": f"{db}.{name}", "to": f"{db}.{target.collection}",
             "dropTarget": True,
@@ -62,6 +65,33 @@ async def out(ports: RouterPorts, target: OutTarget, batches: AsyncIterator[Batc
     except BaseException:
         await home.channel.command(db, {"drop": name})
         raise
+
+
+def _options(target: OutTarget, old: Document | None) -> Document:
+    """Return the options of the collection that takes the place of an old one."""
+    ns = f"{target.database}.{target.collection}"
+    if old is None:
+        return {} if target.time_series is None else {"timeseries": target.time_series}
+    if old["type"] == "view":
+        raise MongoError(
+            Code.COMMAND_NOT_SUPPORTED_ON_VIEW, f"Namespace {ns} is a view, not a collection"
+        )
+    options: Document = old["options"]
+    if options.get("capped"):
+        raise MongoError(17152, f"namespace '{ns}' is capped so it can't be used for $out")
+    if target.time_series is not None:
+        there = options.get("timeseries")
+        if there is None:
+            raise MongoError(
+                7268700, "Cannot create a time-series collection from a non time-series collection."
+            )
+        if any(there.get(field) != value for field, value in target.time_series.items()):
+            raise MongoError(
+                7406103,
+                "Time-series options provided must match the existing time-series collection, "
+                f"namespace '{ns}'",
+            )
+    return options
 
 
 async def _insert(ports: RouterPorts, db: str, name: str, batch: list[Document]) -> None:
@@ -76,6 +106,8 @@ async def _run(ports: RouterPorts, db: str, name: str, writes: list[Write]) -> A
     options: Document = {"ordered": True, **generic_of(ports.body)}
     for field in ("readConcern", "$readPreference"):
         options.pop(field, None)
+    if "bypassDocumentValidation" in ports.body:
+        options["bypassDocumentValidation"] = ports.body["bypassDocumentValidation"]
     result = await run_writes(ports.router, ports.connection, db, name, writes, options)
     for _index, error in result.errors:
         raise error
@@ -105,16 +137,7 @@ async def merge(ports: RouterPorts, target: MergeTarget, batch: Batch, env: Env)
 async def _check_index(
     ports: RouterPorts, db: str, name: str, on: tuple[str, ...], found: Any
 ) -> None:
-    shard = found.owners[0] if isinstance(found, ChunkMap) else found.shard
-    channel = await ports.router.routing.shard(shard)
-    try:
-        reply = await channel.command(db, {"listIndexes": name})
-        specs = reply["cursor"]["firstBatch"]
-    except MongoError as error:
-        if error.code != Code.NAMESPACE_NOT_FOUND:
-            raise
-        specs = []
-    for spec in specs:
+    for spec in await ports.indexes_of(db, name):
         unique = spec.get("unique") or spec["name"] == "_id_"
         if unique and sorted(spec["key"]) == sorted(on) and "partialFilterExpression" not in spec:
             return

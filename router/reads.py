@@ -43,6 +43,7 @@ def context_of(router: Router, body: Document) -> tuple[CompileContext, Env]:
         variables=frozenset(let or ()),
         random=router.world.random.random,
         api_strict=bool(body.get("apiStrict", False)),
+        javascript=router.scripts(),
     )
     env = make_env(DatetimeMS(router.world.clock.now_ms()), router.clock.now)
     if let:
@@ -62,7 +63,6 @@ def shards_for(router: Router, found: ChunkMap, spec: Any, body: Document) -> li
     if key is not None:
         return [found.shard_of(key)]
     context, env = context_of(router, body)
-    spec = {name: value for name, value in spec.items() if name != "$where"}  # the shards' part
     ranges = targeting.key_ranges(found.pattern, spec, context, env)
     return found.shards_of(ranges) or found.owners[:1]
 
@@ -95,10 +95,16 @@ async def find(
         shape=shape,
     )
     size = body.get("batchSize", FIRST_BATCH_COUNT)
-    return await first_batch(
-        router, connection, message, body, source, found.ns, int(size),
-        single=bool(body.get("singleBatch")), missing=missing,
-    )
+    op = router.operations.begin(connection, "find", body["$db"])
+    op.ns, op.command = found.ns, body
+    try:
+        limit_op(op, body)
+        return await first_batch(
+            router, message, body, source, found.ns, int(size), op,
+            single=bool(body.get("singleBatch")), missing=missing,
+        )
+    finally:
+        router.operations.end(op)
 
 
 def _well_formed(body: Document) -> bool:
@@ -176,22 +182,17 @@ def _near_key(spec: Document, context: CompileContext) -> Key | None:
 
 
 async def first_batch(
-    router: Router, connection: Connection, message: Message, body: Document, source: Any,
-    ns: str, size: int, *, single: bool = False, missing: bool = False,
+    router: Router, message: Message, body: Document, source: Any, ns: str, size: int,
+    op: Operation, *, single: bool = False, missing: bool = False,
 ) -> bytes:
     """Answer with a source's first batch; leave a cursor for the rest."""
-    request_op = router.operations.begin(connection, next(iter(body)), body["$db"])
-    request_op.ns, request_op.command = ns, body
     lsid = _lsid(body)
     cursor = Cursor(0, ns, source, lsid)
     try:
-        limit_op(request_op, body)
-        batch = await cursor.batch(request_op, size) if size else []
+        batch = await cursor.batch(op, size) if size else []
     except BaseException:
         await source.close()
         raise
-    finally:
-        router.operations.end(request_op)
     cursor_id = 0
     if single or (size and cursor.exhausted):
         await source.close()
@@ -200,6 +201,7 @@ async def first_batch(
         opened.pending, opened.returned = cursor.pending, cursor.returned
         opened.command = body
         opened.no_timeout = bool(body.get("noCursorTimeout", False))
+        opened.seconds_left = op.remaining_seconds()
         cursor_id = opened.id
     elements = replies.cursor_elements(cursor_id, ns, batch, b"firstBatch")
     if missing:
@@ -249,7 +251,10 @@ async def get_more(
                 Code.BAD_VALUE,
                 "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
             )
+        if cursor.seconds_left is not None:
+            op.deadline = op.started + cursor.seconds_left
         batch = await cursor.batch(op, int(size))
+        cursor.seconds_left = op.remaining_seconds()
     except BaseException:
         router.cursors.checkin(cursor)
         await router.cursors.kill(cursor.id)

@@ -13,7 +13,7 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import DOCUMENT_INTERNAL_BYTES_MAX, YIELD_BYTES, YIELD_DOCUMENTS
 from psdb_base.values import Document
-from psdb_query.context import Env
+from psdb_query.context import Collation, CompileContext, Env
 from psdb_query.filters import compile_filter
 from psdb_query.stages.meta import MetaBatch
 from psdb_query.stages.model import Run
@@ -39,12 +39,13 @@ class Ports:
 
     Attributes:
         op: The operation that runs it now; a cursor sets it anew for each getMore.
+        validates: What it writes has to satisfy the target's validator.
 
     """
 
     def __init__(
         self, member: Member, op: Operation, db: str, collection: str | None,
-        scope: Scope | None = None,
+        scope: Scope | None = None, *, validates: bool = True,
     ) -> None:
         self.member = member
         self.op = op
@@ -52,6 +53,7 @@ class Ports:
         self.collection = collection
         self.scripts: Scripts | None = None
         self.scope = scope
+        self.validates = validates
 
     async def checkpoint(self, documents: int) -> None:
         """Count work; see `Operation.checkpoint`."""
@@ -131,16 +133,19 @@ class Foreign:
             )
         return run_over(ports, collection, pipeline, env)
 
-    async def lookup(self, path: str, values: list[Any]) -> Batch | None:
+    async def lookup(
+        self, path: str, values: list[Any], collation: Collation | None
+    ) -> Batch | None:
         """Fetch by an index of which `path` is the first field; None without one."""
         member = self._ports.member
         collection = member.engine.collection(self._db, self._name)
-        if collection is None or collection.is_view or "collation" in collection.options:
+        if collection is None or collection.is_view:
             return None
-        if not any(_serves(index, path) for index in collection.indexes.values()):
+        if not any(_serves(index, path, collation) for index in collection.indexes.values()):
             return None
-        chosen = compile_filter({path: {"$in": values}}, member.context())
-        execution = plan_query(collection, chosen, member.env()).open()
+        context = CompileContext(collation=collation)
+        chosen = compile_filter({path: {"$in": values}}, context)
+        execution = plan_query(collection, chosen, member.env(), collation=collation).open()
         found: Batch = []
         while not execution.done:
             found += [record.document() for record in execution.next_batch(YIELD_DOCUMENTS)]
@@ -148,11 +153,11 @@ class Foreign:
         return found
 
 
-def _serves(index: Any, path: str) -> bool:
+def _serves(index: Any, path: str, collation: Collation | None) -> bool:
     first = next(iter(index.key_pattern.items()))
     return (
         first[0] == path and first[1] in (1, -1) and not index.hidden and not index.sparse
-        and index.partial is None and "collation" not in index.spec
+        and index.partial is None and index.collation == collation
     )
 
 

@@ -17,7 +17,7 @@ from psdb_query.filters import compile_filter
 from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget
 from psdb_query.stages.ports import Batch
 from psdb_query.updates import compile_update
-from psdb_server.namespaces import check_new_collection_name
+from psdb_server.namespaces import OUT_PREFIX, check_new_collection_name
 from psdb_store.collection import Collection
 from shardsvr import documents
 from shardsvr.collections import (
@@ -54,7 +54,8 @@ async def out(ports: Ports, target: OutTarget, batches: AsyncIterator[Batch]) ->
     old = _check_target(member, target.database, target.collection)
     if old is not None and old.is_capped:
         raise MongoError(17152, f"namespace '{old.ns}' is capped so it can't be used for $out")
-    name = f"tmp.agg_out.{member.world.random.uuid().hex()}"
+    name = f"{OUT_PREFIX}{member.world.random.uuid().hex()}"
+    env = member.env()
     options = dict(old.options) if old is not None else {}
     if target.time_series is not None:
         options = _time_series(old, target.time_series)
@@ -66,7 +67,7 @@ async def out(ports: Ports, target: OutTarget, batches: AsyncIterator[Batch]) ->
                 if index.name not in made.indexes:
                     await member.catalogue(member.engine.create_index(made, index.spec))
         async for batch in batches:
-            await _fill(ports, made, batch)
+            await _fill(ports, made, batch, env)
         await member.catalogue(
             member.engine.rename_collection(
                 made, target.database, target.collection, drop_target=True
@@ -96,7 +97,7 @@ def _time_series(old: Collection | None, spec: Document) -> Document:
     return dict(old.options)
 
 
-async def _fill(ports: Ports, collection: Collection, batch: Batch) -> None:
+async def _fill(ports: Ports, collection: Collection, batch: Batch, env: Env) -> None:
     member = ports.member
     for start in range(0, len(batch), UNIT_DOCUMENTS):
         await member.engine.room()
@@ -106,6 +107,8 @@ async def _fill(ports: Ports, collection: Collection, batch: Batch) -> None:
                 raw, whole = documents.prepare_insert(member, bson_codec.encode(document))
                 if collection.is_timeseries:
                     check_measurement(collection, whole)
+                if ports.validates:
+                    member.validators.check(collection, whole, env)
                 unit.insert(collection, raw, whole)
         finally:
             unit.commit()
@@ -129,7 +132,7 @@ async def merge(ports: Ports, target: MergeTarget, batch: Batch, env: Env) -> No
     for statement in target.statements(batch, env, on):
         await member.engine.room()
         collection = await collection_for_write(member, target.database, target.collection)
-        _Merge(member, collection, statement, env).run()
+        _Merge(member, collection, statement, env, validates=ports.validates).run()
         await ports.checkpoint(1)
 
 
@@ -146,12 +149,14 @@ class _Merge:
     """One statement of a `$merge`, carried out without an await."""
 
     def __init__(
-        self, member: Member, collection: Collection, statement: MergeStatement, env: Env
+        self, member: Member, collection: Collection, statement: MergeStatement, env: Env, *,
+        validates: bool,
     ) -> None:
         self.member = member
         self.collection = collection
         self.statement = statement
         self.env = env
+        self.validates = validates
 
     def run(self) -> None:
         """Carry it out."""
@@ -184,7 +189,8 @@ class _Merge:
 
     def _insert(self, document: Document) -> None:
         raw, whole = documents.prepare_insert(self.member, bson_codec.encode(document))
-        self.member.validators.check(self.collection, whole, self.env)
+        if self.validates:
+            self.member.validators.check(self.collection, whole, self.env)
         with self.member.engine.unit() as unit:
             unit.insert(self.collection, raw, whole)
             unit.commit()
@@ -201,7 +207,8 @@ class _Merge:
         raw, new = documents.prepare_update(self.member, new)
         if raw == record.raw:
             return
-        self.member.validators.check(self.collection, new, self.env, old)
+        if self.validates:
+            self.member.validators.check(self.collection, new, self.env, old)
         with self.member.engine.unit() as unit:
             unit.update(self.collection, record, raw, new, old)
             unit.commit()

@@ -48,12 +48,15 @@ class MemoryForeign:
         self.world.foreign_runs += 1
         return pipeline.run(batches(self.docs, 3), Run(self.world, env))
 
-    async def lookup(self, path: str, values: list[Any]) -> list[dict[str, Any]] | None:
+    async def lookup(
+        self, path: str, values: list[Any], collation: Any
+    ) -> list[dict[str, Any]] | None:
         if path not in self.indexed:
             return None
         self.world.index_lookups += 1
         pipeline = compile_pipeline(
-            [{"$match": {"$or": [{path: {"$eq": value}} for value in values]}}], CompileContext()
+            [{"$match": {"$or": [{path: {"$eq": value}} for value in values]}}],
+            CompileContext(collation=collation),
         )
         return [doc async for batch in self.run(pipeline, {}) for doc in batch]
 

@@ -128,6 +128,14 @@ def fuzz_messages(first: int, count: int) -> Outcome:
     )
 
 
+def pipelines(first: int, count: int) -> Outcome:
+    """Run random pipelines on clusters of one and of three shards, against plain `psdb_query`."""
+    return pytest(
+        "pipelines", count, "tests/aggregation/test_agg_clusters.py", "-k", "random",
+        f"--hypothesis-seed={first}", "--timeout=3600", PSDB_PIPELINES=str(count),
+    )
+
+
 def replica_sets(first: int, count: int) -> Outcome:
     """Run seeds of the simulated replica sets."""
     return replayed("sim.replica_replay", first, count)
@@ -167,6 +175,7 @@ PARTS: dict[str, Part] = {
     "failovers": Part("rounds", 20, 4, failovers),
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),
     "kill-rounds": Part("rounds", 100, 20, kill_rounds),
+    "pipelines": Part("pipelines", 20_000, 2000, pipelines),
     "power-cut": Part("seeds", 2000, 50, power_cut),
     "query-language": Part("statements", 200_000, 25_000, statements),
     "replica-sets": Part("seeds", 2000, 10, replica_sets),

@@ -153,7 +153,9 @@ class _Graph:
         return self.table.find(list(frontier))
 
     async def _fetch(self, values: list[Any]) -> Batch | None:
-        found = await self.foreign.lookup(self.stage.connect_to, values)
+        found = await self.foreign.lookup(
+            self.stage.connect_to, values, self.collation
+        )
         restrict = self.stage.restrict
         if found is None or restrict is None:
             return found

@@ -170,7 +170,9 @@ class EqualityJoin(Join):
             if self._looked_up_bytes > self._run.memory_bytes:
                 self._looked_up, self._looked_up_bytes = {}, 0
                 return await self._by_index(values, wanted)
-            found = await self._foreign.lookup(self._path, list(missing.values()))
+            found = await self._foreign.lookup(
+                self._path, list(missing.values()), self._collation
+            )
             if found is None:
                 return None
             table = HashTable(self._path, self._collation)
@@ -351,7 +353,7 @@ class CorrelatedJoin(Join):
             return None
         distinct = {key_of(value, key.collation): value for value in values}
         foreign = open_foreign(self._stage, self._run)
-        found = await foreign.lookup(key.foreign.path, list(distinct.values()))
+        found = await foreign.lookup(key.foreign.path, list(distinct.values()), key.collation)
         if found is None:
             return None
         self._kept = found

@@ -291,7 +291,7 @@ def _parse_merge(spec: Any, context: StageContext) -> list[Stage]:
 
 def _check_update(pipeline: list[Document], let: dict[str, Expr], context: StageContext) -> None:
     context.compile(
-        pipeline, context.expressions.binding("new", *let), place="update", depth=context.depth + 1
+        pipeline, context.expressions.binding(*let), place="update", depth=context.depth + 1
     )
 
 

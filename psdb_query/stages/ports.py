@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from bson.objectid import ObjectId
 
 from psdb_base.values import Document
-from psdb_query.context import Env
+from psdb_query.context import Collation, Env
 
 if TYPE_CHECKING:
     from psdb_query.stages.output import MergeTarget, OutTarget
@@ -34,11 +34,13 @@ class ForeignSource(Protocol):
         """Run a compiled pipeline over it; `env` holds the variables the pipeline reads."""
         ...
 
-    async def lookup(self, path: str, values: list[Any]) -> Batch | None:
+    async def lookup(
+        self, path: str, values: list[Any], collation: Collation | None
+    ) -> Batch | None:
         """Fetch by index all documents whose `path` may equal (as a match does) one of `values`.
 
-        None means that no index serves, and the caller scans. More documents than asked for do
-        no harm; none may be given twice.
+        None means that no index of this collation serves, and the caller scans. More documents
+        than asked for do no harm; none may be given twice.
         """
         ...
 

@@ -81,7 +81,10 @@ class Aggregation:
             place="internal" if args.get("fromRouter") else "top",
         )
         scope = member.sharding.scope(request, name) if name is not None else None
-        self.ports = Ports(member, request.op, request.db, name, scope)
+        self.ports = Ports(
+            member, request.op, request.db, name, scope,
+            validates=not args.get("bypassDocumentValidation", False),
+        )
 
     def run(self) -> AsyncIterator[Batch]:
         """Start it."""

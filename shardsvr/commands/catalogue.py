@@ -13,7 +13,7 @@ from psdb_query.filters import compile_filter
 from psdb_server.command import Command, RawReply, Reply, Request
 from psdb_server.cursors import BatchSource, Cursor, batch_size_of
 from psdb_server.fields import Field
-from psdb_server.namespaces import check_new_collection_name, split_namespace
+from psdb_server.namespaces import OUT_PREFIX, check_new_collection_name, split_namespace
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr import timeseries
@@ -133,7 +133,7 @@ async def rename_collection(request: Request) -> Reply:
         raise MongoError(
             Code.COMMAND_NOT_SUPPORTED_ON_VIEW, f"cannot rename view: {collection.ns}"
         )
-    if collection.is_timeseries:
+    if collection.is_timeseries and not collection.name.startswith(OUT_PREFIX):
         raise MongoError(
             Code.ILLEGAL_OPERATION, f"cannot rename time-series collection: {collection.ns}"
         )
