@@ -67,7 +67,6 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
     "commands": {
         "setFeatureCompatibilityVersion": "8.0 is the one version there is",
         "setClusterParameter": "`defaultMaxTimeMS`, `changeStreamOptions`",
-        "aggregate": "`$out` and `$merge` into a database on another shard are refused",
         "authenticate": "answers that there are no users",
         "bulkWrite": "not over databases on different shards at once",
         "collMod": "of an index: `hidden`, `expireAfterSeconds`, `prepareUnique`, `unique`",

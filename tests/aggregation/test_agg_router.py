@@ -340,3 +340,23 @@ def test_a_cursor_of_the_router_keeps_its_time_limit(cluster: Cluster, spread: s
     with pytest.raises(MongoError) as caught:
         cluster.command({"getMore": reply["cursor"]["id"], "collection": spread})
     assert caught.value.code == 50
+
+
+@pytest.mark.parametrize("stage", [
+    {"$out": {"db": "far", "coll": "made"}}, {"$merge": {"into": {"db": "far", "coll": "made"}}},
+])  # fmt: skip
+def test_writing_into_a_database_on_another_shard(cluster: Cluster, stage: Doc) -> None:
+    cluster.fill("near", [{"_id": n} for n in range(5)])
+    cluster.command({"insert": "made", "documents": [{"_id": 77}]}, "far")
+    home = {one["_id"]: one["primary"] for one in _databases(cluster)}
+    other = next(f"shard{n}" for n in range(3) if f"shard{n}" != home["db"])
+    cluster.command({"movePrimary": "far", "to": other}, "admin")
+    assert cluster.aggregate("near", [stage]) == []
+    found = cluster.command({"find": "made", "sort": {"_id": 1}}, "far")["cursor"]["firstBatch"]
+    assert [doc["_id"] for doc in found] == [0, 1, 2, 3, 4] + [77] * ("$merge" in stage)
+    cluster.command({"dropDatabase": 1}, "far")
+
+
+def _databases(cluster: Cluster) -> list[Doc]:
+    found: list[Doc] = cluster.command({"find": "databases"}, "config")["cursor"]["firstBatch"]
+    return found
