@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import stat
 import sys
 import threading
@@ -214,6 +215,14 @@ class RealDisk:
     def open(self, path: str) -> DiskFile:
         """Open for reading and appending; symbolic links are refused."""
         return RealFile(path)
+
+    def open_nameless(self) -> DiskFile:
+        """Open a temporary file and take its name away."""
+        folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 -- nobody can guess the name
+        path = f"{folder}/psdb-{os.getpid()}-{secrets.token_hex(16)}"
+        file = RealFile(path)
+        os.unlink(path)
+        return file
 
     def read(self, path: str) -> bytes:
         """Whole content; FileNotFoundError when there is none."""

@@ -106,6 +106,13 @@ class Disk(Protocol):
         """Open for reading and appending; create the file when it is not there."""
         ...
 
+    def open_nameless(self) -> DiskFile:
+        """Open an empty temporary file that nobody else can open.
+
+        Its space comes back when it is closed, or when the process ends.
+        """
+        ...
+
     def read(self, path: str) -> bytes:
         """Whole content; FileNotFoundError when there is none."""
         ...

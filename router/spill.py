@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from psdb_base.world import DiskFile, World
 
-FOLDER: Final = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 -- a name nobody can guess, mode 0600
-"""A router has no dbpath: what outgrows its memory goes where temporary files go."""
-
 
 class RouterSpill:
-    """A file without a name: its space comes back when it is closed, or the process ends."""
+    """A file without a name, where temporary files go: a router has no dbpath."""
 
     def __init__(self, world: World) -> None:
-        disk = world.disk
-        path = f"{FOLDER}/psdb-router-{world.random.uuid().hex()}"
-        disk.make_dirs(FOLDER)
-        self._disk = disk
-        self._file: DiskFile = disk.open(path)
-        disk.remove(path)
+        self._disk = world.disk
+        self._file: DiskFile = world.disk.open_nameless()
 
     async def append(self, data: bytes) -> int:
         """Add bytes at the end; return their offset."""

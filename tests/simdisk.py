@@ -253,6 +253,9 @@ class SimDisk:
             raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
         return SimFile(self, path, inode)
 
+    def open_nameless(self) -> SimFile:
+        return SimFile(self, "(nameless)", _Inode())
+
     def read(self, path: str) -> bytes:
         return bytes(self._inode(path).data)
 

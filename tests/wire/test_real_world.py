@@ -325,3 +325,14 @@ def test_the_import_is_lean():
     assert "zstandard" not in out.stdout
     assert "cramjam" not in out.stdout
     assert "google_crc32c" not in out.stdout
+
+
+def test_a_nameless_file_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    file = RealDisk().open_nameless()
+    assert list(tmp_path.iterdir()) == []
+    file.write(b"abc")
+    file.write(b"def")
+    assert file.read_at(2, 3) == b"cde"
+    assert file.size() == 6
+    file.close()
