@@ -14,7 +14,7 @@ from bson.binary import Binary
 
 from configsvr import routing, store
 from configsvr.moving import command_on, locked, shard_row
-from configsvr.shard_collection import check_not_fenced
+from configsvr.shard_collection import check_not_fenced, persistently, refresh, unblock
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -126,12 +126,15 @@ async def move_primary(request: Request) -> Reply:
     if target.get("draining"):
         raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {target['_id']} is currently draining")
     async with locked(member, db):
-        row = store.find(member, "databases", db)
-        if row is None:
-            raise MongoError(Code.NAMESPACE_NOT_FOUND, f"Database {db} not found")
-        if row["primary"] == target["_id"]:
-            return {"primary": target["_id"]}
-        await _move_blocked(member, row, target)
+
+        async def change() -> None:
+            row = store.find(member, "databases", db)
+            if row is None:
+                raise MongoError(Code.NAMESPACE_NOT_FOUND, f"Database {db} not found")
+            if row["primary"] != target["_id"]:
+                await _move_blocked(member, row, target)
+
+        await persistently(change)
     return {"primary": target["_id"]}
 
 
@@ -139,15 +142,12 @@ async def _move_blocked(member: Member, row: Document, target: Document) -> None
     db, old = row["_id"], row["primary"]
     identifier = Binary(member.world.random.uuid(), 4)
     await store.note(member, "movePrimary.start", db, {"from": old, "to": target["_id"]})
-    await command_on(member, old, {
-        "_shardsvrBlock": 1, "id": identifier, "ns": db, "secondsMax": 600,
-    })
-    cloned: list[str] = []
+    await command_on(member, old, {"_shardsvrBlock": 1, "id": identifier, "ns": db})
     try:
         sharded = [one["_id"] for one in store.documents(member, "collections")]
-        reply = await command_on(member, old, {
-            "_shardsvrCloneDatabase": 1, "database": db, "toHost": target["host"],
-            "sharded": sharded,
+        await command_on(member, old, {
+            "_shardsvrCloneDatabase": 1, "id": identifier, "database": db,
+            "toHost": target["host"], "sharded": sharded,
         })
         await store.ready(member, "databases", routing.OUTCOMES)
         check_not_fenced(member, identifier)
@@ -160,12 +160,9 @@ async def _move_blocked(member: Member, row: Document, target: Document) -> None
             (routing.OUTCOMES, routing.outcome_row(member, identifier, "committed", db)),
         ])
         await store.settled(member)
-        cloned = reply["cloned"]
     finally:
-        await command_on(member, old, {"_shardsvrUnblock": 1, "id": identifier, "ns": db})
-    for ns in cloned:
-        await command_on(member, old, {"_shardsvrDropPart": 1, "ns": ns})
-    await command_on(member, target["_id"], {"_shardsvrRefresh": 1, "namespaces": [f"{db}."]})
+        await unblock(member, [old], identifier, db)
+    await refresh(member, [target["_id"]], f"{db}.")
     await store.note(member, "movePrimary.commit", db, {"from": old, "to": target["_id"]})
 
 

@@ -9,15 +9,19 @@ from typing import Any, Final
 from bson.binary import Binary
 from bson.timestamp import Timestamp
 
-from configsvr import chunks, store
+from configsvr import chunks, routing, store
 from configsvr.zones import zone_of
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
+from psdb_server.labels import RETRYABLE_CODES
 from psdb_server.namespaces import split_namespace
 from shardsvr.collections import member_of
 from shardsvr.member import Member
+
+_RECOVERY_SECONDS: Final = 20.0
+_RECOVERY_PAUSE_SECONDS: Final = 0.2
 
 
 def shard_row(member: Member, name: str) -> Document:
@@ -65,7 +69,7 @@ async def move(
         details: Document = {**bounds, "from": donor, "to": recipient}
         await store.note(member, "moveChunk.start", ns, details)
         try:
-            reply = await command_on(member, donor, command)
+            reply = await _until_known(member, donor, command)
         except MongoError as error:
             await store.note(
                 member, "moveChunk.error", ns, {**details, "errmsg": error.message}
@@ -74,6 +78,32 @@ async def move(
         await store.note(
             member, "moveChunk.commit", ns, {**details, "counts": reply.get("counts", {})}
         )
+
+
+async def _until_known(member: Member, donor: str, command: Document) -> Document:
+    """Have a donor move a range; when it fails over on the way, see how that ended.
+
+    What was not committed then is begun once more, as a migration of its own.
+    """
+    end = member.world.clock.monotonic() + _RECOVERY_SECONDS
+    cut_off = False
+    while True:
+        try:
+            reply: Document = await command_on(member, donor, command)
+        except MongoError as error:
+            late = member.world.clock.monotonic() > end
+            if error.code == Code.CONFLICTING_OPERATION_IN_PROGRESS and cut_off and not late:
+                await asyncio.sleep(_RECOVERY_PAUSE_SECONDS)  # its new primary tidies up
+                continue
+            lost = error.code in RETRYABLE_CODES or bool(error.extra.get("recipientLost"))
+            if late or not lost:
+                raise
+            if await routing.fence(member, command["id"]) == "committed":
+                return {}
+            command["id"] = Binary(member.world.random.uuid(), 4)
+            cut_off = True
+        else:
+            return reply
 
 
 async def move_chunk(request: Request) -> Reply:

@@ -45,7 +45,7 @@ async def get_routing(request: Request) -> Reply:
 
 
 async def get_ownership(request: Request) -> Reply:
-    """Return what a shard owns of a collection, and its database's row."""
+    """Return what a shard owns of a collection, its database's row, the outcome of a change."""
     member, args = member_of(request), request.args
     ns = args["ns"]
     if pending_drop(member, ns):
@@ -53,7 +53,9 @@ async def get_ownership(request: Request) -> Reply:
             Code.CONFLICTING_OPERATION_IN_PROGRESS, f"{ns} is being dropped on all shards"
         )
     row = store.find(member, "collections", ns)
+    found = store.find(member, OUTCOMES, args["id"]) if "id" in args else None
     return {
+        "outcome": None if found is None else found["outcome"],
         "database": store.find(member, "databases", ns.partition(".")[0]),
         "ownership": None if row is None else chunks.Map(member, row).ownership(args["shard"]),
     }
@@ -89,7 +91,11 @@ def outcome_row(member: Member, identifier: Binary, outcome: str, ns: str = "") 
 
 async def fence_migration(request: Request) -> Reply:
     """Return an outcome; what is not committed by now never will be."""
-    member, identifier = member_of(request), request.args["id"]
+    return {"outcome": await fence(member_of(request), request.args["id"])}
+
+
+async def fence(member: Member, identifier: Binary) -> str:
+    """Decide a change that is not decided yet against it; return its outcome."""
     await store.ready(member, OUTCOMES)
     outcome = store.find(member, OUTCOMES, identifier)
     if outcome is None:
@@ -97,7 +103,9 @@ async def fence_migration(request: Request) -> Reply:
         rows = store.unordered(member, OUTCOMES)
         old = sorted(rows, key=lambda row: row["at"])[: max(0, len(rows) - _OUTCOMES_KEPT)]
         store.write(member, [(OUTCOMES, outcome)], [(OUTCOMES, row["_id"]) for row in old])
-    return {"outcome": outcome["outcome"]}
+    await store.settled(member)
+    decided: str = outcome["outcome"]
+    return decided
 
 
 COMMANDS = (
@@ -116,7 +124,10 @@ COMMANDS = (
     ),
     Command(
         "_configsvrGetOwnership", get_ownership,
-        (Field("ns", "string", required=True), Field("shard", "string", required=True)),
+        (
+            Field("ns", "string", required=True), Field("shard", "string", required=True),
+            Field("id", "uuid"),
+        ),
         admin_only=True, writes=True, passes_lock=True, help="Internal: what a shard owns.",
     ),
     Command(

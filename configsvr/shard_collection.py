@@ -7,7 +7,9 @@ writes to it as to an unsharded one; all shards that get chunks have made their 
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 from bson.binary import Binary
 from bson.datetime_ms import DatetimeMS
@@ -20,11 +22,15 @@ from psdb_base.shard_keys import KeyPattern, check_pattern
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
+from psdb_server.labels import RETRYABLE_CODES
 from psdb_server.namespaces import check_database_name, split_namespace
 from shardsvr.collections import member_of
 from shardsvr.member import Member
 
+T = TypeVar("T")
 _INTERNAL: Final = ("admin", "config", "local")
+_ATTEMPTS: Final = 4
+_PAUSE_SECONDS: Final = 0.2
 
 
 async def enable_sharding(request: Request) -> Reply:
@@ -61,8 +67,17 @@ async def shard_collection(request: Request) -> Reply:
         await store.note(member, "shardCollection.start", ns, {
             "shardKey": pattern.spec, "collection": ns, "primary": row["primary"],
         })
-        await _prepare(member, ns, pattern, args, row["primary"])
-        count = await _commit(member, ns, pattern, args, row["primary"])
+        primary = row["primary"]
+
+        async def change() -> int:
+            done = store.find(member, "collections", ns)
+            if done is not None:
+                return sum(chunk["uuid"] == done["uuid"] for chunk in store.unordered(
+                    member, "chunks"))
+            await _prepare(member, ns, pattern, args, primary)
+            return await _commit(member, ns, pattern, args, primary)
+
+        count = await persistently(change)
     await store.note(member, "shardCollection.end", ns, {"numChunks": count})
     return {"collectionsharded": ns}
 
@@ -223,17 +238,54 @@ async def _commit(
         zones.cut_at_zones(member, ns)
         await store.settled(member)
     finally:
-        await command_on(member, primary, {"_shardsvrUnblock": 1, "id": identifier, "ns": ns})
+        await unblock(member, [primary], identifier, ns)
     await refresh(member, shards, ns)
     return len(made)
 
 
-def check_not_fenced(member: Member, identifier: Binary) -> None:
-    """Raise 117 when a shard did not wait for this change any longer."""
-    if store.find(member, routing.OUTCOMES, identifier) is not None:
-        raise MongoError(
+class GivenUp(MongoError):
+    """A shard did not wait for this change any longer, or failed over."""
+
+    def __init__(self) -> None:
+        super().__init__(
             Code.CONFLICTING_OPERATION_IN_PROGRESS, "the change took too long and was given up"
         )
+
+
+def check_not_fenced(member: Member, identifier: Binary) -> None:
+    """Raise GivenUp when a shard did not wait for this change any longer."""
+    if store.find(member, routing.OUTCOMES, identifier) is not None:
+        raise GivenUp
+
+
+async def persistently(change: Callable[[], Awaitable[T]]) -> T:
+    """Make a change of several steps; begin again when a shard fails over on the way.
+
+    Each attempt has an id of its own, so that of all attempts one is committed at most; one that
+    is told too late finds the change made.
+    """
+    attempts = _ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            return await change()
+        except MongoError as error:
+            again = isinstance(error, GivenUp) or error.code in RETRYABLE_CODES
+            if not again or not attempts:
+                raise
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def unblock(member: Member, shards: list[str], identifier: Binary, ns: str) -> None:
+    """Open sections; a shard that does not hear it opens its own after a while."""
+    for shard in shards:
+        try:
+            await command_on(member, shard, {"_shardsvrUnblock": 1, "id": identifier, "ns": ns})
+        except MongoError as error:
+            member.world.log.write(
+                "W", "SHARDING", 22064, "A shard was not told the end of a change",
+                {"shard": shard, "namespace": ns, "error": str(error)},
+            )
 
 
 async def refresh(member: Member, shards: list[str], ns: str) -> None:
@@ -276,7 +328,12 @@ async def refine(request: Request) -> Reply:
                     "refining the shard key of the collection",
                 )
             await command_on(member, shard, {"cleanupOrphaned": ns})
-        await _refine_blocked(member, ns, pattern, shards)
+
+        async def change() -> None:
+            if chunks.map_of(member, ns).pattern.names != pattern.names:
+                await _refine_blocked(member, ns, pattern, shards)
+
+        await persistently(change)
     return {}
 
 
@@ -316,8 +373,7 @@ async def _refine_blocked(
         store.write(member, changes, gone)
         await store.settled(member)
     finally:
-        for shard in shards:
-            await command_on(member, shard, {"_shardsvrUnblock": 1, "id": identifier, "ns": ns})
+        await unblock(member, shards, identifier, ns)
 
 
 def _extended(

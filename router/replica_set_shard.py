@@ -27,7 +27,13 @@ from psdb_wire.frames import Message, append_fields, build_op_msg
 from psdb_wire.pool import ConnectionPool, split_address
 from router import topology
 from router.requests import BODY_AT, NOT_OK
-from router.selection import Preference, allowed, may_send_again, preference_of
+from router.selection import (
+    Preference,
+    allowed,
+    is_idempotent,
+    may_send_again,
+    preference_of,
+)
 from router.topology import ReplicaSet, Server
 
 SELECTION_SECONDS: Final = 15.0
@@ -119,7 +125,7 @@ class ReplicaSetShard:
         self._last_request_id = (self._last_request_id + 1) & 0x7FFFFFFF
         raw = bson_codec.encode({**command, "$db": db})
         message = build_op_msg(self._last_request_id, 0, raw)
-        again = may_send_again(command)
+        again = may_send_again(command) or is_idempotent(command)
         reply = await self._request(message, command, again=again, own=True)
         return raise_for(bson_codec.decode(reply[BODY_AT:]))
 

@@ -141,3 +141,21 @@ def may_send_again(body: Document) -> bool:
 
 
 _AGAIN: Final = _READS | {"hello", "ping"}
+
+_TWICE: Final = frozenset({
+    "addShard", "addShardToZone", "balancerCollectionStatus", "balancerStart", "balancerStatus",
+    "balancerStop", "clearJumboFlag", "configureCollectionBalancing", "enableSharding",
+    "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "movePrimary", "moveRange",
+    "refineCollectionShardKey", "removeShard", "removeShardFromZone", "shardCollection",
+    "updateZoneKeyRange",
+})
+_ONCE: Final = frozenset({"_shardsvrMoveRange"})
+"""Its sender looks how it ended before it asks again."""
+
+
+def is_idempotent(command: Document) -> bool:
+    """Tell whether a command of the cluster's own may be carried out twice, one after the other."""
+    name = next(iter(command), "")
+    return name in _TWICE or (
+        name.startswith(("_configsvr", "_shardsvr")) and name not in _ONCE
+    )

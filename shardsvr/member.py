@@ -130,6 +130,10 @@ class Member(Node):
         await compatibility.ensure(self)
         recovery.take_up(self)
 
+    def leave_office(self) -> None:
+        """End what only a primary does."""
+        self.sharding.reset()
+
     @property
     def is_primary(self) -> bool:
         """Whether this member takes writes."""

@@ -36,7 +36,7 @@ async def move_range(request: Request) -> Reply:
         if state.incoming or state.records.all(names.COORDINATORS):
             raise _busy()
         running = state.donating = Donation(state, spec)
-        state.member.keep(running.run())
+        state.in_office(running.run())
     elif running.spec["ns"] != spec["ns"] or running.spec["range"] != spec["range"]:
         raise _busy()
     result = await asyncio.shield(running.done)
@@ -74,9 +74,7 @@ async def receive_end(request: Request) -> Reply:
 async def block(request: Request) -> Reply:
     """Close the section of a collection or database for a change of the catalogue."""
     args = request.args
-    await blocking.close(
-        member_of(request).sharding, args["id"], args["ns"], args.get("secondsMax", 30)
-    )
+    await blocking.close(member_of(request).sharding, args["id"], args["ns"])
     return {}
 
 
@@ -90,11 +88,18 @@ async def unblock(request: Request) -> Reply:
 async def clone_database(request: Request) -> Reply:
     """Copy the collections of a database that are not sharded to its new primary shard."""
     args = request.args
-    cloned = await blocking.clone_database(
-        member_of(request).sharding, request.op, args["database"], args["toHost"],
-        args["sharded"],
-    )
-    return {"cloned": cloned}
+    await blocking.clone_database(member_of(request).sharding, request.op, args)
+    return {}
+
+
+async def arrive(request: Request) -> Reply:
+    """Get ready for a database that moves here, or be done with it."""
+    state, args = member_of(request).sharding, request.args
+    if args["begins"]:
+        await blocking.expect_database(state, args)
+    else:
+        blocking.expect_no_more(state, args)
+    return {}
 
 
 async def take_copies(request: Request) -> Reply:
@@ -114,9 +119,12 @@ async def refresh(request: Request) -> Reply:
 async def make_part(request: Request) -> Reply:
     """Make a part of a sharded collection here."""
     args, state = request.args, member_of(request).sharding
-    await recipient.make_collection(
-        state, args["ns"], args["uuid"], args["options"], args["indexes"]
-    )
+    if "id" in args:
+        await blocking.make_copy(state, args)
+    else:
+        await recipient.make_collection(
+            state, args["ns"], args["uuid"], args["options"], args["indexes"]
+        )
     return {}
 
 
@@ -360,10 +368,14 @@ COMMANDS = (
     _internal("_shardsvrAutoSplit", auto_split, (
         _NS, *_BOUNDS, Field("bytesMax", "int", required=True), Field("limit", "int"),
     ), "bounds that cut a range"),
-    _internal("_shardsvrBlock", block, (_ID, _NS, Field("secondsMax", "int")), "close a section"),
+    _internal("_shardsvrArrive", arrive, (
+        _ID, Field("database", "string", required=True), Field("begins", "bool", required=True),
+        Field("sharded", "array"),
+    ), "a database moves here"),
+    _internal("_shardsvrBlock", block, (_ID, _NS), "close a section"),
     _internal("_shardsvrCloneDatabase", clone_database, (
-        Field("database", "string", required=True), Field("toHost", "string", required=True),
-        Field("sharded", "array", required=True),
+        _ID, Field("database", "string", required=True),
+        Field("toHost", "string", required=True), Field("sharded", "array", required=True),
     ), "copy a database to its new primary shard"),
     _internal("_shardsvrDescribePart", describe_part, (_NS,), "what a collection looks like"),
     _internal(
@@ -383,7 +395,7 @@ COMMANDS = (
     ),
     _internal("_shardsvrMakePart", make_part, (
         _NS, _UUID, Field("options", "object", required=True),
-        Field("indexes", "objects", required=True),
+        Field("indexes", "objects", required=True), Field("id", "uuid"),
     ), "make a collection's part"),
     _internal("_shardsvrMedian", median, (_NS, *_BOUNDS), "the middle of a range"),
     _internal("_shardsvrMoveRange", move_range, (
@@ -411,7 +423,7 @@ COMMANDS = (
     _internal("_shardsvrRefresh", refresh, (Field("namespaces", "array", required=True),),
               "ask the config server what is owned"),
     _internal("_shardsvrTakeCopies", take_copies, (
-        _NS, Field("documents", "any", required=True),
+        _ID, _NS, Field("documents", "any", required=True),
     ), "take documents of a collection"),
     _internal("_shardsvrUnblock", unblock, (_ID, _NS), "open a section"),
     Command(

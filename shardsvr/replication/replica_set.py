@@ -296,6 +296,7 @@ class ReplicaSet:
             self._promotion = None
         if self.is_primary:
             self.is_primary = False
+            self.member.leave_office()
             self.member.world.log.write(
                 "I", "REPL", 21358, "Replica set state transition",
                 {"newState": "SECONDARY", "oldState": "PRIMARY"},

@@ -20,15 +20,17 @@ from typing import Any, Final
 from bson.binary import Binary
 from bson.int64 import Int64
 
-from psdb_base import bson_codec, order
+from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_server.labels import RETRYABLE_CODES
 from psdb_store.collection import Collection
 from psdb_store.entry import LogEntry
 from psdb_store.record import Record
 from shardsvr.sharding import records as names
 from shardsvr.sharding.cloning import records_in, size_of
 from shardsvr.sharding.ownership import Ownership
+from shardsvr.sharding.recipient import NOT_UNDER_WAY
 from shardsvr.sharding.state import Section, ShardingState
 
 _BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -36,6 +38,31 @@ _LOG_SLICE: Final = 1000
 _CATCH_UP_ENTRIES: Final = 200
 _CATCH_UP_ROUNDS: Final = 50
 _RETRY_SECONDS: Final = 0.5
+_WRITERS_SECONDS: Final = 5.0
+"""How long all other requests wait for multi-document writes that run when the section closes."""
+
+
+class Part:
+    """What is given away: a range of a collection, as this shard owns it.
+
+    Attributes:
+        collection: The collection here.
+        own: What the shard owned of it when this was looked up.
+        low: The range's first key.
+        high: The key behind its last.
+
+    """
+
+    __slots__ = ("collection", "high", "low", "own")
+
+    def __init__(self, collection: Collection, own: Ownership, bounds: Document) -> None:
+        self.collection = collection
+        self.own = own
+        self.low, self.high = (own.pattern.bound_key(bounds[side]) for side in ("min", "max"))
+
+    def holds(self, document: Document) -> bool:
+        """Tell whether a document lies in the range."""
+        return self.low <= self.own.pattern.key(document) < self.high
 
 
 class Donation:
@@ -67,10 +94,11 @@ class Donation:
         try:
             result = await self._run()
         except MongoError as error:
-            self.done.set_exception(error)
-            self.done.exception()  # nobody may be waiting
+            self._fail(error)
         except BaseException:
-            self.done.cancel()
+            self._fail(MongoError(
+                Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE, "the migration's donor lost its office"
+            ))
             raise
         else:
             self.done.set_result(result)
@@ -79,51 +107,53 @@ class Donation:
                 self.state.donating = None
             self.member.operations.end(self._op)
 
+    def _fail(self, error: MongoError) -> None:
+        self.done.set_exception(error)
+        self.done.exception()  # nobody may be waiting
+
     async def _run(self) -> Document:
-        own, collection = self._check()
-        pattern = own.pattern
-        low, high = (pattern.bound_key(self.spec["range"][side]) for side in ("min", "max"))
-        await self._check_size(collection, own, low, high)
+        part = self._check()
+        await self._check_size(part)
         await self.state.records.write(
             put=[(names.COORDINATORS, {**self.spec, "phase": "cloning"})]
         )
         unpin = self.member.engine.pin_log(self.member.engine.commit_index)
         self._at = self.member.engine.commit_index
         try:
-            await self._start_recipient(collection, own)
-            await self._clone(collection, own, low, high)
-            await self._catch_up(collection, own, low, high)
-            committed = await self._in_section(collection, own, low, high)
+            await self._start_recipient(part)
+            await self._clone(part)
+            await self._catch_up(part)
+            await self._in_section(part)
         except MongoError as error:
-            await self._abort(error)
-            raise
+            if await self._abort(error):
+                raise
         finally:
             unpin()
-        return {"counts": self.counts, **committed}
+        await tell_recipient(self.state, self.spec, committed=True)
+        return {"counts": self.counts}
 
-    def _check(self) -> tuple[Ownership, Collection]:
+    def _check(self) -> Part:
         db, _, name = self.ns.partition(".")
         own = self.state.ownership(self.ns)
         collection = self.member.engine.collection(db, name)
         if own is None or collection is None or bytes(own.row["uuid"]) != self.spec["uuid"]:
             raise MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {self.ns} is not sharded here")
-        low, high = (own.pattern.bound_key(self.spec["range"][side]) for side in ("min", "max"))
-        if not own.ranges.covers(low, high):
+        part = Part(collection, own, self.spec["range"])
+        if not own.ranges.covers(part.low, part.high):
             raise MongoError(
                 Code.CONFLICTING_OPERATION_IN_PROGRESS,
                 f"this shard does not own all of the range to be moved of {self.ns}",
             )
-        return own, collection
+        return part
 
-    async def _check_size(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes
-    ) -> None:
+    async def _check_size(self, part: Part) -> None:
         """Refuse a chunk that is too large to be moved."""
         limit = self.spec.get("bytesMax")
         if limit is None or self.spec.get("forceJumbo"):
             return
         size, _count = await size_of(
-            collection, own.pattern, low, high, self._op.checkpoint, enough=limit
+            part.collection, part.own.pattern, part.low, part.high, self._op.checkpoint,
+            enough=limit,
         )
         if size > limit:
             raise MongoError(
@@ -134,10 +164,20 @@ class Donation:
     # -- copying -----------------------------------------------------------------------------------
 
     async def _to_recipient(self, command: Document) -> Document:
-        found: Document = await self.state.peer(self.spec["toHost"]).command("admin", command)
+        try:
+            found: Document = await self.state.peer(self.spec["toHost"]).command("admin", command)
+        except MongoError as error:
+            # Its code would be taken for this shard's own.
+            lost = error.code in RETRYABLE_CODES or error.code == NOT_UNDER_WAY
+            raise MongoError(
+                Code.OPERATION_FAILED if lost else error.code,
+                f"moveChunk failed to engage TO-shard in the data transfer: {error}",
+                extra={"recipientLost": True} if lost else error.extra,
+            ) from error
         return found
 
-    async def _start_recipient(self, collection: Collection, own: Ownership) -> None:
+    async def _start_recipient(self, part: Part) -> None:
+        collection, own = part.collection, part.own
         indexes = [
             index.spec for name, index in collection.indexes.items() if name != "_id_"
         ]
@@ -166,13 +206,11 @@ class Donation:
             "sessions": sessions,
         })
 
-    async def _clone(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes
-    ) -> None:
+    async def _clone(self, part: Part) -> None:
         raws: list[bytes] = []
         size = 0
         async for records in records_in(
-            collection, own.pattern, low, high, self._op.checkpoint
+            part.collection, part.own.pattern, part.low, part.high, self._op.checkpoint
         ):
             for record in records:
                 raws.append(record.raw)
@@ -189,20 +227,16 @@ class Donation:
         self.counts["clonedBytes"] += size
         self._op.check()
 
-    async def _catch_up(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes
-    ) -> None:
+    async def _catch_up(self, part: Part) -> None:
         """Send what has changed since, until little is left."""
         for _ in range(_CATCH_UP_ROUNDS):
             end = self.member.engine.log_end
             sent = end - self._at
-            await self._send_changes(collection, own, low, high, end)
+            await self._send_changes(part, end)
             if sent < _CATCH_UP_ENTRIES:
                 return
 
-    async def _send_changes(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes, end: int
-    ) -> None:
+    async def _send_changes(self, part: Part, end: int) -> None:
         """Send the changes of the log's entries up to `end`."""
         engine = self.member.engine
         await engine.committed(end)
@@ -211,19 +245,19 @@ class Donation:
             if not entries:
                 break
             self._at = entries[-1].index
-            raws, removed, sessions = self._changes(collection, own, low, high, entries)
+            raws, removed, sessions = self._changes(part, entries)
             if raws or removed or sessions:
                 await self._send(raws, removed, sessions)
                 self.counts["catchup"] += len(raws) + len(removed)
             await self._op.checkpoint(len(entries))
 
     def _changes(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes,
-        entries: list[LogEntry],
+        self, part: Part, entries: list[LogEntry]
     ) -> tuple[list[bytes], list[Any], list[Document]]:
         """Collect the documents that entries changed, as they are now."""
         touched: dict[bytes, Any] = {}
         sessions: list[Document] = []
+        collection = part.collection
         uuid = bytes(collection.uuid)
         for entry in entries:
             lsid, number = entry.lsid, entry.txn_number
@@ -237,7 +271,7 @@ class Donation:
         removed: list[Any] = []
         for id_key, identifier in touched.items():
             record: Record | None = collection.by_id(id_key)
-            if record is not None and low <= own.pattern.key(record.document()) < high:
+            if record is not None and part.holds(record.document()):
                 raws.append(record.raw)
             else:
                 removed.append(identifier)
@@ -245,26 +279,29 @@ class Donation:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    async def _in_section(
-        self, collection: Collection, own: Ownership, low: bytes, high: bytes
-    ) -> Document:
-        """Close the section, send the rest, have the config server commit, take the outcome."""
+    async def _in_section(self, part: Part) -> None:
+        """Close the section, send the rest, have the config server commit, take the outcome.
+
+        The section opens when the outcome is known and logged, or cannot be a commit any more.
+        """
+        if self.ns in self.state.sections:
+            raise MongoError(
+                Code.CONFLICTING_OPERATION_IN_PROGRESS, f"{self.ns} is being changed already"
+            )
         section = self.state.sections[self.ns] = Section()
         try:
-            await self.state.writers_end(self.ns)
-            if self.state.ownership(self.ns) is not own:
+            await self.state.writers_end(self.ns, _WRITERS_SECONDS)
+            if self.state.ownership(self.ns) is not part.own:
                 self._check()
             await self.state.records.write(
                 put=[(names.COORDINATORS, {**self.spec, "phase": "section"})]
             )
             # Nothing of the collection is written from here on.
-            await self._send_changes(collection, own, low, high, self.member.engine.log_end)
+            await self._send_changes(part, self.member.engine.log_end)
             await self._commit()
-            return await finish(self.state, self.spec)
+            await finish(self.state, self.spec)
         finally:
-            if self.state.sections.get(self.ns) is section:
-                del self.state.sections[self.ns]
-            section.opened.set()
+            self.state.open(self.ns, section)
 
     async def _commit(self) -> None:
         """Ask for the commit; an answer that does not come is found out by the fence."""
@@ -280,17 +317,18 @@ class Donation:
                     Code.OPERATION_FAILED, f"the migration was not committed: {error}"
                 ) from error
 
-    async def _abort(self, error: MongoError) -> None:
-        """Give the migration up: nothing has changed hands."""
+    async def _abort(self, error: MongoError) -> bool:
+        """Give the migration up; False when it turns out to be committed."""
         self.member.world.log.write(
             "W", "SHARDING", 23899, "Migration failed",
             {"namespace": self.ns, "error": str(error)},
         )
         if await fence(self.state, self.id) == "committed":
             await finish(self.state, self.spec)
-            return
+            return False
         await self.state.records.write(remove=[(names.COORDINATORS, self.id)])
-        await tell_recipient(self.state, self.spec, committed=False)
+        self.state.in_office(tell_recipient(self.state, self.spec, committed=False))
+        return True
 
 
 def _session_row(lsid: bytes, number: int, statements: dict[int, Document]) -> Document:
@@ -318,8 +356,8 @@ async def fence(state: ShardingState, identifier: Binary) -> str:
             return outcome
 
 
-async def finish(state: ShardingState, spec: Document) -> Document:
-    """Take over the outcome of a migration that is committed, in one entry; tell the recipient."""
+async def finish(state: ShardingState, spec: Document) -> None:
+    """Take over the outcome of a migration that is committed, in one entry."""
     ns, member = spec["ns"], state.member
     while True:
         try:
@@ -344,8 +382,6 @@ async def finish(state: ShardingState, spec: Document) -> Document:
         unit.commit()
     await engine.committed(engine.log_end)
     state.wake.set()
-    await tell_recipient(state, spec, committed=True)
-    return {"range": bson_codec.decode(bson_codec.encode(spec["range"]))}
 
 
 async def tell_recipient(state: ShardingState, spec: Document, *, committed: bool) -> None:

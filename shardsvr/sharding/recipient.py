@@ -7,6 +7,7 @@ owns the range (`ShardingState.refresh`), and becomes a deletion when the migrat
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from psdb_base import bson_codec, order
@@ -17,6 +18,8 @@ from psdb_store.collection import Collection
 from shardsvr.sharding import records as names
 from shardsvr.sharding.state import ShardingState
 
+NOT_UNDER_WAY: Final = Code.COMMAND_FAILED
+"""A recipient's answer about a migration that another primary of it had begun to take."""
 _UNIT_DOCUMENTS: Final = 256
 _DELETION_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.05
@@ -54,7 +57,7 @@ async def _prepare(state: ShardingState, args: Document) -> None:
                 Code.CONFLICTING_OPERATION_IN_PROGRESS,
                 f"this shard owns a part of the range to be moved of {ns}",
             )
-    await _wait_for_deletions(state, ns, pattern, low, high)
+    await _wait_for_deletions(state, ns, pattern, low, high, bytes(args["id"]))
     await make_collection(state, ns, args["uuid"], args["options"], args["indexes"])
     await state.records.write(put=[(names.DELETIONS, {
         "_id": args["id"], "nss": ns, "collectionUuid": args["uuid"],
@@ -64,14 +67,14 @@ async def _prepare(state: ShardingState, args: Document) -> None:
 
 
 async def _wait_for_deletions(
-    state: ShardingState, ns: str, pattern: KeyPattern, low: bytes, high: bytes
+    state: ShardingState, ns: str, pattern: KeyPattern, low: bytes, high: bytes, own: bytes
 ) -> None:
     """Wait until no deletion is left that overlaps the range: it would take the copies away."""
     key = pattern.bound_key
     for _ in range(int(_DELETION_SECONDS / _LOOK_SECONDS)):
         if not any(
             key(task["range"]["min"]) < high and low < key(task["range"]["max"])
-            for task in state.tasks(ns)
+            for task in state.tasks(ns) if bytes(task["_id"]) != own
         ):
             return
         state.wake.set()
@@ -109,24 +112,40 @@ async def take(state: ShardingState, args: Document) -> None:
     """Take a batch: documents as they are now, `_id`s of those that are gone, sessions."""
     found = state.incoming.get(bytes(args["id"]))
     if found is None:
-        raise MongoError(Code.CONFLICTING_OPERATION_IN_PROGRESS, "no such migration is under way")
+        raise _not_under_way()
     db, _, name = found["ns"].partition(".")
     member = state.member
     found["seen"] = member.world.clock.monotonic()
     collection = member.engine.collection(db, name)
     if collection is None:
         raise MongoError(Code.NAMESPACE_NOT_FOUND, f"{found['ns']} was dropped")
-    await put_copies(state, collection, bytes(args["documents"]))
+
+    def check() -> None:
+        if state.incoming.get(bytes(args["id"])) is not found:
+            raise _not_under_way()
+
+    await put_copies(state, collection, bytes(args["documents"]), check)
+    check()
     _remove_all(state, collection, [row["_id"] for row in args["removed"]])
     for row in args["sessions"]:
         _note_session(state, row)
 
 
-async def put_copies(state: ShardingState, collection: Collection, blob: bytes) -> None:
-    """Insert or replace documents, given one after the other, by their `_id`."""
+def _not_under_way() -> MongoError:
+    return MongoError(NOT_UNDER_WAY, "no such migration is under way")
+
+
+async def put_copies(
+    state: ShardingState, collection: Collection, blob: bytes, check: Callable[[], None]
+) -> None:
+    """Insert or replace documents, given one after the other, by their `_id`.
+
+    Before each unit `check` is asked, which raises when they are not wanted any more.
+    """
     raws = list(bson_codec.split(blob))
     for at in range(0, len(raws), _UNIT_DOCUMENTS):
         await state.member.engine.room()
+        check()
         _put_all(state, collection, raws[at : at + _UNIT_DOCUMENTS])
         await asyncio.sleep(0)
 

@@ -41,29 +41,26 @@ def take_up(member: Member) -> None:
     state = member.sharding
     state.reset()
     for spec in state.records.all(names.COORDINATORS):
+        section = Section()
         if spec.get("phase") != "cloning":
-            state.sections[spec["ns"]] = Section()
-        member.keep(_recover(state, spec))
+            state.sections[spec["ns"]] = section
+        state.in_office(_recover(state, spec, section))
 
 
-async def _recover(state: ShardingState, spec: Document) -> None:
-    """Bring an interrupted migration to its end."""
+async def _recover(state: ShardingState, spec: Document, section: Section) -> None:
+    """Bring an interrupted migration to its end; the section opens when that is known."""
     from shardsvr.sharding import blocking, donor
 
     if spec["phase"] == "catalogue":
         await blocking.recover(state, spec)
         return
-    outcome = await donor.fence(state, spec["_id"])
-    try:
-        if outcome == "committed":
-            await donor.finish(state, spec)
-        else:
-            await state.records.write(remove=[(names.COORDINATORS, spec["_id"])])
-            await donor.tell_recipient(state, spec, committed=False)
-    finally:
-        section = state.sections.pop(spec["ns"], None)
-        if section is not None:
-            section.opened.set()
+    committed = await donor.fence(state, spec["_id"]) == "committed"
+    if committed:
+        await donor.finish(state, spec)
+    else:
+        await state.records.write(remove=[(names.COORDINATORS, spec["_id"])])
+    state.open(spec["ns"], section)
+    await donor.tell_recipient(state, spec, committed=committed)
 
 
 async def _delete_ranges(state: ShardingState) -> None:

@@ -26,7 +26,7 @@ from shardsvr.sharding.ownership import Guard, Ownership
 from shardsvr.sharding.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from shardsvr.member import Member
 
@@ -35,16 +35,22 @@ _WAIT_THEMSELVES: Final = frozenset({"_shardsvrMoveRange", "cleanupOrphaned"})
 _APPLY_LOOKS: Final = 20
 _ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025
-_WRITERS_SECONDS: Final = 30.0
 
 
 class Section:
-    """A closed critical section; `opened` is set when it ends."""
+    """A closed critical section; `opened` is set when it ends.
 
-    __slots__ = ("opened",)
+    Attributes:
+        opened: Set at its end.
+        busy: How many steps of the change that closed it are under way here.
+
+    """
+
+    __slots__ = ("busy", "opened")
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
+        self.busy = 0
 
 
 class ShardingState:
@@ -56,6 +62,8 @@ class ShardingState:
         sections: Closed critical sections by namespace (or database name).
         multi_writes: Running multi-document writes by namespace.
         incoming: Migrations to here under way, by id.
+        arrivals: Databases that move here, by name.
+        arriving: Held by each step of such a move.
         donating: The migration away from here under way, None without one.
         idle: Set when a multi-document write ends.
         wake: Set to have range deletions looked at at once.
@@ -68,22 +76,51 @@ class ShardingState:
         self.sections: dict[str, Section] = {}
         self.multi_writes: dict[str, int] = {}
         self.incoming: dict[bytes, Any] = {}
+        self.arrivals: dict[str, Any] = {}
+        self.arriving = asyncio.Lock()
         self.donating: Any = None
         self.idle = asyncio.Event()
         self.wake = asyncio.Event()
         self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
         self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
         self._peers: dict[str, Any] = {}
+        self._office: list[asyncio.Task[Any]] = []
         self._tasks_at: tuple[Any, ...] = ()
         self._tasks: dict[str, list[Document]] = {}
 
     def reset(self) -> None:
-        """Forget what an earlier time in office had under way."""
+        """End what a time in office had under way: a later primary recovers it from the log."""
+        for task in self._office:
+            task.cancel()
+        self._office = []
         for section in self.sections.values():
             section.opened.set()
         self.sections = {}
         self.incoming = {}
+        self.arrivals = {}
+        self.arriving = asyncio.Lock()
         self.donating = None
+
+    def in_office(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background that ends with this time in office."""
+        task = self.member.keep(work)
+        self._office.append(task)
+
+        def forget(done: asyncio.Task[None]) -> None:
+            if done in self._office:
+                self._office.remove(done)
+
+        task.add_done_callback(forget)
+
+    def donates(self, ns: str) -> bool:
+        """Tell whether a part of a collection is on its way to another shard."""
+        return self.donating is not None and self.donating.ns == ns
+
+    def open(self, ns: str, section: Section) -> None:
+        """Open a section; one that somebody else has closed since stays closed."""
+        if self.sections.get(ns) is section:
+            del self.sections[ns]
+        section.opened.set()
 
     # -- what is known ---------------------------------------------------------------------------
 
@@ -315,7 +352,7 @@ class ShardingState:
         del self._readers[identifier]
         return False
 
-    async def writers_end(self, ns: str) -> None:
+    async def writers_end(self, ns: str, seconds: float) -> None:
         """Wait until no multi-document write of a collection, or of a database, is running.
 
         Raises:
@@ -323,7 +360,7 @@ class ShardingState:
 
         """
         try:
-            async with asyncio.timeout(_WRITERS_SECONDS):
+            async with asyncio.timeout(seconds):
                 while any(ns in (one, one.partition(".")[0]) for one in list(self.multi_writes)):
                     self.idle.clear()
                     await self.idle.wait()

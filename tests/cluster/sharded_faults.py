@@ -7,6 +7,7 @@ writers go through either router. In the end every acknowledged write must be th
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import signal
@@ -223,3 +224,131 @@ def play(cluster: Cluster, documents: int, rounds: list[tuple[str, float]]) -> W
     assert not writers.errors, writers.errors[:5]
     assert writers.scans
     return writers
+
+
+# -- changes of the catalogue over failovers ----------------------------------------------------
+
+
+class Adders:
+    """Two clients that add one to documents of a collection while it changes hands."""
+
+    def __init__(self, collections: list[Any], documents: int) -> None:
+        self.counts = dict.fromkeys(range(documents), 0)
+        self.unsure: set[int] = set()
+        self.errors: list[str] = []
+        self._ending = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._add, args=(number, collection))
+            for number, collection in enumerate(collections)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _add(self, number: int, collection: Any) -> None:
+        chance = random.Random(number)
+        while not self._ending.is_set():
+            k = chance.randrange(number, len(self.counts), len(self._threads))
+            try:
+                done = collection.update_one({"k": k}, {"$inc": {"n": 1}})
+            except PyMongoError as error:
+                self.unsure.add(k)
+                self.errors.append(f"{k}: {error!r}")
+                continue
+            self.counts[k] += 1
+            if done.matched_count != 1:
+                self.errors.append(f"{k} was not found")
+                return
+            time.sleep(0.002)
+
+    def end(self) -> None:
+        """Let each finish what it does."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(90)
+            assert not thread.is_alive(), "a writer hangs"
+
+    def check(self, collection: Any) -> None:
+        """Hold what is there against what was acknowledged."""
+        rows = list(collection.find({}, {"k": 1, "n": 1}))
+        assert sorted(row["k"] for row in rows) == sorted(self.counts)
+        found = {row["k"]: row["n"] for row in rows}
+        wrong = {
+            k: (found[k], n) for k, n in self.counts.items()
+            if found[k] != n and k not in self.unsure
+        }
+        assert not wrong, f"(found, acknowledged): {list(wrong.items())[:10]}"
+        assert not self.errors, self.errors[:3]
+
+
+def change_over_failover(
+    cluster: Cluster, name: str, change: str, victim: str, pause: float, *, gently: bool,
+    documents: int = 2000,
+) -> None:
+    """Change a collection of a new database, and have a primary fail meanwhile.
+
+    Args:
+        cluster: Two shards or more.
+        name: The database's.
+        change: `movePrimary`, `shardCollection` or `moveChunk`.
+        victim: Whose primary: `from` (the database's shard), `to` (another) or `config`.
+        pause: Seconds between the command and the failure.
+        gently: `replSetStepDown` instead of `kill -9`.
+        documents: How many the collection has.
+
+    """
+    routers = [
+        cluster.direct(address)
+        for address in cluster.uri.removeprefix("mongodb://").partition("/")[0].split(",")
+    ]
+    client = routers[0]
+    client[name].items.insert_many([
+        {"_id": k, "k": k, "n": 0, "pad": PAD} for k in range(documents)
+    ])
+    client[name].items.create_index("k")
+    client[name].other.insert_many([{"_id": k} for k in range(100)])
+    ns = f"{name}.items"
+    row = client.config.databases.find_one({"_id": name})
+    assert row is not None
+    source = row["primary"]
+    target = next(
+        one["_id"] for one in client.config.shards.find().sort("_id", 1) if one["_id"] != source
+    )
+    if change == "moveChunk":
+        client.admin.command("shardCollection", ns, key={"k": 1})
+    command: dict[str, Any] = {
+        "movePrimary": {"movePrimary": name, "to": target},
+        "shardCollection": {"shardCollection": ns, "key": {"k": 1}},
+        "moveChunk": {"moveChunk": ns, "find": {"k": 1}, "to": target},
+    }[change]
+    members = cluster.addresses({"from": source, "to": target, "config": "config"}[victim])
+    address = wait_until("a primary", lambda: cluster.primary(members))
+    adders = Adders([router[name].items for router in routers], documents)
+
+    def fail() -> None:
+        time.sleep(pause)
+        if gently:
+            with contextlib.suppress(PyMongoError):
+                cluster.direct(address).admin.command("replSetStepDown", 5)
+        else:
+            cluster.signal(address, signal.SIGKILL)
+
+    failing = threading.Thread(target=fail)
+    failing.start()
+    began = time.monotonic()
+    try:
+        client.admin.command(command)
+    except PyMongoError as error:
+        print(f"{change} {victim} {pause:.2f} {gently}: {error!r}")
+    failing.join()
+    wait_until("it can be done", lambda: client.admin.command(command)["ok"], 60)
+    print(f"{change} {victim} {pause:.2f} {gently} took {time.monotonic() - began:.1f} s")
+    wait_until("all serve", lambda: cluster.all_serve(members), 60)
+    adders.end()
+    for router in routers:
+        adders.check(router[name].items)
+        assert router[name].other.count_documents({}) == 100
+    if change == "movePrimary":
+        primary = wait_until("a primary", lambda: cluster.primary(cluster.addresses(source)))
+        left = cluster.direct(primary)[name].list_collection_names()
+        assert left == [], f"{source} still has {left}"
+    client.drop_database(name)
