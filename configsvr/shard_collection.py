@@ -243,7 +243,7 @@ async def _commit(
     return len(made)
 
 
-class GivenUp(MongoError):
+class GivenUpError(MongoError):
     """A shard did not wait for this change any longer, or failed over."""
 
     def __init__(self) -> None:
@@ -253,9 +253,9 @@ class GivenUp(MongoError):
 
 
 def check_not_fenced(member: Member, identifier: Binary) -> None:
-    """Raise GivenUp when a shard did not wait for this change any longer."""
+    """Raise GivenUpError when a shard did not wait for this change any longer."""
     if store.find(member, routing.OUTCOMES, identifier) is not None:
-        raise GivenUp
+        raise GivenUpError
 
 
 async def persistently(change: Callable[[], Awaitable[T]]) -> T:
@@ -270,7 +270,7 @@ async def persistently(change: Callable[[], Awaitable[T]]) -> T:
         try:
             return await change()
         except MongoError as error:
-            again = isinstance(error, GivenUp) or error.code in RETRYABLE_CODES
+            again = isinstance(error, GivenUpError) or error.code in RETRYABLE_CODES
             if not again or not attempts:
                 raise
         await asyncio.sleep(_PAUSE_SECONDS)

@@ -151,9 +151,14 @@ def storms(first: int, count: int) -> Outcome:
 
 def sharded(first: int, count: int) -> Outcome:
     """Run seeds of the simulated cluster of shards."""
+    return replayed("sim.sharded_replay", first, count)
+
+
+def balanced(first: int, count: int) -> Outcome:
+    """Balance clusters of processes from one shard to three under writers and kills."""
     return pytest(
-        "seeds", count, "tests/sim/test_sharded.py",
-        PSDB_SHARDED_SEEDS=str(count), PSDB_SHARDED_FIRST=str(first + 1),
+        "runs", count, "tests/cluster/test_sharded_faults.py", "-m", "soak",
+        PSDB_BALANCE_ROUNDS=str(count), PSDB_BALANCE_FIRST=str(first),
     )
 
 
@@ -171,6 +176,7 @@ def marked(_first: int, count: int) -> Outcome:
 
 
 PARTS: dict[str, Part] = {
+    "balanced": Part("runs", 10, 2, balanced),
     "crash-points": Part("crash points", 10_000, 2500, crash_points),
     "failovers": Part("rounds", 20, 4, failovers),
     "fuzz-messages": Part("messages", 200_000, 20_000, fuzz_messages),

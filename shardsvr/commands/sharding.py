@@ -33,7 +33,9 @@ async def move_range(request: Request) -> Reply:
     } | {key: args[key] for key in ("bytesMax", "forceJumbo") if key in args}
     running: Donation | None = state.donating
     if running is None:
-        if state.incoming or state.records.all(names.COORDINATORS):
+        if state.incoming or any(
+            row["phase"] != "catalogue" for row in state.records.all(names.COORDINATORS)
+        ):
             raise _busy()
         running = state.donating = Donation(state, spec)
         state.in_office(running.run())

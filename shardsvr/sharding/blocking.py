@@ -73,8 +73,9 @@ async def close(state: ShardingState, identifier: Any, ns: str) -> None:
         await state.records.write(
             put=[(names.COORDINATORS, {"_id": identifier, "ns": ns, "phase": "catalogue"})]
         )
-    except BaseException:
+    except MongoError:
         state.open(ns, section)
+        state.in_office(recover(state, {"_id": identifier, "ns": ns}))  # it may be written
         raise
     state.in_office(_watch(state, identifier, ns, section))
 
@@ -123,7 +124,7 @@ async def recover(state: ShardingState, spec: Document) -> None:
 async def open_again(state: ShardingState, identifier: Any, ns: str) -> None:
     """Take over what the config server says now, and open the section."""
     section = state.sections.get(ns)
-    if section is None or state.records.find(names.COORDINATORS, identifier) is None:
+    if state.records.find(names.COORDINATORS, identifier) is None:
         return
     reply = await state.config.command("admin", {
         "_configsvrGetOwnership": 1, "ns": ns, "shard": state.member.shard_name,
@@ -131,8 +132,8 @@ async def open_again(state: ShardingState, identifier: Any, ns: str) -> None:
     if "." not in ns:
         await _drop_what_has_left(state, identifier, reply.get("database"))
     await state.records.ready()
-    if state.sections.get(ns) is not section:
-        return  # somebody else has opened it meanwhile
+    if state.records.find(names.COORDINATORS, identifier) is None:
+        return  # somebody else was first
     engine = state.member.engine
     with engine.unit() as unit:
         if "." in ns:
@@ -142,7 +143,8 @@ async def open_again(state: ShardingState, identifier: Any, ns: str) -> None:
         state.records.remove(unit, names.COORDINATORS, identifier)
         unit.commit()
     await engine.committed(engine.log_end)
-    state.open(ns, section)
+    if section is not None:
+        state.open(ns, section)
 
 
 async def _drop_what_has_left(

@@ -95,21 +95,24 @@ class Donation:
             result = await self._run()
         except MongoError as error:
             self._fail(error)
-        except BaseException:
-            self._fail(MongoError(
-                Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE, "the migration's donor lost its office"
-            ))
-            raise
         else:
-            self.done.set_result(result)
+            if not self.done.done():
+                self.done.set_result(result)
         finally:
             if self.state.donating is self:
                 self.state.donating = None
             self.member.operations.end(self._op)
 
+    def give_up(self) -> None:
+        """Tell those who wait that this member does not know the outcome any more."""
+        self._fail(MongoError(
+            Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE, "the migration's donor lost its office"
+        ))
+
     def _fail(self, error: MongoError) -> None:
-        self.done.set_exception(error)
-        self.done.exception()  # nobody may be waiting
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()  # nobody may be waiting
 
     async def _run(self) -> Document:
         part = self._check()

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from bson.binary import Binary
+
 from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern
@@ -28,15 +30,20 @@ _LOOK_SECONDS: Final = 0.05
 async def start(state: ShardingState, args: Document) -> None:
     """Get ready for a migration: the collection, its indexes, the pending range deletion."""
     ns, identifier = args["ns"], args["id"]
-    if state.donating is not None or state.incoming:
-        busy = next(iter(state.incoming), None)
-        if busy != bytes(identifier):
-            raise MongoError(
-                Code.CONFLICTING_OPERATION_IN_PROGRESS,
-                "another migration of this shard is under way",
-            )
+    for busy, known in list(state.incoming.items()):
+        if busy != bytes(identifier) and known["from"] == args["fromShard"]:
+            # A shard donates once at a time: it has given the other one up, or lost its office.
+            state.incoming.pop(busy)
+            task = state.records.find(names.DELETIONS, Binary(busy, 4))
+            if task is not None:
+                state.in_office(resolve(state, task))
+    busy_with = next(iter(state.incoming), bytes(identifier))
+    if state.donating is not None or busy_with != bytes(identifier):
+        raise MongoError(
+            Code.CONFLICTING_OPERATION_IN_PROGRESS, "another migration of this shard is under way"
+        )
     now = state.member.world.clock.monotonic()
-    state.incoming[bytes(identifier)] = {"ns": ns, "seen": now}
+    state.incoming[bytes(identifier)] = {"ns": ns, "seen": now, "from": args["fromShard"]}
     try:
         await _prepare(state, args)
     except BaseException:

@@ -24,7 +24,7 @@ _DELETE_DOCUMENTS: Final = 128
 _IDLE_SECONDS: Final = 1.0
 _WAITING_SECONDS: Final = 0.1
 _SILENT_SECONDS: Final = 5.0
-_GIVEN_UP_SECONDS: Final = 60.0
+_GIVEN_UP_SECONDS: Final = 15.0
 
 
 def start(member: Member) -> None:

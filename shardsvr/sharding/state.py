@@ -93,6 +93,8 @@ class ShardingState:
         for task in self._office:
             task.cancel()
         self._office = []
+        if self.donating is not None:
+            self.donating.give_up()
         for section in self.sections.values():
             section.opened.set()
         self.sections = {}
@@ -109,6 +111,12 @@ class ShardingState:
         def forget(done: asyncio.Task[None]) -> None:
             if done in self._office:
                 self._office.remove(done)
+            error = None if done.cancelled() else done.exception()
+            if error is not None:
+                self.member.world.log.write(
+                    "W" if isinstance(error, MongoError) else "E", "SHARDING", 7200010,
+                    "Work of a shard's primary has failed", {"error": repr(error)},
+                )
 
         task.add_done_callback(forget)
 

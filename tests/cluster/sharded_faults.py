@@ -334,16 +334,15 @@ def change_over_failover(
 
     failing = threading.Thread(target=fail)
     failing.start()
-    began = time.monotonic()
     try:
-        client.admin.command(command)
-    except PyMongoError as error:
-        print(f"{change} {victim} {pause:.2f} {gently}: {error!r}")
-    failing.join()
-    wait_until("it can be done", lambda: client.admin.command(command)["ok"], 60)
-    print(f"{change} {victim} {pause:.2f} {gently} took {time.monotonic() - began:.1f} s")
-    wait_until("all serve", lambda: cluster.all_serve(members), 60)
-    adders.end()
+        # Whoever carries it out may fail, with an error; then it can be asked for again.
+        with contextlib.suppress(PyMongoError):
+            client.admin.command(command)
+        failing.join()
+        wait_until("it can be done", lambda: client.admin.command(command)["ok"], 60)
+        wait_until("all serve", lambda: cluster.all_serve(members), 60)
+    finally:
+        adders.end()
     for router in routers:
         adders.check(router[name].items)
         assert router[name].other.count_documents({}) == 100

@@ -368,7 +368,8 @@ def label_of(handle: asyncio.Handle) -> str:
     callback = handle._callback  # type: ignore[attr-defined]
     bound = getattr(callback, "__self__", None)
     if isinstance(bound, asyncio.Task):
-        return str(bound.get_coro().__qualname__)  # type: ignore[union-attr]
+        running = bound.get_coro()
+        return str(getattr(running, "__qualname__", type(running).__name__))
     name = getattr(callback, "__qualname__", None)
     return type(callback).__name__ if name is None else str(name)
 

@@ -1,22 +1,43 @@
-"""A simulated cluster of shards under faults: two routers, a config server, three shards.
+"""The sharded scenario: routers, config servers and shards, each a replica set, under faults.
 
-Clients count up, insert, update many and scan; meanwhile chunks are moved, split and merged, and
-power goes, links are cut, packets are lost. What must hold: an acknowledged write has its effect
-exactly once, a scan shows each document once, an update of many hits each document once.
+Phase one, safety: clients of two routers count, scan, update all, read and write registers, insert
+and delete while chunks are moved, split and merged, the primary of their database moves, a shard
+comes and goes, and all that can happen to a replica set happens to any of the sets; now and then
+the config servers are all gone while a shard loses its primary. Phase two, liveness: all faults end
+and every request must be answered. Then the books of the clients are compared with what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sim.client import ConnectionLost, SimClient, statement_errors
 from sim.cluster import SimNode
-from sim.loop import PowerLost, SimLoop, run
-from sim.network import Fabric
-from sim.workload import Violation
+from sim.loop import START_SECONDS, PowerLost, SimLoop, run
+from sim.network import Conditions, Fabric
+from sim.replica_client import UNKNOWN as LOST
+from sim.replica_client import SetClient
+from sim.replica_scenario import FAULTS as SET_FAULTS
+from sim.replica_scenario import PORT, PRIMARY_SECONDS_MAX, ReplicaScenario
+from sim.replica_workload import (
+    DB,
+    Books,
+    Causal,
+    Counter,
+    Inserter,
+    Registers,
+    Witness,
+    Worker,
+)
+from sim.scenario import draw_store_options, knobs
+from sim.trial import SETTLE_SECONDS_MAX, Trial
+from sim.workload import Violation, expect
 from sim.world import SimMachine
+from store_kit import check_consistent, check_lines
 
 from configsvr.server import ConfigServer
 from psdb_base.errors import MongoError
@@ -27,250 +48,692 @@ from router.shards import connect_over_network
 from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
 
-SHARDS = ("shard0", "shard1", "shard2")
+ROUTER_PORT = 27017
 ROUTERS = ("router0", "router1")
-COUNTERS = 60
-NS = "db.counters"
-UNKNOWN = frozenset(
-    {6, 43, 46, 70, 89, 91, 117, 175, 189, 200, 237, 249, 9001, 11600, 11602, 13388}
-)
+CONFIG = "config"
+ITEMS = 40
+SECONDS = 12.0
+UNKNOWN = LOST | {
+    6, 24, 43, 46, 50, 70, 89, 91, 117, 125, 133, 175, 202, 237, 249, 262, 9001, 13388,
+}
 """Errors that an application would try again after: nobody answered, or it was a bad moment."""
+SHARDED = {
+    "causal": {"_id": 1}, "docs": {"_id": "hashed"}, "items": {"k": 1}, "registers": {"_id": 1},
+}
+"""The sharded collections with their keys; `counters` lives on the primary shard."""
 
 
-def make_router(world: World) -> Router:
-    config = connect_over_network(world, "config:27019")
-    options = {"sharding": {"configDB": "config:27019"}}
-    return Router(world, options, config, lambda name: connect_over_network(world, name))
+@dataclass
+class Plan:
+    """What is drawn before a run begins."""
+
+    seed: int
+    shards: int = 2
+    members: int = 3
+    config_servers: int = 3
+    shuffles: bool = True
+    pause_seconds: float = 1.0
+    disk_seconds: float = 0.001
+    timeout_seconds: float = 10.0
+    think_seconds: float = 0.5
+    conditions: Conditions = field(default_factory=Conditions)
+    faults: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def draw(cls, seed: int, rng: random.Random) -> Plan:
+        conditions = Conditions(
+            delay_seconds=rng.choice([0.0005, 0.002, 0.01]),
+            spike=rng.choice([0.0, 0.0, 0.01, 0.05]),
+            refuse=rng.choice([0.0, 0.0, 0.05]),
+            silent=rng.choice([0.0, 0.2, 0.8]),
+            silent_seconds=rng.choice([0.5, 3.0]),
+        )
+        shards, members, config_servers = rng.choice([
+            (2, 3, 3), (2, 3, 3), (2, 3, 1), (3, 1, 1), (3, 1, 3),
+        ])
+        return cls(
+            seed, shards, members, config_servers,
+            shuffles=rng.random() < 0.8,
+            pause_seconds=rng.choice([0.5, 1.0, 2.0]),
+            disk_seconds=rng.choice([0.0005, 0.002, 0.01]),
+            timeout_seconds=rng.choice([3.0, 10.0]),
+            think_seconds=rng.choice([0.3, 0.8]),
+            conditions=conditions,
+            faults={name: rng.choice([0.0, 0.5, 1.0, 2.0]) for name in FAULTS} | {"cut_power": 2.0},
+        )
 
 
-class ShardedCluster:
-    """The machines."""
+@dataclass
+class Result:
+    """What a run was."""
 
-    def __init__(self, loop: SimLoop, fabric: Fabric, seed: int) -> None:
-        self.fabric = fabric
+    seed: int
+    trace: str
+    checksums: Any
+    steps: int
+    virtual_seconds: float
+    operations: int
+    unknown: int
+    changes: dict[str, int]
+    scans: int
+    faults: dict[str, int]
 
-        def node(name: str, port: int, make: Any) -> SimNode:
-            return SimNode(SimMachine(loop, fabric, name, seed), port, make)
 
-        self.config = node("config", 27019, lambda world: ConfigServer(world, {}, "/config"))
-        self.shards = [
-            node(name, 27018, lambda world: Member(world, MEMBER_COMMANDS, {}, "/shard"))
-            for name in SHARDS
-        ]
-        self.routers = [node(name, 27017, make_router) for name in ROUTERS]
-        self.members = [self.config, *self.shards]
+class RouterClient:
+    """A client of one router, with the ways of `SetClient` that workers use."""
 
-    async def start(self) -> None:
-        for node in [*self.members, *self.routers]:
+    def __init__(self, inner: SimClient) -> None:
+        self.inner = inner
+        self.lsid = inner.lsid
+        inner.retry_codes = UNKNOWN
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    async def command(self, db: str, body: Document) -> Document:
+        """Run a command once; ConnectionLost when it is unknown whether it was carried out."""
+        try:
+            reply = await self.inner.command(db, body)
+        except MongoError as error:
+            if error.code not in UNKNOWN:
+                raise
+            raise ConnectionLost(f"{error.code}") from error
+        if any(code in UNKNOWN for code in statement_errors(reply)):
+            raise ConnectionLost("a statement's error")
+        return reply
+
+    async def write(self, db: str, body: Document) -> Document:
+        """Run a retryable write until it is answered, however often it takes."""
+        return await self.inner.write(db, body)
+
+    async def on_secondary(self, db: str, body: Document) -> tuple[SimClient, Any]:
+        """Run a read that any member may answer."""
+        preference: Document = {"$readPreference": {"mode": "secondaryPreferred"}}
+        return self.inner, await self.command(db, {**body, **preference})
+
+
+# -- more clients --------------------------------------------------------------------------------
+
+
+class Adder(Worker):
+    """Adds to items by their shard key, and without it: each addition happens once."""
+
+    def __init__(self, books: Books, name: str, client: Any, keys: list[int]) -> None:
+        super().__init__(books, name, client)
+        self.added = dict.fromkeys(keys, 0)
+
+    async def step(self) -> None:
+        k = self.rng.choice(list(self.added))
+        query: Document = {"k": k} if self.rng.random() < 0.7 else {"_id": k}
+        self.added[k] += 1
+        if self.rng.random() < 0.6:
+            reply = await self.client.write(
+                DB, {"update": "items", "updates": [{"q": query, "u": {"$inc": {"n": 1}}}]}
+            )
+            done = reply["n"] == 1 and "writeErrors" not in reply
+        else:
+            reply = await self.client.write(DB, {
+                "findAndModify": "items", "query": query, "update": {"$inc": {"n": 1}},
+            })
+            done = reply["value"] is not None
+        expect(done, f"{self.name}: {query} was not found: {reply}")
+
+    def check(self, state: dict[str, dict[Any, Document]]) -> None:
+        wrong = {
+            k: (state["items"][k]["n"], n) for k, n in self.added.items()
+            if state["items"][k]["n"] != n
+        }
+        expect(not wrong, f"{self.name}: (found, added) {wrong}")
+
+
+class Everyone(Worker):
+    """Updates all items; an update that is answered has hit each once, any other once at most."""
+
+    def __init__(self, books: Books, name: str, client: Any) -> None:
+        super().__init__(books, name, client)
+        self.turns: dict[str, bool] = {}
+
+    async def step(self) -> None:
+        turn = str(len(self.turns))
+        self.turns[turn] = False
+        reply = await self.client.command(DB, {
+            "update": "items",
+            "updates": [{"q": {}, "u": {"$inc": {f"all.{turn}": 1}}, "multi": True}],
+        })
+        expect("writeErrors" not in reply, f"{self.name}: {reply}")
+        expect(reply["n"] == ITEMS, f"{self.name} hit {reply['n']}")
+        self.turns[turn] = True
+
+    def check(self, state: dict[str, dict[Any, Document]]) -> None:
+        for turn, answered in self.turns.items():
+            hits = [row.get("all", {}).get(turn, 0) for row in state["items"].values()]
+            expect(max(hits) <= 1, f"update {turn} of all hit some twice: {hits}")
+            expect(not answered or min(hits) == 1, f"update {turn} of all missed some: {hits}")
+
+
+class Scanner(Worker):
+    """Looks at all items, in small batches, on primaries or anywhere: each is there once."""
+
+    scans = 0
+
+    async def step(self) -> None:
+        find: Document = {"find": "items", "batchSize": self.rng.choice([3, 20, 1000])}
+        if self.rng.random() < 0.5:
+            find["sort"] = {"k": 1}
+        if self.rng.random() < 0.3:
+            find["$readPreference"] = {"mode": "secondaryPreferred"}
+        try:
+            found = await self.client.inner.find_all(DB, find)
+        except MongoError as error:
+            if error.code in UNKNOWN:
+                raise ConnectionLost(str(error.code)) from error
+            raise
+        keys = sorted(row["k"] for row in found)
+        expect(keys == list(range(ITEMS)), f"{self.name}: {find} shows {keys}")
+        self.scans += 1
+
+
+class Mover(Worker):
+    """Moves, splits and merges chunks, moves the primary, has a shard come and go."""
+
+    def __init__(self, books: Books, name: str, client: Any, trial: ShardedScenario) -> None:
+        super().__init__(books, name, client)
+        self.trial = trial
+        self.done: dict[str, int] = {}
+
+    async def step(self) -> None:
+        command = self.draw()
+        try:
+            await self.client.command("admin", command)
+        except MongoError as error:
+            if error.code not in BAD_CHANGES:
+                raise
+            return
+        kind = next(iter(command))
+        self.done[kind] = self.done.get(kind, 0) + 1
+
+    def draw(self) -> Document:
+        rng, shards = self.rng, list(self.trial.shards)
+        kind = rng.choices(
+            ["moveChunk", "split", "mergeAll", "movePrimary", "balancer", "shard"],
+            [10, 3, 2, 2, 1, 1],
+        )[0]
+        name, key = rng.choice(list(SHARDED.items()))
+        ns = f"{DB}.{name}"
+        if kind == "moveChunk":
+            command: Document = {"moveChunk": ns, "to": rng.choice(shards)}
+            if name == "docs":
+                return {"mergeAllChunksOnShard": ns, "shard": rng.choice(shards)}
+            return {**command, "find": {next(iter(key)): self.value(name)}}
+        if kind == "split":
+            return {"split": ns, "find": {next(iter(key)): self.value(name)}} if (
+                name == "docs"
+            ) else {"split": ns, "middle": {next(iter(key)): self.value(name)}}
+        if kind == "mergeAll":
+            return {"mergeAllChunksOnShard": ns, "shard": rng.choice(shards)}
+        if kind == "movePrimary":
+            return {"movePrimary": DB, "to": rng.choice(shards)}
+        if kind == "balancer":
+            return {rng.choice(["balancerStart", "balancerStop"]): 1}
+        last = shards[-1]
+        if rng.random() < 0.5:
+            return {"removeShard": last}
+        return {"addShard": self.trial.host_of(last), "name": last}
+
+    def value(self, name: str) -> Any:
+        if name == "items":
+            return self.rng.randrange(ITEMS)
+        if name == "registers":
+            return self.rng.choice(["r0a", "r0b", "r1a", "r1b"])
+        if name == "causal":
+            return f"causal-{self.rng.randrange(5)}"
+        return f"ins{self.rng.randrange(2)}-{self.rng.randrange(50)}"
+
+
+BAD_CHANGES = {2, 20, 26, 67, 72, 96, 178}
+"""What a change drawn at random may be refused with."""
+
+
+# -- the scenario --------------------------------------------------------------------------------
+
+
+class ShardedScenario(ReplicaScenario):
+    """One run; everything about it follows from the seed.
+
+    The faults of a replica set hit one of the sets, which is drawn for each.
+    """
+
+    def __init__(
+        self, seed: int, *, expected: Any = None, keep_log: bool = False,
+        seconds: float = SECONDS,
+    ) -> None:
+        rng = random.Random(f"sharded scenario {seed}")
+        plan = Plan.draw(seed, rng)
+        self.seconds = seconds
+        loop = SimLoop(seed, shuffles=plan.shuffles, expected=expected, seconds_max=900.0)
+        Trial.__init__(self, rng, plan, loop, Fabric(loop, seed))
+        self.shards = [f"shard{number}" for number in range(plan.shards)]
+        self.groups: dict[str, list[SimNode]] = {
+            CONFIG: self._set(CONFIG, plan.config_servers, seed),
+            **{name: self._set(name, plan.members, seed) for name in self.shards},
+        }
+        self.routers = [self._router(name, seed) for name in ROUTERS]
+        self.group: list[SimNode] | None = None
+        self.kept_off: set[str] = set()
+        for node in self.nodes:
+            node.machine.disk.delay_seconds = plan.disk_seconds
+            node.machine.clock.skew_ms = rng.choice([0, 0, -5000, 60_000])
+            node.machine.clock.drift = rng.choice([0.0, 0.0, 0.001])
+            node.note = self.note
+            if keep_log:
+                from collections import deque
+
+                node.machine.log.lines = deque()
+        self.books = Books(random.Random(rng.getrandbits(32)), self.loop.time)
+        self.books.think_seconds = plan.think_seconds
+        self.clients = 0
+
+    def _set(self, name: str, count: int, seed: int) -> list[SimNode]:
+        make: Any = ConfigServer if name == CONFIG else None
+
+        def build(world: World) -> Member:
+            options: Document = {"replication": {"replSetName": name}}
+            if make is not None:
+                return ConfigServer(world, options, "/data")
+            return Member(world, MEMBER_COMMANDS, options, "/data")
+
+        found = []
+        for number in range(count):
+            machine = SimMachine(self.loop, self.fabric, f"{name}-{number}", seed)
+            node = SimNode(machine, PORT, build)
+            # The log is kept: there is no snapshot for a member whose next entry is gone.
+            options = draw_store_options(self.rng)
+            node.store_options = replace(options, oplog_bytes=10**9)
+            found.append(node)
+        return found
+
+    def _router(self, name: str, seed: int) -> SimNode:
+        host = self.host_of(CONFIG)
+
+        def build(world: World) -> Router:
+            config = connect_over_network(world, host)
+            return Router(
+                world, {"sharding": {"configDB": host}}, config,
+                lambda one: connect_over_network(world, one),
+            )
+
+        return SimNode(SimMachine(self.loop, self.fabric, name, seed), ROUTER_PORT, build)
+
+    def host_of(self, name: str) -> str:
+        """Return the connection string of a set."""
+        return f"{name}/{','.join(f'{node.name}:{PORT}' for node in self.groups[name])}"
+
+    @property
+    def nodes(self) -> list[SimNode]:
+        """The members' machines: of the set that a fault is about to hit, of all otherwise."""
+        if self.group is not None:
+            return self.group
+        return [node for group in self.groups.values() for node in group]
+
+    @property
+    def faults(self) -> dict[str, Callable[[ShardedScenario], Coroutine[Any, Any, None]]]:  # type: ignore[override]
+        """All of them."""
+        return FAULTS
+
+    def client(self) -> SetClient:
+        """Make a client of the set that a fault hits."""
+        return self.set_client(self.nodes)
+
+    def set_client(self, group: list[SimNode]) -> SetClient:
+        """Make a client of a set."""
+        self.clients += 1
+        return SetClient(
+            self.fabric, f"client{self.clients}", [(node.name, PORT) for node in group],
+            self.rng.getrandbits(32), self.plan.timeout_seconds,
+        )
+
+    def router_client(self) -> RouterClient:
+        """Make a client of either router."""
+        self.clients += 1
+        router = ROUTERS[self.clients % len(ROUTERS)]
+        return RouterClient(SimClient(
+            self.fabric.network(f"client{self.clients}"), (router, ROUTER_PORT),
+            self.rng.getrandbits(32), timeout_seconds=self.plan.timeout_seconds,
+        ))
+
+    def run(self) -> Result:  # type: ignore[override]
+        """Run it; raises what broke."""
+        with knobs(random.Random(self.rng.getrandbits(32))):
+            run(self.loop, self.main())
+        loop, books = self.loop, self.books
+        return Result(
+            self.plan.seed, f"{loop.steps}-{loop.checksum:08x}-{self.rng.getrandbits(32):08x}",
+            loop.checksums, loop.steps, loop.time() - START_SECONDS, books.operations,
+            books.unknown, self.changes(), sum(one.scans for one in self.scanners), self.counts,
+        )  # fmt: skip
+
+    def changes(self) -> dict[str, int]:
+        """Count what the movers have done, by command."""
+        done: dict[str, int] = {}
+        for mover in self.movers:
+            for name, count in mover.done.items():
+                done[name] = done.get(name, 0) + count
+        return done
+
+    # -- phases ------------------------------------------------------------------------------------
+
+    async def main(self) -> None:
+        """Do everything."""
+        for node in [*self.nodes, *self.routers]:
             await node.start()
-        client = self.client("setup", 0)
-        for name in SHARDS:
-            await client.command("admin", {"addShard": f"{name}:27018", "name": name})
-        await client.command("admin", {"balancerStop": 1})
+        for group in self.groups.values():
+            await self.found(group)
+        await self.prepare()
+        self.fabric.conditions = self.plan.conditions
+        workers = self.workers()
+        tasks = [self.guarded(worker.run()) for worker in workers]
+        chaos = self.guarded(self.chaos())
+        self._background += [
+            self.guarded(self.supervise(node)) for node in [*self.nodes, *self.routers]
+        ]
+        await asyncio.sleep(self.seconds)
+        self.books.stopping = True
+        await chaos
+        await self.heal()
+        await self.settle(workers, tasks)
+        await self.check(workers)
+        for node in [*self.nodes, *self.routers]:
+            node.cut_power()
+
+    async def found(self, group: list[SimNode]) -> None:
+        """Found a set."""
+        self.group = group
+        name = group[0].name.rpartition("-")[0]
+        client = self.client()
+        config = {
+            "_id": name, "settings": {"electionTimeoutMillis": 1000},
+            "members": [
+                {"_id": n, "host": f"{node.name}:{PORT}"} for n, node in enumerate(group)
+            ],
+        }
+        if name == CONFIG:
+            config["configsvr"] = True
+        await next(iter(client.members.values())).command("admin", {"replSetInitiate": config})
+        async with asyncio.timeout(PRIMARY_SECONDS_MAX):
+            await client.find_primary()
+        await client.close()
+        self.group = None
+
+    async def prepare(self) -> None:
+        """Register the shards; shard the collections, and cut one into chunks on both."""
+        client = self.router_client()
+        sure = client.inner
+        for name in self.shards:
+            await self.surely(client, {"addShard": self.host_of(name), "name": name})
+        await self.surely(client, {"balancerStop": 1})
+        for name, key in SHARDED.items():
+            await self.surely(client, {"shardCollection": f"{DB}.{name}", "key": key})
+        await sure.write(DB, {"insert": "items"}, {"documents": [
+            {"_id": k, "k": k, "n": 0} for k in range(ITEMS)
+        ]})
+        await self.surely(client, {"split": f"{DB}.items", "middle": {"k": ITEMS // 2}})
+        await self.surely(client, {"split": f"{DB}.registers", "middle": {"_id": "r1a"}})
         await client.close()
 
-    def client(self, name: str, number: int) -> SimClient:
-        router = ROUTERS[number % len(ROUTERS)]
-        client = SimClient(
-            self.fabric.network(name), (router, 27017), number, timeout_seconds=20.0
-        )
-        client.retry_codes = UNKNOWN
-        return client
+    async def surely(self, client: RouterClient, command: Document) -> None:
+        """Run a command until it is answered."""
+        while True:
+            try:
+                await client.command("admin", command)
+            except ConnectionLost:
+                await asyncio.sleep(0.1)
+            else:
+                return
 
-    async def revive(self) -> None:
-        """Switch on what is off, and connect everything."""
+    def workers(self) -> list[Worker]:
+        """Draw who takes part."""
+        books, client = self.books, self.router_client
+        workers: list[Worker] = [
+            Adder(books, f"add{n}", client(), list(range(n, ITEMS, 2))) for n in range(2)
+        ]
+        for group in range(2):
+            keys = [f"r{group}a", f"r{group}b"]
+            workers += [
+                Registers(books, f"reg{group}{n}", client(), keys)  # type: ignore[arg-type]
+                for n in range(2)
+            ]
+        workers.append(Counter(books, "count", client()))  # type: ignore[arg-type]
+        workers += [
+            Inserter(books, f"ins{n}", client()) for n in range(2)  # type: ignore[arg-type]
+        ]
+        workers.append(Witness(books, "witness", client()))  # type: ignore[arg-type]
+        workers.append(Causal(books, "causal", client()))  # type: ignore[arg-type]
+        workers.append(Everyone(books, "everyone", client()))
+        self.scanners = [Scanner(books, f"scan{n}", client()) for n in range(2)]
+        self.movers = [Mover(books, f"mover{n}", client(), self) for n in range(2)]
+        return [*workers, *self.scanners, *self.movers]
+
+    async def heal(self) -> None:
+        """End all faults and bring everything up."""
+        self.kept_off.clear()
+        self.fabric.conditions = Conditions(silent_seconds=0.5)
         self.fabric.heal()
-        for node in self.members:
+        for task in self._background:
+            await task
+        self._background.clear()
+        self.fabric.heal()
+        for node in [*self.nodes, *self.routers]:
             node.machine.disk.before = None
+            if node.is_on and node.machine.log.expected:
+                node.cut_power()  # its disk failed for good
             while not node.is_on:
                 try:
                     await node.start()
                 except PowerLost:
                     continue
+        self.note("all faults are over")
 
+    async def settle(self, workers: list[Worker], tasks: list[asyncio.Task[None]]) -> None:
+        """Wait for all answers; with all faults over that may not take long."""
+        await self.answers(workers, tasks, self.loop.time())
 
-class Scenario:
-    """One run from a seed."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(f"sharded {seed}")
-        self.loop = SimLoop(seed)
-        self.cluster = ShardedCluster(self.loop, Fabric(self.loop, seed), seed)
-        self.counts = dict.fromkeys(range(COUNTERS), 0)
-        self.everyone = 0
-        self.moves = 0
-        self.scans = 0
-        self.stopping = False
-
-    def run(self) -> None:
-        """Play it; raises Violation."""
-        run(self.loop, self._main())
-
-    async def _main(self) -> None:
-        cluster = self.cluster
-        await cluster.start()
-        client = cluster.client("creator", 99)
-        await client.command("admin", {"shardCollection": NS, "key": {"k": 1}})
-        await client.write("db", {"insert": "counters"}, {"documents": [
-            {"_id": k, "k": k, "n": 0, "m": 0} for k in range(COUNTERS)
-        ]})
-        for at in (15, 30, 45):
-            await client.command("admin", {"split": NS, "middle": {"k": at}})
-        workers = [
-            asyncio.ensure_future(work) for work in (
-                self._count(0), self._count(1), self._all(2), self._scan(3), self._scan(4),
-                self._move(5),
-            )
-        ]
-        await self._trouble()
-        self.stopping = True
-        await cluster.revive()
-        for worker in workers:
-            await worker
-        await self._check(client)
-
-    # -- clients -----------------------------------------------------------------------------------
-
-    async def _count(self, number: int) -> None:
-        """Count up by retryable writes: each has its effect exactly once."""
-        client = self.cluster.client(f"counter{number}", number)
+    async def supervise(self, node: SimNode) -> None:
+        """Bring a machine back, unless it is to stay off for a while."""
         while not self.stopping:
-            k = self.chance.randrange(number, COUNTERS, 2)
-            by_key = self.chance.random() < 0.8
-            query: Document = {"k": k} if by_key else {"_id": k}
-            reply = await client.write(
-                "db", {"update": "counters", "updates": [{"q": query, "u": {"$inc": {"n": 1}}}]}
-            )
-            if statement_errors(reply) or reply["n"] != 1:
-                raise Violation(f"counter {k} was not found: {reply}")
-            if by_key:
-                self.counts[k] += 1
-            else:
-                self.counts[k] = await self._value(client, k)
-            await asyncio.sleep(self.chance.random() * 0.02)
+            await asyncio.sleep(self.LOOK_SECONDS)
+            if node.name not in self.kept_off:
+                await self.bring_back(node)
 
-    async def _value(self, client: SimClient, k: int) -> int:
-        while True:
-            try:
-                found = await client.find_all("db", {"find": "counters", "filter": {"k": k}})
-                return int(found[0]["n"])
-            except (ConnectionLost, MongoError):
-                await asyncio.sleep(0.1)
-
-    async def _all(self, number: int) -> None:
-        """Update all documents; when it is answered, each was hit once."""
-        client = self.cluster.client(f"all{number}", number)
-        while not self.stopping:
-            try:
-                reply = await client.command("db", {
-                    "update": "counters",
-                    "updates": [{"q": {}, "u": {"$inc": {"m": 1}}, "multi": True}],
-                })
-            except (ConnectionLost, MongoError):
-                return  # it may have hit some: from now on nobody knows
-            if statement_errors(reply):
-                return
-            if reply["n"] != COUNTERS:
-                raise Violation(f"an update of all hit {reply['n']}")
-            self.everyone += 1
-            await self._same_everywhere(client)
-            await asyncio.sleep(self.chance.random() * 0.2)
-
-    async def _same_everywhere(self, client: SimClient) -> None:
-        try:
-            found = await client.find_all("db", {"find": "counters"})
-        except (ConnectionLost, MongoError):
+    async def bring_back(self, node: SimNode) -> None:
+        """Start a machine that is off, after a while; its power may go again meanwhile."""
+        if node.is_on:
             return
-        if any(document["m"] != self.everyone for document in found):
-            raise Violation(f"updates of all: {[d['m'] for d in found]} after {self.everyone}")
-
-    async def _scan(self, number: int) -> None:
-        """Look at all documents: each is there once."""
-        client = self.cluster.client(f"scanner{number}", number)
-        while not self.stopping:
-            find: Document = {"find": "counters", "batchSize": self.chance.choice((3, 20, 1000))}
-            if self.chance.random() < 0.5:
-                find["sort"] = {"k": 1}
-            try:
-                found = await client.find_all("db", find)
-            except ConnectionLost:
-                continue
-            except MongoError as error:
-                if error.code not in UNKNOWN:
-                    raise Violation(f"a scan failed: {error}") from error
-                continue
-            if sorted(document["k"] for document in found) != list(range(COUNTERS)):
-                raise Violation(f"a scan shows {[document['k'] for document in found]}")
-            self.scans += 1
-            await asyncio.sleep(self.chance.random() * 0.05)
-
-    async def _move(self, number: int) -> None:
-        """Move, split and merge chunks."""
-        client = self.cluster.client(f"mover{number}", number)
-        while not self.stopping:
-            k = self.chance.randrange(COUNTERS)
-            command: Document = {
-                "moveChunk": NS, "find": {"k": k}, "to": self.chance.choice(SHARDS),
-            }
-            kind = self.chance.random()
-            if kind < 0.15:
-                command = {"split": NS, "middle": {"k": k}}
-            elif kind < 0.25:
-                command = {"mergeAllChunksOnShard": NS, "shard": self.chance.choice(SHARDS)}
-            try:
-                await client.command("admin", command)
-                self.moves += "moveChunk" in command
-            except (ConnectionLost, MongoError):
-                await asyncio.sleep(0.1)
-            await asyncio.sleep(self.chance.random() * 0.1)
+        await asyncio.sleep(self.rng.random() ** 3 * self.AWAY_SECONDS_MAX)
+        if node.name in self.kept_off or node.is_on:
+            return
+        try:
+            starting = self.loop.create_task(node.start())
+            if self.rng.random() < self.AGAIN and node not in self.routers:
+                node.cut_power_at(self.rng.randint(1, 25))
+            await starting
+        except PowerLost:
+            pass
 
     # -- faults ------------------------------------------------------------------------------------
 
-    async def _trouble(self) -> None:
-        """Cut power and links, break connections, put things right again."""
-        cluster, chance = self.cluster, self.chance
-        for _ in range(10):
-            await asyncio.sleep(0.2 + chance.random() * 1.5)
-            kind = chance.choice(("power", "power", "kill", "cut", "drop"))
-            victim = chance.choice(cluster.members)
-            if kind == "power" and victim.is_on:
-                victim.cut_power_at(chance.randrange(1, 6))
-            elif kind == "kill":
-                victim.cut_power(keeps_cache=True)
-            elif kind == "cut":
-                one, other = chance.sample([*SHARDS, "config", *ROUTERS], 2)
-                cluster.fabric.cut(one, other)
-            else:
-                cluster.fabric.drop(4)
-            await asyncio.sleep(chance.random() * 2)
-            await cluster.revive()
+    async def hit_a_set(self, fault: Any) -> None:
+        """Have a fault of replica sets hit one of the sets."""
+        self.group = self.rng.choice(list(self.groups.values()))
+        if len(self.group) == 1 and fault in _OF_SEVERAL:
+            fault = ShardedScenario.cut_one
+        try:
+            await fault(self)
+        finally:
+            self.group = None
 
-    async def _check(self, client: SimClient) -> None:
-        """After all: every document once, with all that was acknowledged."""
-        deadline = self.loop.time() + 1200  # cursors of lost clients time out after ten minutes
+    async def cut_one(self) -> None:
+        """Cut the power of a set's only member, now or at a coming disk operation."""
+        (node,) = self.nodes
+        if node.is_on:
+            node.cut_power_at(self.rng.randint(1, 10), keeps_cache=self.rng.random() < 0.2)
+
+    async def cut_cables(self) -> None:
+        """Cut machines of different sets, or routers, off from each other for a while."""
+        rng = self.rng
+        names = [node.name for node in [*self.nodes, *self.routers]]
+        cuts: list[tuple[str, str]] = []
+        if rng.random() < 0.5:
+            cuts = [tuple(rng.sample(names, 2))]  # type: ignore[list-item]
+        else:
+            side = [node.name for node in rng.choice(list(self.groups.values()))]
+            other = rng.choice([name for name in names if name not in side])
+            cuts = [(other, one) for one in side]
+        both = rng.random() < 0.7
+        for one, other in cuts:
+            self.fabric.cut(one, other, both=both)
+        seconds = rng.random() ** 2 * 8
+
+        async def mend() -> None:
+            await asyncio.sleep(seconds)
+            for one, other in cuts:
+                self.fabric.heal(one, other)
+
+        self._background.append(self.guarded(mend()))
+
+    async def config_gone(self) -> None:
+        """Take all config servers away for a while, and a shard's primary with them."""
+        rng, group = self.rng, self.groups[CONFIG]
+        names = [node.name for node in group]
+        self.kept_off.update(names)
+        for node in group:
+            node.cut_power(keeps_cache=rng.random() < 0.3)
+        self.group = self.groups[rng.choice(self.shards)]
+        leader = self.leader()
+        self.group = None
+        if leader is not None:
+            leader.cut_power()
+        seconds = 1 + rng.random() * 6
+
+        async def give_back() -> None:
+            await asyncio.sleep(seconds)
+            self.kept_off.difference_update(names)
+
+        self._background.append(self.guarded(give_back()))
+
+    async def restart_router(self) -> None:
+        """End a router's process; it comes back and knows nothing."""
+        self.rng.choice(self.routers).cut_power()
+
+    async def reconfigure(self) -> None:
+        """Leave memberships alone: the shards' hosts in the catalogue name all members."""
+
+    # -- the books ---------------------------------------------------------------------------------
+
+    async def check(self, workers: list[Worker]) -> None:
+        """Compare what the cluster holds with what the clients know, and what the shards hold."""
+        self.note("check")
+        for node in self.nodes:  # those of clients that are gone would stay for ten minutes
+            for cursor in list(node.member.cursors.open.values()):
+                await node.run(node.member.cursors.kill(cursor.id))
+        client = self.router_client()
+        state = {name: await self.read_all(client, name) for name in [*SHARDED, "counters"]}
+        for worker in workers:
+            worker.check(state)
+        await self.check_orphans(state)
+        await self.check_changes(client)
+        reply = await client.command("admin", {"checkMetadataConsistency": 1})
+        expect(reply["cursor"]["firstBatch"] == [], f"{reply}")
+        await client.close()
+        for group in self.groups.values():
+            self.group = group
+            await self.same_state()
+        self.group = None
+        for node in self.nodes:
+            check_consistent(node.member.engine)
+            check_lines(node.machine.disk)
+
+    async def check_changes(self, client: RouterClient) -> None:
+        """Nothing is left that is in the way of further changes."""
+        last = self.loop.time() + SETTLE_SECONDS_MAX
+        undrained: Document = {"q": {}, "u": {"$unset": {"draining": 1}}, "multi": True}
+        wanted: list[Document] = [
+            {"update": "shards", "updates": [undrained]},
+            {"addShard": self.host_of(self.shards[-1]), "name": self.shards[-1]},
+            {"balancerStop": 1},
+            *({"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": one} for one in self.shards),
+            {"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": self.shards[0]},
+            *({"movePrimary": DB, "to": one} for one in self.shards[:-1]),
+        ]
+        for command in wanted:
+            while True:
+                try:
+                    db = "config" if "update" in command else "admin"
+                    await client.command(db, command)
+                    break
+                except (ConnectionLost, MongoError) as error:
+                    if self.loop.time() > last:
+                        raise Violation(f"{command} is not possible: {error!r}") from error
+                    await asyncio.sleep(0.5)
+
+    async def read_all(self, client: RouterClient, name: str) -> dict[Any, Document]:
+        """Read a whole collection through a router."""
+        end = self.loop.time() + SETTLE_SECONDS_MAX
         while True:
             try:
-                found = await client.find_all("db", {"find": "counters"})
-                break
+                rows = await client.inner.find_all(DB, {"find": name, "batchSize": 1000})
             except (ConnectionLost, MongoError) as error:
-                if self.loop.time() > deadline:
-                    raise Violation(f"no peace after the faults: {error}") from error
-                await asyncio.sleep(0.5)
-        values = {document["k"]: document["n"] for document in found}
-        if len(found) != COUNTERS or values != self.counts:
-            wrong = {k: (values.get(k), n) for k, n in self.counts.items() if values.get(k) != n}
-            raise Violation(f"counters (found, acknowledged): {wrong}")
-        await self._check_orphans(deadline)
+                code = error.code if isinstance(error, MongoError) else 0
+                if (code and code not in UNKNOWN) or self.loop.time() > end:
+                    raise Violation(f"reading {name}: {error!r}") from error
+                await asyncio.sleep(0.2)
+                continue
+            by_id = {row["_id"]: row for row in rows}
+            expect(len(by_id) == len(rows), f"{name} shows a document twice")
+            return by_id
 
-    async def _check_orphans(self, deadline: float) -> None:
+    async def check_orphans(self, state: dict[str, dict[Any, Document]]) -> None:
         """The shards together hold each document once, when they had time to tidy up."""
+        end = self.loop.time() + 2 * SETTLE_SECONDS_MAX
         while True:
-            total = 0
-            for node in self.cluster.shards:
-                collection = node.member.engine.collection("db", "counters")
-                total += 0 if collection is None else collection.count
-            if total == COUNTERS:
+            held = {}
+            for name in [*SHARDED, "counters"]:
+                held[name] = 0
+                for shard in self.shards:
+                    self.group = self.groups[shard]
+                    leader = self.leader()
+                    self.group = None
+                    collection = None if leader is None else (
+                        leader.member.engine.collection(DB, name))
+                    held[name] += 0 if collection is None else collection.count
+            wrong = {
+                name: (count, len(state[name])) for name, count in held.items()
+                if count != len(state[name])
+            }
+            if not wrong:
                 return
-            if self.loop.time() > deadline:
-                raise Violation(f"the shards hold {total} documents")
+            if self.loop.time() > end:
+                raise Violation(f"the shards hold more than there is: {wrong}")
             await asyncio.sleep(0.5)
+
+
+def _of_a_set(fault: Any) -> Callable[[ShardedScenario], Coroutine[Any, Any, None]]:
+    def hit(trial: ShardedScenario) -> Coroutine[Any, Any, None]:
+        return trial.hit_a_set(fault)
+
+    return hit
+
+
+_OF_SEVERAL = (ReplicaScenario.cut_power, ReplicaScenario.part, ReplicaScenario.step_down)
+FAULTS: dict[str, Callable[[ShardedScenario], Coroutine[Any, Any, None]]] = {
+    "config_gone": ShardedScenario.config_gone,
+    "cut_cables": ShardedScenario.cut_cables,
+    "restart_router": ShardedScenario.restart_router,
+    **{
+        name: _of_a_set(fault) for name, fault in SET_FAULTS.items() if name != "reconfigure"
+    },
+}
+
+
+def run_seed(seed: int, **options: Any) -> Result:
+    """Run the scenario of one seed."""
+    return ShardedScenario(seed, **options).run()
