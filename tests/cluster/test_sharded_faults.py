@@ -24,7 +24,7 @@ def test_two_shards_under_kills(tmp_path: Path) -> None:
     with Cluster(tmp_path / "data", *flags) as cluster:
         for change, victim in zip(CHANGES, KILLS, strict=True):
             change_over_failover(cluster, change, change, victim, 0.03, gently=victim == "to")
-        play(cluster, 6000, [(role, 0.05) for role in KILLS])
+        play(cluster, 8000, [("from", 0.05), ("to", 0.05)])
 
 
 @pytest.mark.soak
