@@ -56,7 +56,6 @@ SECTIONS: Final = {
 PARTLY: Final[dict[str, dict[str, str]]] = {
     "stages": {
         "$listSampledQueries": "always empty: there is no `configureQueryAnalyzer`",
-        "$querySettings": "always empty: there is no `setQuerySettings`",
         "$queryStats": "always empty, as with MongoDB's default `internalQueryStatsRateLimit` of 0",
     },
     "bson_types": {},
@@ -77,6 +76,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "logout": "answers that nobody is logged in",
         "saslContinue": "answers that there are no users",
         "saslStart": "answers that there are no users",
+        "setQuerySettings": "of `queryFramework` there is one, whatever is set",
         "setParameter": "the parameters PSDB has",
         "updateSearchIndex": "answers as a server without Atlas Search does",
     },
@@ -124,7 +124,7 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
         "reIndex", "fsync and fsyncUnlock", "feature compatibility version",
         "currentOp", "killOp", "dbStats / collStats", "$indexStats", "slow query log",
         "structured JSON log", "getLog global / startupWarnings", "explain queryPlanner",
-        "explain executionStats", "explain allPlansExecution", "plan cache and its commands",
+        "explain executionStats", "explain allPlansExecution", "plan cache and its commands", "query settings",
         "journal / crash recovery",
         "TTL monitor",
         "GridFS",
@@ -167,10 +167,11 @@ WHY: Final[dict[str, str]] = {
 """Why a name, or those of a group or section, are not there; nothing said: not written yet."""
 
 OF_MEMBERS: Final = (
-    "replSetFreeze", "replSetGetConfig", "replSetGetStatus", "replSetInitiate", "replSetReconfig",
-    "replSetResizeOplog", "replSetStepDown",
+    "cloneCollectionAsCapped", "compact", "dbHash", "lockInfo", "reIndex", "replSetFreeze",
+    "replSetGetConfig", "replSetGetStatus", "replSetInitiate", "replSetReconfig",
+    "replSetResizeOplog", "replSetStepDown", "top",
 )
-"""Commands that clients send to members of a replica set, not to a router."""
+"""Commands that clients send to members, not to a router; MongoDB's router has none either."""
 
 ON_SETS: Final = {
     "w:<n>": "as many members as the replica set has",

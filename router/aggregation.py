@@ -17,6 +17,7 @@ from psdb_base.values import Document
 from psdb_query.collation import Collation as Compiled
 from psdb_query.context import Collation, Env
 from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeline
+from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_query.stages.meta import with_scores
 from psdb_query.stages.model import Run
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
@@ -379,7 +380,8 @@ async def _run(
         return split.merger.run(_nothing(), run)  # such as $documents
     command: Document = {
         "aggregate": body["aggregate"], "pipeline": split.shard_pipeline,
-        "cursor": {"batchSize": _BATCH_DOCUMENTS}, "fromRouter": True, **generic_of(body),
+        "cursor": {"batchSize": _BATCH_DOCUMENTS}, "fromRouter": True,
+        WHOLE_SHAPE: hash_of(shape_of_command(body, body["$db"])), **generic_of(body),
     } | {name: body[name] for name in ("collation", "let", "hint", "allowDiskUse") if name in body}
     targets: list[tuple[Shard, Routed | None]]
     if isinstance(found, ChunkMap):
@@ -431,7 +433,7 @@ async def explain(
     shards = _shards(router, found, compiled, body)
     inner: Document = {
         "aggregate": body["aggregate"], "pipeline": split.shard_pipeline, "cursor": {},
-        "fromRouter": True,
+        "fromRouter": True, WHOLE_SHAPE: hash_of(shape_of_command(body, body["$db"])),
     } | {name: body[name] for name in ("collation", "let", "hint") if name in body}
     parts: Document = {}
     for shard in shards:

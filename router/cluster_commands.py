@@ -146,6 +146,9 @@ async def aggregate_on_shards(
         from router.sharding_commands import data_distribution
 
         rows = await data_distribution(router)
+    elif name == "$querySettings":
+        command = {"aggregate": 1, "pipeline": [pipeline[0]], "cursor": {"batchSize": 10_000}}
+        rows = (await router.routing.config.command("admin", command))["cursor"]["firstBatch"]
     elif name == "$currentOp":
         rows = await _operations(router, pipeline[0][name])
     else:

@@ -15,6 +15,7 @@ from psdb_base.limits import FIRST_BATCH_COUNT
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env, make_env
+from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_query.stages.meta import META, SCORE_FIELD
 from psdb_server import replies
 from psdb_server.cursors import Cursor
@@ -123,6 +124,7 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
         name: value for name, value in body.items()
         if name not in ("skip", "limit", "singleBatch", "$db")
     }
+    command[WHOLE_SHAPE] = hash_of(shape_of_command(body, body["$db"]))
     limit, skip = int(body.get("limit", 0)), int(body.get("skip", 0))
     if limit:
         command["limit"] = Int64(limit + skip)

@@ -135,7 +135,8 @@ async def aggregate(
         return NotImplemented
     first = next(iter(pipeline[0]), "") if type(pipeline[0]) is dict else ""
     # None of these stages is in the Stable API: the shard's refusal will do for a strict client.
-    if first in _SHARD_LOCAL and db in ("admin", "config") and not body.get("apiStrict"):
+    local = first == "$querySettings" or (first in _SHARD_LOCAL and db in ("admin", "config"))
+    if local and not body.get("apiStrict"):
         from router.cluster_commands import aggregate_on_shards
 
         return await aggregate_on_shards(router, message, body, db)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from router.shards import Shard
 
 _WRITE_BLOCK: Final = "user_writes_critical_sections"
+_SHAPES: Final = {"_id": "querySettings"}
 
 
 def command_of(request: Request) -> Document:
@@ -64,6 +65,12 @@ async def tell_newcomer(router: Router, channel: Shard) -> None:
                 if name not in ("_id", "clusterParameterTime")
             }
             await channel.command("admin", {"setClusterParameter": {row["_id"]: value}})
+    found = await config.command("config", {"find": "clusterParameters", "filter": _SHAPES})
+    for stored in found["cursor"]["firstBatch"]:
+        for row in stored["settingsArray"]:
+            await channel.command("admin", {
+                "setQuerySettings": row["representativeQuery"], "settings": row["settings"],
+            })
     reply = await config.command("config", {"find": _WRITE_BLOCK, "filter": {"_id": ""}})
     for row in reply["cursor"]["firstBatch"]:
         await channel.command("admin", {
@@ -122,6 +129,10 @@ COMMANDS = (
         help="Kill the sessions that patterns match.",
     ),
     Command(
+        "removeQuerySettings", tell_all, admin_only=True, write_concern=True,
+        help="Forget what was set for the queries of a shape.",
+    ),
+    Command(
         "setClusterParameter", tell_all, target="object", admin_only=True, write_concern=True,
         help="Change a setting of the whole cluster.",
     ),
@@ -134,6 +145,11 @@ COMMANDS = (
         "setFeatureCompatibilityVersion", tell_all,
         (Field("confirm", "safe bool"), Field("downgradeOnDiskChanges", "safe bool")),
         admin_only=True, write_concern=True, help="Confirm the version whose features are used.",
+    ),
+    Command(
+        "setQuerySettings", tell_all, (Field("settings", "object", required=True),),
+        admin_only=True, write_concern=True,
+        help="Set indexes and rejection for the queries of a shape.",
     ),
     Command(
         "setUserWriteBlockMode", tell_all,

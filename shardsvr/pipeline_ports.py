@@ -382,6 +382,13 @@ def _query_stats(ports: Ports, _spec: Any) -> Batch:
     return []
 
 
+def _query_settings(ports: Ports, spec: Any) -> Batch:
+    from shardsvr.commands.query_settings import describe_settings
+
+    debug = type(spec) is dict and bool(spec.get("showDebugQueryShape"))
+    return describe_settings(ports.member.settings.query_settings(), debug=debug)
+
+
 def _none_yet(_ports: Ports, _spec: Any) -> Batch:
     """Return nothing: no command of PSDB makes what the stage would show."""
     return []
@@ -395,7 +402,7 @@ _SOURCES = {
     "$listLocalSessions": _local_sessions,
     "$listSessions": _local_sessions,
     "$planCacheStats": _plan_cache_stats,
-    "$querySettings": _none_yet,
+    "$querySettings": _query_settings,
     "$queryStats": _query_stats,
 }
 

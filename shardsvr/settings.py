@@ -36,6 +36,7 @@ class Settings:
         self._member = member
         self._known: dict[tuple[str, str], tuple[Record, Document]] = {}
         self._keys: dict[tuple[str, str], bytes] = {}
+        self._shapes: tuple[Document, dict[str, Document]] = (_NONE, {})
 
     def get(self, place: tuple[str, str]) -> Document:
         """Return a setting's document, {} when it was never set."""
@@ -52,6 +53,14 @@ class Settings:
         if known is None or known[0] is not record:
             known = self._known[place] = (record, dict(record.document()))
         return known[1]
+
+    def query_settings(self) -> dict[str, Document]:
+        """Return the rows of the parameter `querySettings` by the hash of their shape."""
+        document = self.get((PARAMETERS, "querySettings"))
+        if self._shapes[0] is not document:
+            rows: list[Document] = document.get("settingsArray", [])
+            self._shapes = (document, {row["queryShapeHash"]: row for row in rows})
+        return self._shapes[1]
 
     def all_parameters(self) -> dict[str, Document]:
         """Return the cluster parameters that were set, by name."""

@@ -170,9 +170,17 @@ def statements(first: int, count: int) -> Outcome:
     )
 
 
+def query_laws(_first: int, count: int) -> Outcome:
+    """Run the laws of the query language, 50,000 examples each."""
+    return pytest("examples", count, "-m", "soak", "--timeout=7200", "tests/query", PSDB_SOAK="1")
+
+
 def marked(_first: int, count: int) -> Outcome:
     """Run the tests that only a soak runs: planted faults, laws over many examples."""
-    return pytest("runs", count, "-m", "soak", "--timeout=3600", "tests", PSDB_SOAK="1")
+    return pytest(
+        "runs", count, "-m", "soak", "--timeout=3600", "tests", "--ignore=tests/query",
+        PSDB_SOAK="1",
+    )
 
 
 PARTS: dict[str, Part] = {
@@ -184,6 +192,7 @@ PARTS: dict[str, Part] = {
     "pipelines": Part("pipelines", 20_000, 2000, pipelines),
     "power-cut": Part("seeds", 2000, 50, power_cut),
     "query-language": Part("statements", 200_000, 25_000, statements),
+    "query-laws": Part("examples", 150_000, 150_000, query_laws),
     "replica-sets": Part("seeds", 2000, 10, replica_sets),
     "sharded": Part("seeds", 500, 10, sharded),
     "soak-tests": Part("runs", 1, 1, marked),

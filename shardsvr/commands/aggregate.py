@@ -8,6 +8,7 @@ from typing import Any, Final
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.context import Env
+from psdb_query.query_shapes import WHOLE_SHAPE
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch
 from psdb_server.command import Command, RawReply, Reply, Request
@@ -20,6 +21,7 @@ from psdb_store.collection import Collection
 from shardsvr import replicated_writes
 from shardsvr.collections import member_of, resolve_view
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
+from shardsvr.query_settings import heed
 
 _CHANGE_STREAM: Final = "$changeStream"
 
@@ -129,6 +131,7 @@ async def aggregate(request: Request) -> Reply:
     if args.get("explain"):
         from shardsvr.commands.explain import explain_aggregate
 
+        heed(request, explain=True)
         return await explain_aggregate(request, args, "queryPlanner")
     if "cursor" not in args:
         raise MongoError(
@@ -139,6 +142,7 @@ async def aggregate(request: Request) -> Reply:
     name = _collection_name(request)
     request.op.ns = ns = f"{request.db}.{name if name is not None else '$cmd.aggregate'}"
     request.node.operations.count("command")
+    heed(request)
     aggregation = Aggregation(request, name, args["pipeline"], args)
     source = PipelineSource(aggregation.ports, aggregation.run())
     writing = aggregation.pipeline.writes
@@ -289,6 +293,7 @@ FIELDS: Final = (
     Field("hint", "string|object"),
     Field("let", "object"),
     Field("fromRouter", "bool"),
+    Field(WHOLE_SHAPE, "string"),
 )
 
 COMMANDS = (

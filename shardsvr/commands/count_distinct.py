@@ -16,6 +16,7 @@ from psdb_server.fields import CHECKS, Field
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
 from shardsvr.planning import next_records, plan_query
+from shardsvr.query_settings import heed
 
 
 def query_plan(request: Request, collection: Collection) -> Any:
@@ -74,6 +75,7 @@ async def distinct(request: Request) -> Reply:
     key = args["key"]
     if "\x00" in key:
         raise MongoError(31032, "Key field cannot contain an embedded null byte")
+    heed(request)
     collection = find_collection(request)
     if collection is None:
         compile_filter(args.get("query", {}), member_of(request).context(scripts=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -10,12 +9,14 @@ from typing import Any, Final
 from psdb_base.errors import Code, MongoError
 from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
 from psdb_base.values import Document
+from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of
 from shardsvr.commands import count_distinct, explain_writes, find
+from shardsvr.query_settings import KINDS, heed
 
 VERBOSITIES: Final = ("allPlansExecution", "executionStats", "queryPlanner")
 
@@ -47,6 +48,8 @@ async def explain(request: Request) -> Reply:
         request, command=command, name=name, target=args[command.name], args=args, body=inner
     )
     request.op.ns = f"{request.db}.{nested.target}"
+    if command.name in KINDS:
+        heed(nested, explain=True)
     if command.name == "aggregate":
         return await explain_aggregate(nested, args, verbosity)
     return await _explain_plan(nested, planner, verbosity)
@@ -90,10 +93,10 @@ def _finish(request: Request, document: Document) -> Document:
         name: value for name, value in request.body.items() if name not in ("lsid", "$clusterTime")
     }
     sort_memory = member_of(request).parameters[find.SORT_MEMORY]
-    shape = document.get("queryPlanner", {}).get("planCacheShapeHash")
-    if shape is not None:
-        digest = hashlib.sha256(f"{request.op.ns} {request.command.name} {shape}".encode())
-        document["queryShapeHash"] = digest.hexdigest().upper()
+    if request.command.name in KINDS:
+        asked = {request.command.name: request.target, **request.args}
+        whole = request.args.get(WHOLE_SHAPE)
+        document["queryShapeHash"] = whole or hash_of(shape_of_command(asked, request.db))
     return {
         "explainVersion": "1",
         **document,

@@ -18,6 +18,7 @@ from psdb_base.values import MISSING, Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import compile_filter
 from psdb_query.projection import Projection, compile_projection
+from psdb_query.query_shapes import WHOLE_SHAPE
 from psdb_server.command import Command, RawReply, Reply, Request
 from psdb_server.cursors import Cursor
 from psdb_server.fields import Field
@@ -26,6 +27,7 @@ from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of
 from shardsvr.planning import SortOverflowError, next_records, plan_query, split_natural
+from shardsvr.query_settings import heed
 from shardsvr.tailing import TailSource, check_tailable
 from shardsvr.writes import NOT_POINTS
 
@@ -50,6 +52,7 @@ FIELDS: Final = (
     Field("collation", "object"),
     Field("allowDiskUse", "safe bool"),
     Field("let", "object"),
+    Field(WHOLE_SHAPE, "string"),
 )
 
 
@@ -153,6 +156,7 @@ async def find(request: Request) -> Reply:
     if collection is not None and collection.is_view:
         from shardsvr.commands.aggregate import find_on_view
 
+        heed(request)
         return await find_on_view(request, collection)
     shows_all = member_of(request).sharding.shows_all(request)
     point = _point(collection, args) if shows_all else None
@@ -160,6 +164,7 @@ async def find(request: Request) -> Reply:
         request.op.by_id = True
         request.op.returned = len(point)
         return RawReply(cursor_elements(0, request.op.ns, point, b"firstBatch"))
+    heed(request)
     check_options(args)
     tails = check_tailable(args, collection)
     if collection is None:

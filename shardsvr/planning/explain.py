@@ -7,6 +7,7 @@ from typing import Any, Final
 from psdb_base.values import Document
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.filter_text import filter_document
+from shardsvr.planning.index_filters import has_filter
 from shardsvr.planning.nodes import Count, Node, Or, Project, Subplan
 from shardsvr.planning.query import Query
 from shardsvr.planning.shapes import hash_text, key_text, shape_of_query
@@ -26,7 +27,8 @@ def planner_section(
     return {
         "namespace": query.collection.ns,
         "parsedQuery": filter_document(query.shown or query.filter.tree),
-        "indexFilterSet": query.allowed is not None,
+        "indexFilterSet": has_filter(query.collection, shape),
+        **({} if query.settings is None else {"querySettings": query.settings}),
         "queryHash": shape_hash,
         "planCacheShapeHash": shape_hash,
         "planCacheKey": key_text(shape, query.collection),

@@ -5,13 +5,13 @@ They are set by command, kept in memory, and stand above hints.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from psdb_base.values import Document
 from psdb_store.collection import Collection
 from shardsvr.planning.indexes import is_meant
-from shardsvr.planning.query import Query
+from shardsvr.planning.query import Advice, Query
 from shardsvr.planning.shapes import Shape, shape_of_query
 
 _FILTERS: Final[WeakKeyDictionary[Collection, dict[Shape, Document]]] = WeakKeyDictionary()
@@ -51,9 +51,21 @@ def allowed_indexes(query: Query) -> frozenset[str] | None:
     shown = found.get(shape_of_query(query))
     if shown is None:
         return None
-    indexes = query.collection.indexes.values()
+    return _names(query, shown["indexes"])
+
+
+def take_advice(query: Query) -> None:
+    """Restrict a query to the indexes that the settings of its shape leave it."""
+    advice: Advice = query.hint
+    query.hint, query.settings = advice.hint, advice.settings
+    indexes = advice.indexes.get(query.collection.ns)
+    if indexes is not None:
+        query.hint, query.allowed = None, _names(query, indexes)
+
+
+def _names(query: Query, wanted: list[Any]) -> frozenset[str]:
     return frozenset(
         index.name
-        for index in indexes
-        if any(is_meant(index, one) for one in shown["indexes"])
+        for index in query.collection.indexes.values()
+        if any(is_meant(index, one) for one in wanted)
     )

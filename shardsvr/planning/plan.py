@@ -16,10 +16,10 @@ from psdb_store.collection import Collection
 from shardsvr.planning import access, clustered, explain, forced, keys_only, nodes, special
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
-from shardsvr.planning.index_filters import allowed_indexes
+from shardsvr.planning.index_filters import allowed_indexes, take_advice
 from shardsvr.planning.indexes import same_collation
 from shardsvr.planning.nodes import Node
-from shardsvr.planning.query import Query
+from shardsvr.planning.query import Advice, Query
 from shardsvr.planning.trial import Outcome, choose
 
 
@@ -178,7 +178,10 @@ def plan_of(query: Query) -> Plan:
     """Plan a query; see `plan_query`."""
     if query.filter.is_scripted:
         return _scripted(query)
-    query.allowed = allowed_indexes(query)
+    if type(query.hint) is Advice:
+        take_advice(query)
+    if query.allowed is None:
+        query.allowed = allowed_indexes(query)
     key = _id_key(query)
     if key is not None:
         if _is_express(query):

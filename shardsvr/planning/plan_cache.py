@@ -111,7 +111,7 @@ def cache_key(query: Query, plans: int) -> Shape:
     """Return what queries share that one plan may serve: the shape, and how it is asked."""
     return (
         shape_of_query(query),
-        repr(query.hint),
+        repr(query.hint) if query.settings is None else repr(query.settings),
         query.limit is not None,
         query.count,
         query.distinct,

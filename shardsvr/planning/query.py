@@ -14,6 +14,22 @@ from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
 
 
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What stands in a query's hint when there are settings for its shape.
+
+    Args:
+        settings: The settings, for `explain`.
+        hint: The hint of the command itself, for collections that the settings do not name.
+        indexes: Names, key patterns and `$natural` that are allowed, by namespace.
+
+    """
+
+    settings: Document
+    hint: Any
+    indexes: dict[str, list[Any]]
+
+
 @dataclass(slots=True)
 class Query:
     """A query over one collection.
@@ -31,9 +47,10 @@ class Query:
         count: Only the number of documents is wanted.
         distinct: Only one document for each value of this field is wanted.
         meta: The caller wants the metadata of the records (scores).
-        allowed: Names of the indexes that an index filter leaves; None for all.
+        allowed: Names of the indexes that an index filter or query settings leave; None for all.
         sort_memory_bytes: What a sort in memory may hold.
         bounds_memory: A sort that would hold more ends with `SortOverflowError`.
+        settings: The settings of the query's shape, if there are any.
         shown: The filter's tree as it was asked, where `filter` has been made to test `$text`.
 
     """
@@ -56,6 +73,7 @@ class Query:
     allowed: frozenset[str] | None = None
     sort_memory_bytes: int = SORT_MEMORY_BYTES_MAX
     bounds_memory: bool = True
+    settings: Document | None = None
 
     @property
     def needs_meta(self) -> bool:

@@ -13,7 +13,7 @@ from update_kit import NEW_ID
 
 from psdb_base import bson_codec, order
 from psdb_base.errors import MongoError
-from psdb_base.values import MISSING
+from psdb_base.values import MISSING, Document
 from psdb_query.bounds_index import IndexField, Predicates, index_bounds
 from psdb_query.collation import Collation
 from psdb_query.context import CompileContext
@@ -25,6 +25,7 @@ from psdb_query.projection import (
     compile_projection,
     compile_unset,
 )
+from psdb_query.query_shapes import hash_of, shape_of_command
 from psdb_query.sorting import compile_sort
 from psdb_query.updates import compile_update
 
@@ -39,7 +40,12 @@ def context(one: Statement, *, fold: bool = True) -> CompileContext:
     )  # fmt: skip
 
 
+def shape(command: Document) -> None:
+    assert len(hash_of(shape_of_command(command, "db"))) == 64
+
+
 def filters(one: Statement) -> None:
+    shape({"find": "c", "filter": one.spec})
     filter_ = compile_filter(one.spec, context(one))
     fields = [IndexField("a", 1), IndexField("b"), IndexField("a.b", 1)]
     index_bounds(Predicates(filter_.tree, dict(ENV, x=1)), fields, context(one).collation)
@@ -85,6 +91,8 @@ def projections(one: Statement) -> None:
 
 
 def expressions(one: Statement) -> None:
+    shape({"aggregate": "c", "pipeline": [{"$project": {"v": one.spec}}]})
+
     def outcome(doc: Any, *, fold: bool) -> Any:
         try:
             compiled = compile_expression(one.spec, context(one, fold=fold))

@@ -269,3 +269,29 @@ def test_balancer_and_draining(sharded: Any, db: Any) -> None:
         client.config.shards.update_one({"_id": "shard1"}, {"$unset": {"draining": 1}})
         client.config.settings.delete_one({"_id": "chunksize"})
     assert len(client.admin.command("listShards")["shards"]) == 3
+
+
+def test_query_settings_are_of_the_whole_query(client: Any, db: Any) -> None:
+    """What a router sends to several shards is cut up, and still has the shape of the whole."""
+    ns = f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    db.c.insert_many([{"k": n, "a": n % 5} for n in range(100)])
+    client.admin.command("split", ns, middle={"k": 50})
+    here = client.config.chunks.find_one({"min.k": 50})["shard"]
+    there = next(row["_id"] for row in client.config.shards.find() if row["_id"] != here)
+    client.admin.command("moveChunk", ns, find={"k": 60}, to=there)
+    find = {"find": "c", "filter": {"a": {"$gt": 1}}, "sort": {"k": 1}, "projection": {"a": 1}}
+    group = {"$group": {"_id": "$a", "n": {"$sum": 1}}}
+    aggregate = {"aggregate": "c", "pipeline": [{"$match": {"a": 1}}, group], "cursor": {}}
+    distinct = {"distinct": "c", "key": "a", "query": {"a": 3}}
+    for command in ({**find, "limit": 5, "skip": 2}, aggregate, distinct):
+        db.command(command)
+        query = {**command, "$db": db.name}
+        client.admin.command("setQuerySettings", query, settings={"reject": True})
+        with pytest.raises(OperationFailure) as caught:
+            db.command(command)
+        assert caught.value.code == 396
+        explained = db.command("explain", command, verbosity="queryPlanner")
+        assert "reject" in str(explained)
+        client.admin.command("removeQuerySettings", query)
+        db.command(command)
