@@ -3,11 +3,13 @@
 A cursor's `source` yields raw documents in batches; it is made by a find or an aggregate and
 survives concurrent writes by itself. The registry knows who may use a cursor, when it times
 out, and kills it with its session. A cursor is in use by at most one getMore at a time (143).
+While it is in use its source belongs to that getMore: whoever kills the cursor kills the getMore,
+which closes the source when it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from psdb_base.errors import Code, MongoError
@@ -96,12 +98,18 @@ class BatchSource:
 class Cursor:
     """An open cursor.
 
-    `seconds_left` is what its command's `maxTimeMS` leaves for all its getMores together.
+    Attributes:
+        seconds_left: What its command's `maxTimeMS` leaves for all its getMores together.
+        user: The getMore that uses it now.
+        failure: What the next getMore is told: the collection is no longer there.
+        interrupt: Ends what the getMore that uses it waits for, where killing that is not enough.
+
     """
 
     __slots__ = (
-        "await_data", "command", "created_ms", "deadline_ms", "id", "in_use", "last_use", "lsid",
-        "no_timeout", "ns", "pending", "returned", "seconds_left", "source", "tailable",
+        "await_data", "command", "created_ms", "deadline_ms", "failure", "id", "interrupt",
+        "last_use", "lsid", "no_timeout", "ns", "pending", "returned", "seconds_left", "source",
+        "tailable", "user",
     )
 
     def __init__(self, cursor_id: int, ns: str, source: Source, lsid: bytes | None) -> None:
@@ -110,7 +118,9 @@ class Cursor:
         self.source = source
         self.lsid = lsid
         self.pending: list[bytes] = []
-        self.in_use = False
+        self.user: Operation | None = None
+        self.failure: MongoError | None = None
+        self.interrupt: Callable[[], Awaitable[None]] | None = None
         self.last_use = 0.0
         self.no_timeout = False
         self.tailable = False
@@ -120,6 +130,11 @@ class Cursor:
         self.deadline_ms = 0
         self.returned = 0
         self.seconds_left: float | None = None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a getMore fetches from it now."""
+        return self.user is not None
 
     async def batch(self, op: Operation, count: int) -> list[bytes]:
         """Fetch the next batch: up to `count` documents (0: by size alone), at most 16 MiB."""
@@ -206,11 +221,14 @@ class Cursors:
         self.total_opened += 1
         return cursor
 
-    def checkout(self, cursor_id: int, ns: str, lsid: bytes | None) -> Cursor:
-        """Take a cursor for a getMore.
+    def checkout(
+        self, cursor_id: int, ns: str, lsid: bytes | None, op: Operation
+    ) -> Cursor:
+        """Take a cursor for the getMore `op`; `checkin` or `end` gives it back.
 
         Raises:
-            MongoError: 43 not found, 13 another namespace or session, 143 in use.
+            MongoError: 43 not found, 13 another namespace or session, 143 in use, 175 when its
+                collection was dropped or renamed.
 
         """
         cursor = self.open.get(cursor_id)
@@ -231,27 +249,56 @@ class Cursors:
             )
         if cursor.in_use:
             raise MongoError(Code.CURSOR_IN_USE, f"cursor id {cursor_id} is already in use")
-        cursor.in_use = True
+        if cursor.failure is not None:
+            del self.open[cursor_id]
+            raise cursor.failure
+        cursor.user = op
         return cursor
 
     def checkin(self, cursor: Cursor) -> None:
-        """Give a cursor back after a getMore."""
-        cursor.in_use = False
+        """Give a cursor back after a getMore that others may follow."""
+        cursor.user = None
         cursor.last_use = self._clock.monotonic()
 
+    async def end(self, cursor: Cursor) -> None:
+        """Give a cursor back that is at its end, or whose getMore failed, and close it."""
+        cursor.user = None
+        self.open.pop(cursor.id, None)
+        await cursor.source.close()
+
     async def kill(self, cursor_id: int) -> bool:
-        """Close a cursor; False when there is none."""
+        """Close a cursor; False when there is none. A getMore that uses it ends with 237."""
         cursor = self.open.pop(cursor_id, None)
         if cursor is None:
             return False
-        await cursor.source.close()
+        if cursor.user is None:
+            await cursor.source.close()
+            return True
+        cursor.user.kill(MongoError(Code.CURSOR_KILLED, "operation was interrupted"))
+        if cursor.interrupt is not None:
+            await cursor.interrupt()
         return True
 
-    async def kill_matching(self, *, lsid: bytes | None = None, ns: str | None = None) -> None:
-        """Close every cursor of a session or of a namespace."""
+    async def kill_session(self, lsid: bytes) -> None:
+        """Close every cursor of a session."""
         for cursor in list(self.open.values()):
-            if (lsid is not None and cursor.lsid == lsid) or (ns is not None and cursor.ns == ns):
+            if cursor.lsid == lsid:
                 await self.kill(cursor.id)
+
+    async def fail(self, ns: str, error: MongoError) -> None:
+        """Let the cursors of a namespace give nothing more, only this error.
+
+        Who uses one learns at the next getMore why it has ended, as from MongoDB.
+        """
+        for cursor in list(self.open.values()):
+            if cursor.ns != ns or cursor.failure is not None:
+                continue
+            cursor.failure = error
+            if cursor.user is None:
+                cursor.pending = []
+                await cursor.source.close()
+            else:
+                cursor.user.kill(error)
 
     async def expire(self) -> None:
         """Close cursors that nobody used for ten minutes."""

@@ -176,7 +176,7 @@ class Node:
     async def end_session(self, lsid: bytes) -> None:
         """Kill what a session still has open and forget it."""
         self.sessions.end(lsid)
-        await self.cursors.kill_matching(lsid=lsid)
+        await self.cursors.kill_session(lsid)
 
     # -- one message ------------------------------------------------------------------------
 

@@ -50,6 +50,10 @@ class Execution(Protocol):
         """Return how many keys and documents were looked at so far."""
         ...
 
+INTERRUPTION_CODES: Final = frozenset(
+    {int(Code.CLIENT_DISCONNECT), int(Code.INTERRUPTED), int(Code.MAX_TIME_MS_EXPIRED)}
+)
+"""What `check` raises: a command of several statements ends with it, it is not one statement's."""
 STEPS_MAX: Final = 2_000_000
 """Steps of loops inside expressions between two turns of the event loop: about two seconds."""
 
@@ -113,10 +117,10 @@ class Operation:
         if max_time_ms:
             self.deadline = self.started + max_time_ms / 1000
 
-    def kill(self) -> None:
-        """Make the next `check` raise 11601."""
+    def kill(self, error: MongoError | None = None) -> None:
+        """Make the next `check` raise 11601, or another error."""
         if self._killed is None:
-            self._killed = MongoError(Code.INTERRUPTED, "operation was interrupted")
+            self._killed = error or MongoError(Code.INTERRUPTED, "operation was interrupted")
 
     def check(self) -> None:
         """Raise when the operation was killed, ran out of time, or lost its client."""

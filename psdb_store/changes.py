@@ -174,7 +174,7 @@ class Changes:
         try:
             await index_build.build(c, index, engine.options.slice_documents, progress)
             async with self._lock:
-                self._check(c)
+                index_build.check_wanted(c, index)
                 await self._finish_index(c, index)
         finally:
             index_build.abandon(c, index)

@@ -23,7 +23,7 @@ from psdb_base.extjson import document_line
 from psdb_base.hlc import HybridClock
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_store import changes, figures, replay
+from psdb_store import changes, figures, index_build, replay
 from psdb_store.catalogue import Catalogue, attach_index, make_collection
 from psdb_store.checkpoint import Checkpointer
 from psdb_store.cold import Cold
@@ -379,7 +379,11 @@ class Engine:
         return await self._changes.create_index(c, spec, progress)
 
     async def drop_index(self, c: Collection, name: str) -> None:
-        """Drop an index by name."""
+        """Drop an index by name; one that is being built is given up, and its builder told 276."""
+        if name in c.building and name not in c.indexes:
+            await index_build.stop(c.building[name])
+            if name not in c.indexes:  # it was not finished just now
+                return
         await self._changes.drop_index(c, name)
 
     async def set_index_options(self, c: Collection, name: str, changed: Mapping[str, Any]) -> None:

@@ -58,6 +58,7 @@ class Index:
         since_ms: Wall time at which `accesses` began to count.
         ready: False while it is being built.
         finished: Opens when its build has ended, well or not.
+        stopped: Why its build has to end, None when it may go on.
 
     """
 
@@ -79,6 +80,7 @@ class Index:
         self.multikey = False
         self.ready = True
         self.finished = Gate()
+        self.stopped: MongoError | None = None
         self.conflicts: dict[bytes, None] | None = None
         self.skipped: dict[int, None] | None = None
         self._masks: list[int] = [0] * len(spec["key"])

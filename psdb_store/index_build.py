@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeAlias
 
-from psdb_base.errors import MongoError
+from psdb_base.errors import Code, MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index, duplicate_key_error
 
@@ -36,6 +36,27 @@ async def build(
         if progress is not None:
             progress(done, max(done, c.count))
         await asyncio.sleep(0)
+        check_wanted(c, index)
+
+
+def check_wanted(c: Collection, index: Index) -> None:
+    """Raise 276 when a build has to end: somebody dropped the index or its collection."""
+    if c.dropped:
+        raise _aborted(index, "collection dropped")
+    if index.stopped is not None:
+        raise index.stopped
+
+
+async def stop(index: Index) -> None:
+    """End the build of an index that is dropped meanwhile, and wait until it has ended."""
+    index.stopped = _aborted(index, "collection dropIndexes command")
+    await index.finished
+
+
+def _aborted(index: Index, reason: str) -> MongoError:
+    return MongoError(
+        Code.INDEX_BUILD_ABORTED, f"Index build aborted: '{index.name}': {reason}"
+    )
 
 
 def _take_in(index: Index, c: Collection, rid: int) -> None:

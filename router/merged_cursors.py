@@ -72,14 +72,15 @@ class Stream:
         """Wait until a document is there, or the end."""
         while not self.batch and self.cursor_id:
             self.ask()
-            assert self._next is not None
+            asked = self._next
+            assert asked is not None
             try:
-                body = await asyncio.shield(self._next)
+                body = await asyncio.shield(asked)
             except asyncio.CancelledError:
-                self._next.cancel()  # nobody wants the batch any more: the shard shall stop
+                asked.cancel()  # nobody wants the batch any more: the shard shall stop
                 raise
             finally:
-                if self._next.done():
+                if asked.done() and self._next is asked:
                     self._next = None
             try:
                 self.cursor_id, batch = read_batch(body)
@@ -89,19 +90,18 @@ class Stream:
             self.batch.extend(batch)
 
     async def close(self) -> None:
-        """Close the shard's cursor."""
-        if self._next is not None:
-            try:
-                self.cursor_id, _ = read_batch(await self._next)
-            except MongoError:
-                self.cursor_id = 0
-            self._next = None
+        """Close the shard's cursor, which ends a getMore that is under way there."""
         cursor_id, self.cursor_id = self.cursor_id, 0
         if cursor_id:
             with suppress(MongoError):  # it times out there
                 await self._channel.command(
                     self._db, {"killCursors": self._collection, "cursors": [Int64(cursor_id)]}
                 )
+        asked = self._next
+        if asked is not None:
+            await asyncio.gather(asked, return_exceptions=True)
+            if self._next is asked:
+                self._next = None
 
 
 async def open_streams(

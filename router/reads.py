@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.datetime_ms import DatetimeMS
@@ -102,7 +103,7 @@ async def find(
         limit_op(op, body)
         return await first_batch(
             router, message, body, source, found.ns, int(size), op,
-            single=bool(body.get("singleBatch")), missing=missing,
+            single=bool(body.get("singleBatch")), missing=missing, interrupt=source.close,
         )
     finally:
         router.operations.end(op)
@@ -186,8 +187,12 @@ def _near_key(spec: Document, context: CompileContext) -> Key | None:
 async def first_batch(
     router: Router, message: Message, body: Document, source: Any, ns: str, size: int,
     op: Operation, *, single: bool = False, missing: bool = False,
+    interrupt: Callable[[], Awaitable[None]] | None = None,
 ) -> bytes:
-    """Answer with a source's first batch; leave a cursor for the rest."""
+    """Answer with a source's first batch; leave a cursor for the rest.
+
+    `interrupt` ends what a fetch from the source waits for, when the cursor is killed.
+    """
     lsid = _lsid(body)
     cursor = Cursor(0, ns, source, lsid)
     try:
@@ -202,6 +207,7 @@ async def first_batch(
         opened = router.cursors.register(ns, source, lsid)
         opened.pending, opened.returned = cursor.pending, cursor.returned
         opened.command = body
+        opened.interrupt = interrupt
         opened.no_timeout = bool(body.get("noCursorTimeout", False))
         opened.seconds_left = op.remaining_seconds()
         cursor_id = opened.id
@@ -244,9 +250,17 @@ async def get_more(
         raise MongoError(
             51024, f"BSON field 'batchSize' value must be >= 0, actual value '{size}'"
         )
-    cursor = router.cursors.checkout(int(body["getMore"]), ns, _lsid(body))
     op = router.operations.begin(connection, "getMore", body["$db"])
     op.ns, op.command = ns, body
+    try:
+        return await _next_batch(router, message, body, op)
+    finally:
+        router.operations.end(op)
+
+
+async def _next_batch(router: Router, message: Message, body: Document, op: Operation) -> bytes:
+    ns, size = op.ns, body.get("batchSize", 0)
+    cursor = router.cursors.checkout(int(body["getMore"]), ns, _lsid(body), op)
     try:
         if body.get("maxTimeMS"):
             raise MongoError(
@@ -256,17 +270,15 @@ async def get_more(
         if cursor.seconds_left is not None:
             op.deadline = op.started + cursor.seconds_left
         batch = await cursor.batch(op, int(size))
+        op.check()
         cursor.seconds_left = op.remaining_seconds()
     except BaseException:
-        router.cursors.checkin(cursor)
-        await router.cursors.kill(cursor.id)
+        await router.cursors.end(cursor)
         raise
-    finally:
-        router.operations.end(op)
     router.cursors.checkin(cursor)
     cursor_id = cursor.id
     if cursor.exhausted:
-        await router.cursors.kill(cursor.id)
+        await router.cursors.end(cursor)
         cursor_id = 0
     return finish(
         router, message, replies.cursor_elements(cursor_id, ns, batch, b"nextBatch")

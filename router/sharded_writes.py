@@ -26,6 +26,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import Range
 from psdb_base.shard_versions import Routed
 from psdb_base.values import MISSING, Document
+from psdb_server.operations import INTERRUPTION_CODES
 from psdb_wire.channel import error_of
 from router import targeting
 from router.chunk_map import ChunkMap, Piece
@@ -305,6 +306,8 @@ class WriteRun:
         except MongoError as error:
             if self.router.routing.learn(error, self.ns):
                 return [write, *rest], error
+            if error.code in INTERRUPTION_CODES:
+                raise
             self.result.errors.append((write.index, error))
             return rest, None
         self.result.done.add(write.index)

@@ -67,6 +67,13 @@ def not_on_view(collection: Collection) -> MongoError:
     )
 
 
+def dropped(collection: Collection) -> MongoError:
+    """Return the error for a cursor whose collection is gone."""
+    return MongoError(
+        Code.QUERY_PLAN_KILLED, f"collection dropped. UUID {collection.uuid.as_uuid()}"
+    )
+
+
 def check_writable_name(db: str, name: str) -> None:
     """Raise 73 for a collection that the server alone writes."""
     if name == PROFILE:

@@ -19,6 +19,7 @@ from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
 from psdb_query.updates import Update, compile_update
 from psdb_server.command import Request
+from psdb_server.operations import INTERRUPTION_CODES
 from psdb_store.collection import Collection, Record
 from shardsvr import documents, timeseries
 from shardsvr.collections import (
@@ -182,6 +183,8 @@ class InsertRun:
                         retry.record(unit, self.first + position, {"n": 1})
                         self.count += 1
                 except MongoError as error:
+                    if error.code in INTERRUPTION_CODES:
+                        raise
                     self.errors.append((position, error))
                     stop = self.ordered
                 position += 1

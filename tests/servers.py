@@ -29,11 +29,19 @@ class RawClient:
         """Send a command (with `$db`) and return the reply, ok or not."""
         return bson.decode(self.reply_to(document))
 
-    def reply_to(self, document: dict[str, Any]) -> bytes:
-        """Send a command and return the bytes of the reply's body."""
+    def send(self, document: dict[str, Any]) -> None:
+        """Send a command and leave its reply alone."""
         body = bson.encode(document)
         header = struct.pack("<iiiiIB", 21 + len(body), 1, 0, 2013, 0, 0)
         self._socket.sendall(header + body)
+
+    def close(self) -> None:
+        """Go away."""
+        self._socket.close()
+
+    def reply_to(self, document: dict[str, Any]) -> bytes:
+        """Send a command and return the bytes of the reply's body."""
+        self.send(document)
         size = struct.unpack("<i", self._read(4))[0]
         return self._read(size - 4)[17:]
 

@@ -83,7 +83,7 @@ async def kill_sessions_of(request: Request, lsids: list[bytes]) -> None:
     for lsid in lsids:
         if lsid != request.generic.lsid:
             request.node.operations.kill_session(lsid)
-        await request.node.cursors.kill_matching(lsid=lsid)
+        await request.node.cursors.kill_session(lsid)
 
 
 COMMANDS = (

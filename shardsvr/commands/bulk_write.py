@@ -14,6 +14,7 @@ from psdb_server.command import Command, RawReply, Reply, Request
 from psdb_server.cursors import BatchSource, Cursor, batch_size_of
 from psdb_server.fields import Field, FieldSet
 from psdb_server.namespaces import check_collection_name, split_namespace
+from psdb_server.operations import INTERRUPTION_CODES
 from psdb_server.replies import cursor_elements, document_elements, error_document
 from shardsvr.commands import delete as delete_command
 from shardsvr.commands import update as update_command
@@ -161,6 +162,8 @@ async def _run(bulk: _Bulk, index: int, operation: Document) -> Document:
     try:
         outcome = await _RUNNERS[kind](bulk, index, operation)
     except MongoError as error:
+        if error.code in INTERRUPTION_CODES:
+            raise
         return _failed(bulk, index, error, updates=kind == "update")
     return {"ok": 1.0, "idx": index, **outcome}
 

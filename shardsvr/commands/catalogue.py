@@ -21,6 +21,7 @@ from shardsvr.collection_options import changed_options, check_validation, check
 from shardsvr.collections import (
     check_database_case,
     create_collection,
+    dropped,
     find_collection,
     member_of,
     name_of,
@@ -93,7 +94,7 @@ async def drop(request: Request) -> Reply:
     if not collection.is_view:
         reply["nIndexesWas"] = len(collection.indexes)
     await member.catalogue(member.engine.drop_collection(collection))
-    await member.cursors.kill_matching(ns=collection.ns)
+    await member.cursors.fail(collection.ns, dropped(collection))
     member.usage.pop(collection.ns, None)
     return reply
 
@@ -111,7 +112,7 @@ async def drop_database(request: Request) -> Reply:
         collections = member.engine.collections(request.db)
         await member.catalogue(member.engine.drop_database(request.db))
         for collection in collections:
-            await member.cursors.kill_matching(ns=collection.ns)
+            await member.cursors.fail(collection.ns, dropped(collection))
             member.usage.pop(collection.ns, None)
         member.profiler.set(request.db, Level())
         return {"dropped": request.db}
@@ -152,7 +153,13 @@ async def rename_collection(request: Request) -> Reply:
         collection, to_db, to_name, drop_target=drop_target
     )
     await member.catalogue(change)
-    await member.cursors.kill_matching(ns=f"{source_db}.{source_name}")
+    source, uuid = f"{source_db}.{source_name}", collection.uuid.as_uuid()
+    await member.cursors.fail(source, MongoError(
+        Code.QUERY_PLAN_KILLED,
+        f"collection renamed from '{source}' to '{request.args['to']}'. UUID {uuid}",
+    ))
+    if target is not None:
+        await member.cursors.fail(target.ns, dropped(target))
     return {}
 
 

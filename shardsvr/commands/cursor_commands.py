@@ -29,7 +29,9 @@ async def get_more(request: Request) -> Reply:
             f"BSON field 'getMore.getMore' is the wrong type '{type_name(request.target)}', "
             "expected type 'long'",
         )
-    cursor = node.cursors.checkout(int(request.target), request.op.ns, request.generic.lsid)
+    cursor = node.cursors.checkout(
+        int(request.target), request.op.ns, request.generic.lsid, request.op
+    )
     if request.generic.max_time_ms and not cursor.await_data:
         node.cursors.checkin(cursor)
         raise MongoError(
@@ -42,9 +44,9 @@ async def get_more(request: Request) -> Reply:
                 request.connection, request.op.ns, has_time_limit=cursor.seconds_left is not None
             )
         batch = await _next_batch(request, cursor)
+        request.op.check()  # what is told now was not killed meanwhile
     except BaseException:
-        node.cursors.checkin(cursor)
-        await node.cursors.kill(cursor.id)
+        await node.cursors.end(cursor)
         raise
     node.cursors.checkin(cursor)
     level = cursor.command.get("readConcern", {}).get("level")
@@ -54,7 +56,7 @@ async def get_more(request: Request) -> Reply:
     request.op.returned = len(batch)
     request.op.origin = cursor.command
     if cursor.exhausted:
-        await node.cursors.kill(cursor.id)
+        await node.cursors.end(cursor)
         return RawReply(cursor_elements(0, cursor.ns, batch, b"nextBatch"))
     return RawReply(cursor_elements(cursor.id, cursor.ns, batch, b"nextBatch"))
 

@@ -135,11 +135,11 @@ async def drop_indexes(request: Request) -> Reply:
     if collection is None:
         raise MongoError(Code.NAMESPACE_NOT_FOUND, f"ns not found {request.op.ns}")
     collection = existing_collection(request)
-    was = len(collection.indexes)
+    was = len(collection.indexes) + len(collection.building)
     target = request.args["index"]
     reply: Document = {"nIndexesWas": was}
     if target == "*":
-        names = [name for name in collection.indexes if name != "_id_"]
+        names = [index.name for index in _known(collection) if index.name != "_id_"]
         reply["msg"] = "non-_id indexes dropped for collection"
     else:
         names = [_find(collection, item).name for item in _as_list(target)]
@@ -147,8 +147,15 @@ async def drop_indexes(request: Request) -> Reply:
         if name == "_id_":
             raise MongoError(Code.INVALID_OPTIONS, "cannot drop _id index")
     for name in names:
-        await member.catalogue(member.engine.drop_index(collection, name))
+        # The end of a build may have taken others of its command along.
+        if name in collection.indexes or name in collection.building:
+            await member.catalogue(member.engine.drop_index(collection, name))
     return reply
+
+
+def _known(collection: Collection) -> list[Index]:
+    """Return a collection's indexes, those that are being built as well."""
+    return [*collection.indexes.values(), *collection.building.values()]
 
 
 def _as_list(target: Any) -> list[Any]:
@@ -171,14 +178,14 @@ def _as_list(target: Any) -> list[Any]:
 def _find(collection: Collection, target: Any) -> Index:
     """Find an index by name or key pattern."""
     if type(target) is str:
-        index = collection.indexes.get(target)
+        index = collection.indexes.get(target) or collection.building.get(target)
         if index is None:
             raise MongoError(
                 Code.INDEX_NOT_FOUND, f"index not found with name [{target}]"
             )
         return index
     found = [
-        index for index in collection.indexes.values()
+        index for index in _known(collection)
         if list(index.key_pattern.items()) == list(target.items())
     ]
     if not found:

@@ -17,7 +17,7 @@ from psdb_store.collection import Collection
 from psdb_store.gate import Gate
 from psdb_store.replay import index_entries
 from shardsvr.capped import capped_options
-from shardsvr.collections import existing_collection, member_of, not_on_view, ready
+from shardsvr.collections import dropped, existing_collection, member_of, not_on_view, ready
 from shardsvr.commands.indexes import describe_index
 from shardsvr.commands.stats import free_bytes
 from shardsvr.member import Member
@@ -139,7 +139,7 @@ async def convert_to_capped(request: Request) -> Reply:
         )
     finally:
         _opened(source, gate)
-    await member.cursors.kill_matching(ns=source.ns)
+    await member.cursors.fail(source.ns, dropped(source))
     return {}
 
 

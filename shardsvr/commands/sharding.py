@@ -17,7 +17,7 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
 from psdb_store.collection import Collection
 from shardsvr import writes
-from shardsvr.collections import member_of, not_on_view
+from shardsvr.collections import dropped, member_of, not_on_view
 from shardsvr.retryable import Retry
 from shardsvr.sharding import blocking, cloning, recipient
 from shardsvr.sharding import records as names
@@ -139,7 +139,7 @@ async def drop_part(request: Request) -> Reply:
     uuid = request.args.get("uuid")
     if collection is not None and (uuid is None or bytes(collection.uuid) == bytes(uuid)):
         await member.catalogue(member.engine.drop_collection(collection))
-        await member.cursors.kill_matching(ns=ns)
+        await member.cursors.fail(ns, dropped(collection))
     await state.records.write(
         remove=[(names.COLLECTIONS, ns), *((names.DELETIONS, t["_id"]) for t in state.tasks(ns))]
     )
@@ -151,7 +151,7 @@ async def drop_database_part(request: Request) -> Reply:
     member, db = member_of(request), request.args["database"]
     if db in member.engine.databases():
         for collection in member.engine.collections(db):
-            await member.cursors.kill_matching(ns=collection.ns)
+            await member.cursors.fail(collection.ns, dropped(collection))
         await member.catalogue(member.engine.drop_database(db))
     await member.sharding.records.write(remove=[(names.DATABASES, db)])
     return {}

@@ -8,6 +8,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field, FieldSet
+from psdb_server.operations import INTERRUPTION_CODES
 from psdb_server.replies import write_error
 from shardsvr import profiler, writes
 from shardsvr.collections import name_of
@@ -55,6 +56,8 @@ async def update(request: Request) -> Reply:
             result = await run_statement(request, name, statement, retry, index)
         except MongoError as error:
             profiler.note(request.op, begun, statement, {}, error)
+            if error.code in INTERRUPTION_CODES:
+                raise
             errors.append(write_error(index, error))
             if ordered:
                 break

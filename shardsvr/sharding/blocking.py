@@ -22,6 +22,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.operations import Operation
 from psdb_store.collection import Collection
+from shardsvr.collections import dropped
 from shardsvr.sharding import records as names
 from shardsvr.sharding.recipient import make_collection, put_copies
 from shardsvr.sharding.state import Section, ShardingState
@@ -159,7 +160,7 @@ async def _drop_what_has_left(
         db, _, name = row["ns"].partition(".")
         collection = engine.collection(db, name)
         if collection is not None and bytes(collection.uuid) == bytes(row["uuid"]):
-            await state.member.cursors.kill_matching(ns=row["ns"])
+            await state.member.cursors.fail(row["ns"], dropped(collection))
             await state.member.catalogue(engine.drop_collection(collection))
 
 
