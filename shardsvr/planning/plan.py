@@ -13,7 +13,16 @@ from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
-from shardsvr.planning import access, clustered, explain, forced, keys_only, nodes, special
+from shardsvr.planning import (
+    access,
+    clustered,
+    explain,
+    forced,
+    keys_only,
+    nodes,
+    reach,
+    special,
+)
 from shardsvr.planning.access import Candidate
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.index_filters import allowed_indexes, take_advice
@@ -50,7 +59,7 @@ class Plan:
     @property
     def sorted_by_index(self) -> bool:
         """The order that was asked for comes from an index, without a sort."""
-        return self.query.sort is not None and not has_sort(self.winner)
+        return self.query.sort is not None and not reach.has_sort(self.winner)
 
     def open(self) -> Execution:
         """Begin to run the plan; the first run goes on from where a trial left it."""
@@ -92,11 +101,6 @@ class Plan:
 
 
 _BATCH: Final = 1024
-
-
-def has_sort(node: Node) -> bool:
-    """Tell whether a plan has a blocking sort."""
-    return isinstance(node, nodes.Sort) or any(map(has_sort, node.children))
 
 
 def count_use(node: Node) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from psdb_base.values import Document
+from shardsvr.planning import reach
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.nodes import Node
-from shardsvr.planning.plan_cache import Entry, cache_key, cache_of
+from shardsvr.planning.plan_cache import PATIENCE, Entry, cache_key, cache_of
 from shardsvr.planning.query import Query
 from shardsvr.planning.stages import Stage
 
@@ -135,8 +136,15 @@ def choose(query: Query, plans: list[Node], more: Callable[[], list[Node]]) -> O
             plans += others
             number, trials = race(query, plans)
     winner = trials[number]
+    work = winner.work
+    if len(plans) > 1 and not winner.execution.root.done:
+        instead = reach.better(query, plans, number, winner.execution.examined()[::-1])
+        if instead is not None and not trials[instead[1]].failed:
+            reached, number = instead
+            winner = trials[number]
+            work = max(winner.work, min(2 * reached, WORKS_MAX // PATIENCE))
     if len(plans) > 1:
-        cache.keep(shape, Entry(number, winner.work, _story(query, number, trials)))
+        cache.keep(shape, Entry(number, work, _story(query, number, trials)))
     return Outcome(number, winner.execution, trials if len(plans) > 1 else [])
 
 
