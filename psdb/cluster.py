@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from configsvr.server import ConfigServer
+from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from router.server import Router
@@ -91,7 +92,18 @@ class LocalCluster:
         await self.router.start()
 
     async def stop(self) -> None:
-        """Stop the router first, so that nothing new comes, then the members."""
+        """Stop the router first, so that nothing new comes, then the members.
+
+        Raises:
+            MongoError: The first that a member could not be stopped cleanly for; all have stopped.
+
+        """
         await self.router.stop()
+        failed: MongoError | None = None
         for member in reversed(self.members):
-            await member.stop()
+            try:
+                await member.stop()
+            except MongoError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed

@@ -94,9 +94,16 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     _announce(world, options, port)
     await stopped.wait()
     world.log.write("I", "CONTROL", 23378, "Signal received, stopping", {})
-    await stop()
-    world.log.write("I", "CONTROL", 23138, "Shutting down", {"exitCode": 0})
-    return 0
+    code = 0
+    try:
+        await stop()
+    except MongoError as error:
+        # What was acknowledged is in the journal: the next start applies it.
+        code = EXIT_FAILED
+        failed = {"error": str(error)}
+        world.log.write("E", "CONTROL", 7100008, "The last checkpoint failed", failed)
+    world.log.write("I", "CONTROL", 23138, "Shutting down", {"exitCode": code})
+    return code
 
 
 def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

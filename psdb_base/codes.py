@@ -394,6 +394,7 @@ class Code(IntEnum):
     STALE_CONFIG = 13388
     NOT_PRIMARY_NO_SECONDARY_OK = 13435
     NOT_PRIMARY_OR_SECONDARY = 13436
+    OUT_OF_DISK_SPACE = 14031
     SEARCH_NOT_ENABLED = 31082
     CLIENT_MARKED_KILLED = 46841
     NOT_A_RETRYABLE_WRITE_COMMAND = 50768
@@ -783,6 +784,7 @@ CODE_NAMES: Final[dict[int, str]] = {
     13388: "StaleConfig",
     13435: "NotPrimaryNoSecondaryOk",
     13436: "NotPrimaryOrSecondary",
+    14031: "OutOfDiskSpace",
     31082: "SearchNotEnabled",
     46841: "ClientMarkedKilled",
     50768: "NotARetryableWriteCommand",

@@ -6,8 +6,6 @@ import errno
 
 from psdb_base.errors import Code, MongoError
 
-OUT_OF_DISK_SPACE = 14031
-
 
 class StorageDamagedError(MongoError):
     """A file holds something that a crash cannot explain; the process must not go on.
@@ -37,7 +35,7 @@ def disk_failure(error: BaseException, what: str) -> MongoError:
     """Make the error that every later write gets after `what` could not be written."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MongoError(
-            OUT_OF_DISK_SPACE,
+            Code.OUT_OF_DISK_SPACE,
             f"{what} could not be written, no space left on device; "
             "writes are refused until the server is restarted",
         )

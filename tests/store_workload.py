@@ -24,7 +24,6 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.world import World
 from psdb_store.collection import Collection
 from psdb_store.engine import Engine
-from psdb_store.failures import OUT_OF_DISK_SPACE
 
 STEPS = 40
 LOG_WRITE_FAILED = Code.LOG_WRITE_FAILED
@@ -239,7 +238,7 @@ async def broken(world: World, work: Workload, options: dict[str, Any]) -> World
         except MongoError as error:
             refusals.append(error)
     for refusal in refusals:
-        assert refusal.code in {OUT_OF_DISK_SPACE, LOG_WRITE_FAILED}, refusal
+        assert refusal.code in {int(Code.OUT_OF_DISK_SPACE), LOG_WRITE_FAILED}, refusal
         assert engine.failure is not None
         with pytest.raises(MongoError):
             engine.unit()

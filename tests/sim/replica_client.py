@@ -12,7 +12,6 @@ from sim.network import Fabric
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_store.failures import OUT_OF_DISK_SPACE
 
 NOT_PRIMARY = {
     int(Code.NOT_WRITABLE_PRIMARY), int(Code.NOT_PRIMARY_NO_SECONDARY_OK),
@@ -22,7 +21,7 @@ UNKNOWN = NOT_PRIMARY | {
     int(Code.PRIMARY_STEPPED_DOWN), int(Code.INTERRUPTED_DUE_TO_REPL_STATE_CHANGE),
     int(Code.SHUTDOWN_IN_PROGRESS), int(Code.INTERRUPTED_AT_SHUTDOWN),
     int(Code.HOST_UNREACHABLE), int(Code.NETWORK_TIMEOUT), int(Code.LOG_WRITE_FAILED),
-    OUT_OF_DISK_SPACE,
+    int(Code.OUT_OF_DISK_SPACE),
 }
 """Errors after which nobody knows whether a write was carried out."""
 PAUSE_SECONDS = 0.1

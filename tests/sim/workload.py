@@ -16,13 +16,12 @@ from sim.loop import SimulationError
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_store.failures import OUT_OF_DISK_SPACE
 
 DB = "sim"
 PAUSE_SECONDS = 0.1
 OPERATIONS_FAST = 800
 """After so many operations of a run its clients take their time, so that faults come as well."""
-DISK_FAILED = {int(Code.LOG_WRITE_FAILED), OUT_OF_DISK_SPACE}
+DISK_FAILED = {int(Code.LOG_WRITE_FAILED), int(Code.OUT_OF_DISK_SPACE)}
 """Errors of a server whose disk failed, until it is started again."""
 TRANSIENT = DISK_FAILED | {
     int(Code.HOST_UNREACHABLE), int(Code.NETWORK_TIMEOUT), int(Code.SHUTDOWN_IN_PROGRESS),
