@@ -311,6 +311,9 @@ class Node:
         """Return what a role knows of how an operation ran."""
         return {}
 
+    def parameter_changed(self, name: str) -> None:
+        """Honour a parameter that was set, where that takes more than to look at it; a role may."""
+
     async def before_shutdown(self, *, force: bool, timeout_seconds: int) -> None:
         """Do what `shutdown` waits for; a role may refuse, or hand over first."""
 

@@ -37,6 +37,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
         300_000, "int", at_startup=False, at_runtime=False, least=1
     ),
     "maxTimeMSForHedgedReads": Parameter(150, "int", at_startup=False, at_runtime=False),
+    "minSnapshotHistoryWindowInSeconds": Parameter(0, "int", least=0),
     "requireApiVersion": Parameter(False, "safe bool", at_startup=False, at_runtime=False),
     "slowMS": Parameter(100, "int", at_startup=False, at_runtime=False, least=0),
     "transactionLifetimeLimitSeconds": Parameter(

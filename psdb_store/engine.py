@@ -714,6 +714,12 @@ class Engine:
         )
         self.journal.options = self.options
 
+    def keep_history(self, history_ms: int) -> None:
+        """Change for how long what is superseded from now on is kept for views at a past time."""
+        self.options = replace(self.options, history_ms=history_ms)
+        self.versions.history_ms = history_ms
+        self.versions.collect()
+
     def view(self, at: int | None = None) -> View:
         """Open a view of the state at a log index, None for the latest; close it after use."""
         return self.versions.open_view(self.journal.end.index if at is None else at)

@@ -16,7 +16,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from bson.timestamp import Timestamp
 from BTrees.OOBTree import OOBTree, OOTreeSet
@@ -32,6 +32,8 @@ Applied: TypeAlias = tuple[Collection, Record | None, Record | None]
 """One effect in memory: where, the new version (None: deleted), the old one (None: inserted)."""
 Superseded: TypeAlias = tuple[int, int, Collection, Record | None, Record]
 """Log index and wall time of a committed entry, where, the new version, the old one."""
+_VERSION_OVERHEAD_BYTES: Final = 350
+"""What a version that is kept takes beside its document: record, ghost, place in the queue."""
 
 
 @dataclass(slots=True)
@@ -239,7 +241,7 @@ class Versions:
                 for c, new, old in entry.applied:
                     if old is not None:
                         self._superseded.append((entry.index, entry.wall, c, new, old))
-                        self._kept_bytes += len(old.raw)
+                        self._kept_bytes += len(old.raw) + _VERSION_OVERHEAD_BYTES
             else:
                 forget_superseded(entry.applied)
         if self.history_ms:
@@ -273,20 +275,21 @@ class Versions:
         """Number of open views."""
         return len(self._views)
 
-    def collect(self) -> None:
+    def collect(self, now_ms: int = 0) -> None:
         """Drop superseded versions that neither a view nor the window of history needs.
 
-        The window gives way when what it keeps has grown too large.
+        The window gives way when what it keeps has grown too large. It ends at the last commit,
+        or where nothing is written any more at `now_ms`.
         """
         limit = min([self._committed, *(view.at for view in self._views.values())])
-        young_ms = self.committed_wall - self.history_ms
+        young_ms = max(self.committed_wall, now_ms) - self.history_ms
         superseded = self._superseded
         while superseded and superseded[0][0] <= limit:
             index, wall, c, new, old = superseded[0]
             if self.history_ms and wall > young_ms and self._kept_bytes <= self.history_bytes:
                 return
             superseded.popleft()
-            self._kept_bytes -= len(old.raw)
+            self._kept_bytes -= len(old.raw) + _VERSION_OVERHEAD_BYTES
             self.past.dropped(index, c, new, old)
             if new is None:
                 c.forget_ghost(old.rid)

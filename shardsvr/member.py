@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
 
 T = TypeVar("T")
+HISTORY_WINDOW: Final = "minSnapshotHistoryWindowInSeconds"
 COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
 _SHARD_IDENTITY: Final = order.key("shardIdentity")
 
@@ -106,6 +107,9 @@ class Member(Node):
         """Open the engine (recovering from its files) and begin background work."""
         if self.replica_set is not None:
             self.store_options = dataclasses.replace(self.store_options, alone=False)
+        self.store_options = dataclasses.replace(
+            self.store_options, history_ms=self.parameters[HISTORY_WINDOW] * 1000
+        )
         self.engine = await Engine.open(
             self.world, self.dbpath, clock=self.clock, options=self.store_options
         )
@@ -133,6 +137,13 @@ class Member(Node):
     def leave_office(self) -> None:
         """End what only a primary does."""
         self.sharding.reset()
+
+    def parameter_changed(self, name: str) -> None:
+        """Keep as much history as was asked for, from now on."""
+        if name == HISTORY_WINDOW:
+            history_ms: int = self.parameters[HISTORY_WINDOW] * 1000
+            self.store_options = dataclasses.replace(self.store_options, history_ms=history_ms)
+            self.engine.keep_history(history_ms)
 
     @property
     def is_primary(self) -> bool:
@@ -171,6 +182,7 @@ class Member(Node):
     async def reap(self) -> None:
         """Forget retryable writes of sessions that wrote nothing for thirty minutes."""
         await super().reap()
+        self.engine.versions.collect(self.world.clock.now_ms())
         self.backups.expire(self.world.clock.monotonic())
         if self.gate.locks or not self.is_primary:
             return

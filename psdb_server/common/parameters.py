@@ -49,6 +49,7 @@ async def set_parameter(request: Request) -> Reply:
             else "setParameter takes one parameter at a time",
         )
     was = request.node.parameters.set(names[0], request.body[names[0]])
+    request.node.parameter_changed(names[0])
     return {"was": was}
 
 

@@ -148,3 +148,16 @@ def test_settings_reach_shards_that_join_later_and_survive(tmp_path: Path) -> No
             {"insert": "c", "documents": [{}], "$db": "test"}
         )
         assert reply["writeConcernError"]["code"] == 100
+
+
+def test_the_window_of_history_is_set_on_a_running_member(member_client: Any) -> None:
+    admin = member_client.admin
+    name = "minSnapshotHistoryWindowInSeconds"
+    assert admin.command("getParameter", 1, **{name: 1})[name] == 0
+    assert admin.command("setParameter", 1, **{name: 5})["was"] == 0
+    assert admin.command("getParameter", 1, **{name: 1})[name] == 5
+    for bad, code in ((-1, 2), ("x", 14)):
+        with pytest.raises(OperationFailure) as caught:
+            admin.command("setParameter", 1, **{name: bad})
+        assert caught.value.code == code
+    assert admin.command("setParameter", 1, **{name: 0})["was"] == 5

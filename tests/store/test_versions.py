@@ -295,6 +295,66 @@ def test_history_is_read_at_any_cluster_time_of_the_window(seed: int) -> None:
     run(main, SimDisk())
 
 
+def test_the_window_of_history_opens_and_closes_while_the_store_runs() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world, oplog_bytes=10**7)
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, {"_id": 1, "v": 0})
+
+        async def write(value: int) -> Any:
+            with engine.unit() as unit:
+                unit.update(c, c.records[1], encode({"_id": 1, "v": value}))
+                index = unit.commit()
+            await engine.committed(index)
+            return engine.last_timestamp
+
+        async def read(time: Any) -> Any:
+            with await view_at(engine, time) as view:
+                record = view.by_id(c, key(1))
+                assert record is not None
+                return record.document()["v"]
+
+        before = await write(1)
+        await write(2)
+        with pytest.raises(MongoError) as gone:
+            await read(before)
+        assert gone.value.code == 239
+        engine.keep_history(60_000)
+        times = [await write(value) for value in range(3, 10)]
+        assert [await read(time) for time in times] == list(range(3, 10))
+        await asyncio.sleep(50)
+        later = await write(10)
+        assert [await read(time) for time in (times[0], later)] == [3, 10]
+        await asyncio.sleep(30)
+        # Nothing is written any more: what is too old goes when the store is asked to look.
+        engine.versions.collect(world.clock.now_ms())
+        assert [old.document()["v"] for *_, old in engine.versions.superseded] == [9]
+        with pytest.raises(MongoError):
+            await read(times[0])
+        assert await read(later) == 10
+        engine.keep_history(0)
+        assert not engine.versions.superseded
+        assert c.records[1].prev is None
+        await engine.close()
+
+    run(main, SimDisk())
+
+
+def test_small_versions_count_for_what_they_take() -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world, history_ms=10**9, history_bytes=40_000)
+        c = await engine.create_collection("d", "c", {})
+        await put(engine, c, {"_id": 1, "v": 0})
+        for value in range(500):
+            with engine.unit() as unit:
+                unit.update(c, c.records[1], encode({"_id": 1, "v": value}))
+                unit.commit()
+            await engine.committed(engine.log_end)
+        assert 80 < len(engine.versions.superseded) < 120
+
+    run(main, SimDisk())
+
+
 def test_a_writer_claims_what_its_view_sees() -> None:
     async def main(world: World) -> None:
         engine = await open_engine(world)
