@@ -55,6 +55,14 @@ def _set_name(value: Any, command: str) -> list[str]:
     return [f"{'--replset' if command == 'up' else '--replSet'}={_text(value)}"]
 
 
+def _mode(value: Any, _command: str) -> list[str]:
+    # YAML takes a bare `off` for false.
+    levels = {"off": 0, False: 0, "slowOp": 1, "all": 2}
+    if type(value) not in (bool, str) or value not in levels:
+        raise ConfigError("takes off, slowOp or all")
+    return [f"--profile={levels[value]}"] if levels[value] else []
+
+
 def _role(value: Any, command: str) -> list[str]:
     if value != command:
         raise ConfigError(f"is {value}, which psdb {command} is not")
@@ -74,7 +82,7 @@ OPTIONS: Final[dict[str, Callable[[Any, str], list[str]]]] = {
     "net.bindIpAll": _switch("--bind_ip_all", True),
     "net.compression.compressors": _flag("--networkMessageCompressors"),
     "net.port": _flag("--port"),
-    "operationProfiling.mode": _only("off"),
+    "operationProfiling.mode": _mode,
     "operationProfiling.slowOpSampleRate": _flag("--slowOpSampleRate"),
     "operationProfiling.slowOpThresholdMs": _flag("--slowms"),
     "processManagement.fork": _only(False),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from psdb_base.limits import PROFILING_MODES
 from psdb_base.values import Document
 
 if TYPE_CHECKING:
@@ -25,16 +26,16 @@ NOT_HONOURED: Final = (
     "--cpu", "--directoryperdb", "--enableMajorityReadConcern", "--filePermissions",
     "--fork", "--install", "--ipv6", "--journal", "--journalCommitInterval", "--keyFile",
     "--logappend", "--logRotate", "--maxConns", "--nojournal", "--noauth",
-    "--notablescan", "--nounixsocket", "--objcheck", "--pidfilepath", "--profile", "--quiet",
+    "--notablescan", "--nounixsocket", "--objcheck", "--pidfilepath", "--quiet",
     "--redactClientLogData", "--repair",
     "--sslMode", "--storageEngine", "--syslog", "--tlsAllowInvalidCertificates",
     "--tlsCAFile", "--tlsCertificateKeyFile", "--tlsMode", "--timeStampFormat",
     "--timeZoneInfo", "--transitionToAuth", "--unixSocketPrefix", "--upgrade",
 )
 STORAGE_FLAGS: Final = (
-    "cacheSizeMB", "oplogMinRetentionHours", "oplogSize", "wiredTigerCacheSizeGB",
+    "cacheSizeMB", "oplogMinRetentionHours", "oplogSize", "profile", "wiredTigerCacheSizeGB",
 )
-"""Settings of the store, None where the default holds."""
+"""Settings of those that keep data, None where the default holds."""
 _COUNTS: Final = {
     "configsvrs": "config servers",
     "replicas": "members of each shard, or of the replica set",
@@ -182,6 +183,9 @@ def _storage_flags(parser: argparse.ArgumentParser, default: str) -> None:
                        help="the same in MongoDB's words")
     parser.add_argument("--oplogSize", type=_megabytes, metavar="MB",
                         help="the journal keeps the last so many megabytes (990)")
+    parser.add_argument("--profile", type=int, choices=(0, 1, 2), metavar="LEVEL",
+                        help="profile databases without a level of their own: 0 nothing, 1 what "
+                             "is slow, 2 all (0)")
     parser.add_argument("--oplogMinRetentionHours", type=_hours, metavar="HOURS",
                         help="and what is younger than this, whatever its size (0)")
 
@@ -314,6 +318,8 @@ def as_document(options: argparse.Namespace, argv: list[str]) -> Document:
     profiling: Document = {}
     if options.slowms is not None:
         profiling["slowOpThresholdMs"] = options.slowms
+    if getattr(options, "profile", None) is not None:
+        profiling["mode"] = PROFILING_MODES[options.profile]
     if options.slowOpSampleRate is not None:
         profiling["slowOpSampleRate"] = options.slowOpSampleRate
     if profiling:

@@ -38,3 +38,5 @@ WIRE_VERSION_MAX: Final = 25
 """MongoDB 8.0."""
 MONGODB_VERSION: Final = "8.0.0"
 MONGODB_VERSION_ARRAY: Final = (8, 0, 0, 0)
+PROFILING_MODES: Final = ("off", "slowOp", "all")
+"""`operationProfiling.mode` by profiling level."""

@@ -18,7 +18,7 @@ from bson.timestamp import Timestamp
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
-from psdb_base.limits import SESSION_IDLE_MINUTES
+from psdb_base.limits import PROFILING_MODES, SESSION_IDLE_MINUTES
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_query.context import CompileContext, Env, make_env
@@ -82,7 +82,8 @@ class Member(Node):
         self.validators = Validators(world.log)
         self._writer: Connection | None = None
         self.gate = WriteGate()
-        self.profiler = Profiler()
+        profiling: Document = options.get("operationProfiling", {})
+        self.profiler = Profiler(PROFILING_MODES.index(profiling.get("mode", "off")))
         self.usage: dict[str, Usage] = {}
         self.settings = Settings(self)
         self.backups = Backups()
@@ -208,8 +209,8 @@ class Member(Node):
         if concern:
             await self._wait_for_read_time(request)
         lone = request.connection is self._writer
-        levels = self.profiler.levels
-        if levels and request.db in levels:
+        profiler = self.profiler
+        if profiler.active and profiler.level(request.db).level:
             request.op.profiled = True
         routed = request.message.routed or request.generic.routed
         if routed is not None and not self.sharding.admits(request, routed):

@@ -2,8 +2,9 @@
 
 Level 0 keeps nothing, 1 what was slow (or what the filter chooses), 2 everything. The level and
 the filter are a database's, `slowms` and `sampleRate` the member's; neither outlives the process
-(manual: "Database Profiler"). An entry is an ordinary write, so only a member that takes writes
-keeps any, and none while `fsync` holds writes back.
+(manual: "Database Profiler"). A database whose level was not set has that of `--profile`, which
+spares the databases of the server itself. An entry is an ordinary write, so only a member that
+takes writes keeps any, and none while `fsync` holds writes back.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 PROFILE: Final = "system.profile"
 """What the profiler keeps; clients only read it."""
 SIZE_BYTES: Final = 1024 * 1024
+_INTERNAL: Final = frozenset({"admin", "config", "local"})
 _ENTRY_BYTES_MAX: Final = 64 * 1024
 """A command that takes more is shown cut, so that it cannot push out all others."""
 _KINDS: Final = {
@@ -53,23 +55,37 @@ class Profiler:
     """The profiling levels of a member's databases.
 
     Attributes:
-        levels: Databases whose level is not 0 or that have a filter.
+        active: Some database may be profiled.
+
+    Args:
+        default: The level of databases that have none of their own.
 
     """
 
-    def __init__(self) -> None:
-        self.levels: dict[str, Level] = {}
+    def __init__(self, default: int = 0) -> None:
+        self._default = default
+        self._levels: dict[str, Level] = {}
+        self.active = default > 0
 
     def level(self, db: str) -> Level:
-        """Return a database's settings; those of one that has none are the default."""
-        return self.levels.get(db) or Level()
+        """Return a database's settings, the default where it has none."""
+        found = self._levels.get(db)
+        if found is not None:
+            return found
+        return Level(0 if db in _INTERNAL else self._default)
 
     def set(self, db: str, level: Level) -> None:
         """Set a database's settings."""
-        if level.level or level.filter_spec is not None:
-            self.levels[db] = level
-        else:
-            self.levels.pop(db, None)
+        self._levels[db] = level
+        self._look()
+
+    def forget(self, db: str) -> None:
+        """Forget the settings of a database that was dropped."""
+        self._levels.pop(db, None)
+        self._look()
+
+    def _look(self) -> None:
+        self.active = self._default > 0 or any(one.level for one in self._levels.values())
 
 
 def record(
@@ -98,11 +114,26 @@ def record(
             _write(member, op.db, entry)
 
 
+async def _write_first(member: Member, db: str, entry: Document) -> None:
+    """Make the collection that the level of `--profile` asks for, for its first entry."""
+    from shardsvr.collections import create_quietly
+
+    try:
+        await create_quietly(member, db, PROFILE, {"capped": True, "size": SIZE_BYTES})
+    except MongoError:
+        return  # no longer in office, or the disk failed: there is nothing to keep it in
+    _write(member, db, entry)
+
+
 def _write(member: Member, db: str, entry: Document) -> None:
-    collection = member.engine.collection(db, PROFILE)
-    if collection is None or collection.busy is not None or member.gate.locks:
+    if not member.is_primary or member.gate.locks:
         return
-    if not member.is_primary:
+    collection = member.engine.collection(db, PROFILE)
+    if collection is None:
+        if db in member.engine.databases():
+            member.keep(_write_first(member, db, entry))
+        return
+    if collection.busy is not None:
         return
     # MongoDB's entries have no `_id`; here every document has one.
     entry = {"_id": member.world.random.object_id(), **entry}

@@ -27,7 +27,7 @@ from shardsvr.collections import (
     name_of,
 )
 from shardsvr.commands.index_options import modify_index
-from shardsvr.profiler import PROFILE, Level
+from shardsvr.profiler import PROFILE
 
 
 async def create(request: Request) -> Reply:
@@ -114,7 +114,7 @@ async def drop_database(request: Request) -> Reply:
         for collection in collections:
             await member.cursors.fail(collection.ns, dropped(collection))
             member.usage.pop(collection.ns, None)
-        member.profiler.set(request.db, Level())
+        member.profiler.forget(request.db)
         return {"dropped": request.db}
     return {}
 

@@ -56,11 +56,11 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "named"), [
     ("net: {tls: {mode: requireTLS}}", "net.tls.mode"),
-    ("operationProfiling: {mode: all}", "operationProfiling.mode"),
     ("processManagement: {fork: true}", "processManagement.fork"),
     ("sharding: {clusterRole: configsvr}", "sharding.clusterRole"),
     ("systemLog: {verbosity: 9}", "systemLog.verbosity"),
     ("net: {port: [1]}", "net.port"),
+    ("operationProfiling: {mode: 2}", "operationProfiling.mode"),
     ("nonsense: 1", "nonsense"),
     ("a: [", "no valid YAML"),
     ("- 1", "holds no options"),
@@ -71,6 +71,12 @@ def test_what_is_not_honoured_is_named(tmp_path: Path, text: str, named: str) ->
     with pytest.raises(SystemExit) as ended:
         parse(["shardsvr", "--config", written(tmp_path, text)])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("mode", "level"), [("off", None), ("slowOp", 1), ("all", 2)])
+def test_the_profilers_mode_is_a_level(tmp_path: Path, mode: str, level: int | None) -> None:
+    path = written(tmp_path, f"operationProfiling: {{mode: {mode}}}")
+    assert parse(["shardsvr", "-f", path]).profile == level
 
 
 def test_processes_of_a_cluster_get_them(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pymongo import ReplaceOne, UpdateOne
+from pymongo import MongoClient, ReplaceOne, UpdateOne
 from pymongo.errors import OperationFailure
 from servers import Server
 
@@ -144,3 +146,34 @@ def test_a_router_does_not_profile(db: Any) -> None:
     with pytest.raises(OperationFailure) as caught:
         db.client.admin.command("top")
     assert caught.value.code == 59
+
+
+def test_a_level_for_all_databases(tmp_path: Path) -> None:
+    described = Server.up(tmp_path / "data", "--profile", "2")
+    with described as server, MongoClient[dict[str, Any]](server.uri) as client:
+        assert client.nothing.c.find_one() is None
+        client.shop.c.insert_many({"a": n} for n in range(20))
+        deadline = time.monotonic() + 20
+        while "system.profile" not in client.shop.list_collection_names():
+            assert time.monotonic() < deadline
+        assert client.shop.c.find_one({"a": 7}) is not None
+        (entry,) = client.shop["system.profile"].find({"op": "query", "ns": "shop.c"})
+        assert (entry["planSummary"], entry["nreturned"]) == ("COLLSCAN", 1)
+        assert client.shop["system.profile"].options() == {"capped": True, "size": 2**20}
+        assert client.list_database_names() == ["admin", "config", "shop"]
+        assert "system.profile" not in client.config.list_collection_names()
+        parsed = client.admin.command("getCmdLineOpts")["parsed"]
+        assert parsed["operationProfiling"] == {"mode": "all"}
+
+
+def test_a_database_may_have_another_level_than_the_others(tmp_path: Path) -> None:
+    dbpath = tmp_path / "data"
+    flags = ["shardsvr", "--dbpath", str(dbpath), "--profile", "1", "--slowms", "0"]
+    with Server(flags, dbpath) as server, MongoClient[dict[str, Any]](server.uri) as client:
+        assert client.a.command("profile", -1)["was"] == 1
+        assert client.a.command("profile", 0)["was"] == 1
+        client.a.c.insert_one({})
+        assert client.a.command("profile", -1)["was"] == 0
+        assert client.a.list_collection_names() == ["c"]
+        client.drop_database("a")
+        assert client.a.command("profile", -1)["was"] == 1
