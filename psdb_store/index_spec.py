@@ -20,6 +20,7 @@ from psdb_base.values import Document
 from psdb_query.describe import text_of, type_name
 from psdb_store import index_spec_kinds
 from psdb_store.collations import full_collation
+from psdb_store.index_spec_wildcard import check_wildcard
 
 if TYPE_CHECKING:
     from psdb_store.collection import Collection
@@ -83,7 +84,7 @@ _OPTIONS: Final[dict[str, tuple[str, Callable[[Any], bool]]]] = {
 }
 """Every field a specification may have: its type in words and the test for it."""
 
-_ID_OPTIONS: Final = frozenset(("clustered", "collation", "key", "name", "ns", "unique", "v"))
+_ID_OPTIONS: Final = frozenset(("clustered", "collation", "key", "name", "ns", "v"))
 _DROPPED: Final = frozenset(("dropDups", "ns"))
 _FLAGS: Final = frozenset(("clustered", "hidden", "prepareUnique", "sparse", "unique"))
 _IDENTIFYING: Final = ("collation", "partialFilterExpression", "wildcardProjection")
@@ -203,14 +204,10 @@ def _article(words: str) -> str:
 
 def _check_id(spec: Document) -> None:
     for name in spec:
-        if name == "partialFilterExpression":
-            raise _refuse("_id index cannot be a partial index")
-        if name == "sparse":
-            raise _refuse("_id index cannot be a sparse index")
         if name not in _ID_OPTIONS and name not in _DROPPED and name != "background":
             raise _refuse(
                 f"The field '{name}' is not valid for an _id index specification. "
-                f"Specification: {text_of(spec)}",
+                f"Specification: {text_of({**spec, 'v': spec.get('v', 2)})}",
                 Code.INVALID_INDEX_SPECIFICATION_OPTION,
             )
 
@@ -301,19 +298,7 @@ def _check_wildcard(spec: Document) -> None:
     for option in ("sparse", "unique", "expireAfterSeconds"):
         if option in spec and (option == "expireAfterSeconds" or is_true(spec[option])):
             raise _refuse(f"Index type 'wildcard' does not support the {option} option")
-    wild = [name for name in spec["key"] if name == "$**" or name.endswith(".$**")]
-    if len(wild) > 1:
-        raise _refuse("wildcard indexes do not allow more than one wildcard field")
-    if "wildcardProjection" in spec:
-        if wild[0] != "$**":
-            raise _refuse(
-                "The field 'wildcardProjection' is only allowed when 'key' contains '$**'",
-                Code.FAILED_TO_PARSE,
-            )
-        if not spec["wildcardProjection"]:
-            raise _refuse(
-                "The 'wildcardProjection' field can't be an empty object", Code.FAILED_TO_PARSE
-            )
+    check_wildcard(spec["key"], spec.get("wildcardProjection"))
 
 
 def _check_expiry(spec: Document) -> None:

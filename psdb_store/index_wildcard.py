@@ -14,6 +14,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.order import Collation, descending, key
 from psdb_base.values import UNDEFINED, Document
 from psdb_store.index_keys import KeyMaker, MultikeyPaths, make_plain, sign_of
+from psdb_store.index_spec_wildcard import projected_paths
 
 
 def make_wildcard(spec: Document, collation: Collation | None) -> KeyMaker:
@@ -68,12 +69,11 @@ class _Shape:
 
     def __init__(self, root: str, projection: Document | None) -> None:
         self._root = root
-        self._listed = [name for name in projection or {} if name != "_id"]
-        truths = [bool(projection[name]) for name in self._listed] if projection else []
-        self._include = bool(truths) and truths[0]
-        self._id = bool(projection["_id"]) if projection and "_id" in projection else False
-        if projection and list(projection) == ["_id"] and not self._id:
-            self._include = False
+        paths = projected_paths(projection or {})
+        self._id = paths.pop("_id", False)
+        self._listed = list(paths)
+        # `{_id: true}` alone is an inclusion of nothing else.
+        self._include = any(paths.values()) or (self._id and not paths)
 
     def collect(self, doc: Document, note: Any) -> bool:
         """Call `note(path, value)` for every covered leaf; tell whether an array was met."""
@@ -110,6 +110,6 @@ class _Shape:
         if path == "_id" or path.startswith("_id."):
             return self._id
         if not self._listed:
-            return True
+            return not self._include
         listed = any(path == name or path.startswith(f"{name}.") for name in self._listed)
         return listed == self._include

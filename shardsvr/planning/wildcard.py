@@ -19,6 +19,7 @@ from psdb_query.bounds_ranges import Column, key_ranges
 from psdb_query.filters.traverse import array_position
 from psdb_store.index import Index
 from psdb_store.index_keys import is_descending
+from psdb_store.index_spec_wildcard import projected_paths
 from shardsvr.planning.indexes import Access, same_collation
 from shardsvr.planning.query import Query
 
@@ -86,11 +87,11 @@ def covers(spec: dict[str, Any], wildcard: str, path: str) -> bool:
     if wildcard != "$**":
         root = wildcard[: -len(".$**")]
         return path == root or path.startswith(root + ".")
-    projection = spec.get("wildcardProjection") or {}
+    paths = projected_paths(spec.get("wildcardProjection") or {})
+    with_id = paths.pop("_id", False)
     if path == "_id" or path.startswith("_id."):
-        return bool(projection.get("_id", False))
-    listed = [name for name in projection if name != "_id"]
-    if not listed:
-        return True
-    within = any(path == name or path.startswith(name + ".") for name in listed)
-    return within == bool(projection[listed[0]])
+        return with_id
+    if not paths:
+        return not with_id  # `{_id: true}` alone is an inclusion of nothing else
+    within = any(path == name or path.startswith(name + ".") for name in paths)
+    return within == any(paths.values())

@@ -34,10 +34,14 @@ REFUSED: list[tuple[Document, int, str]] = [
     ({"key": {"a": 1}, "name": "x", "bad": 1}, 197, "The field 'bad' is not valid for an index"),
     ({"key": {"a": 1}, "name": "x", "unique": "yes"}, 14, "not convertible to bool"),
     ({"key": {"a": 1}, "name": "x", "v": 3}, 67, "cannot create an index with v=3"),
-    ({"key": {"_id": 1}, "name": "_id_", "sparse": True}, 67, "_id index cannot be a sparse"),
     (
-        {"key": {"_id": 1}, "name": "_id_", "partialFilterExpression": {}}, 67,
-        "_id index cannot be a partial index",
+        {"key": {"_id": 1}, "name": "_id_", "unique": True}, 197,
+        "Specification: { key: { _id: 1 }, name: \"_id_\", unique: true, v: 2 }",
+    ),
+    ({"key": {"_id": 1}, "name": "_id_", "sparse": True}, 197, "'sparse' is not valid for an _id"),
+    (
+        {"key": {"_id": 1}, "name": "_id_", "partialFilterExpression": {}}, 197,
+        "'partialFilterExpression' is not valid for an _id index",
     ),
     ({"key": {"_id": 1}, "name": "_id_", "hidden": True}, 197, "not valid for an _id index"),
     ({"key": {"_id": -1}, "name": "_id_"}, 2, "must be {_id: 1}, but got { _id: -1 }"),
@@ -54,6 +58,33 @@ REFUSED: list[tuple[Document, int, str]] = [
     ({"key": {"$**": 1}, "name": "x", "unique": True}, 67, "does not support the unique option"),
     ({"key": {"$**": 1}, "name": "x", "wildcardProjection": {}}, 9, "can't be an empty object"),
     ({"key": {"a": 1}, "name": "x", "wildcardProjection": {"a": 1}}, 2, "is only allowed when"),
+    ({"key": {"a.$**": 1}, "name": "x", "wildcardProjection": {"a": 1}}, 9, "contains '$**'"),
+    ({"key": {"$**": 1, "a.$**": 1}, "name": "x"}, 67, "more than one wildcard field"),
+    *(
+        ({"key": {"$**": 1}, "name": "x", "wildcardProjection": projection}, code, text)
+        for projection, code, text in [
+            ({"a": 1, "b": 0}, 31254, "caused by :: Cannot do exclusion on field b in inclusion"),
+            ({"a": 0, "b": 1}, 31253, "caused by :: Cannot do inclusion on field b in exclusion"),
+            ({"a": 1, "a.b": 1}, 31249, "Path collision"),
+            ({"a": "$b"}, 51271, "computed"),
+            ({"a": {"$add": [1, 2]}}, 51271, "computed"),
+        ]
+    ),
+    ({"key": {"b.c": 1, "b.$**": 1}, "name": "x"}, 7246204, "'b.c' is overlapping"),
+    ({"key": {"b.$**": 1, "b": 1}, "name": "x"}, 7246204, "'b' is overlapping"),
+    ({"key": {"a": 1, "$**": 1}, "name": "x"}, 67, "must also specify 'wildcardProjection'"),
+    *(
+        (
+            {"key": {"c.d": 1, "$**": 1, "a": 1}, "name": "x", "wildcardProjection": projection},
+            code, text,
+        )
+        for projection, code, text in [
+            ({"c": 1}, 7246208, "'c.d' index field is overlapping with 'c'"),
+            ({"e": 1, "a": 1}, 7246208, "'a' index field"),
+            ({"c": 0}, 7246210, "'a' is not excluded"),
+            ({"a": 0, "c.d.e": 0}, 7246210, "'c.d' is not excluded"),
+        ]
+    ),
     ({"key": {"a": 1}, "name": "x", "collation": {"locale": "tlh"}}, 2, "tlh"),
 ]  # fmt: skip
 
@@ -151,3 +182,13 @@ def test_sixty_four_indexes() -> None:
     with pytest.raises(MongoError, match="too many indexes") as refused:
         same_or_conflict(present, spec("x", {"x": 1}))
     assert refused.value.code == 67
+
+
+@pytest.mark.parametrize("projection", [
+    {"e": 1, "c.d.l": 1, "a.b": 1}, {"a": 0, "c": 0}, {"_id": 1, "a": 0, "c.d": 0},
+    {"_id": 0, "e": {"f": 1}},
+])  # fmt: skip
+def test_a_wildcard_beside_regular_fields(projection: Document) -> None:
+    spec = {"key": {"c.d": 1, "$**": 1, "a": 1}, "name": "x", "wildcardProjection": projection}
+    assert check(spec)["wildcardProjection"] == projection
+    assert check({"key": {"a": 1, "b.$**": 1, "bc": 1}, "name": "x"})["v"] == 2

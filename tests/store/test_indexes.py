@@ -157,6 +157,10 @@ WILDCARD: list[tuple[Document, Document | None, Document, list[tuple[str, Any]]]
     ({"a.b.$**": 1}, None, {"a": {"b": 1, "c": 2}}, [("a.b", 1)]),
     ({"$**": 1}, {"a.b": 1}, {"a": {"b": 1, "c": 2}, "d": 3}, [("a.b", 1)]),
     ({"$**": 1}, {"a.b": 0}, {"a": {"b": 1, "c": 2}, "d": 3}, [("a.c", 2), ("d", 3)]),
+    ({"$**": 1}, {"a": {"b": 1}}, {"a": {"b": 1, "c": 2}, "d": 3}, [("a.b", 1)]),
+    ({"$**": 1}, {"_id": 1}, {"_id": 7, "a": 1}, [("_id", 7)]),
+    ({"$**": 1}, {"_id": 0}, {"_id": 7, "a": 1}, [("a", 1)]),
+    ({"$**": 1}, {"_id": 1, "b": 0}, {"_id": 7, "a": 1, "b": 2}, [("_id", 7), ("a", 1)]),
     ({"$**": 1}, {"a": 1, "_id": 1}, {"_id": 7, "a": 1, "b": 2}, [("_id", 7), ("a", 1)]),
 ]
 
@@ -360,7 +364,7 @@ def test_a_collection_dropped_during_a_build() -> None:
         await engine.drop_collection(c)
         with pytest.raises(MongoError) as refused:
             await build
-        assert refused.value.code == 26
+        assert refused.value.code == 276
 
     _engine_test(body)
 
