@@ -65,12 +65,23 @@ def _check_view(request: Request, options: Document) -> None:
         target = None
         raise _cycle(request)
     while target is not None and target.is_view:
+        if _collation(target.options) != _collation(options):
+            raise MongoError(
+                Code.OPTION_NOT_SUPPORTED_ON_VIEW,
+                f"View {request.db}.{name_of(request)} has conflicting collation with view "
+                f"{target.ns}",
+            )
         if target.name in seen:
             raise _cycle(request)
         seen.append(target.name)
         if target.options["viewOn"] == name_of(request):
             raise _cycle(request)
         target = member.engine.collection(request.db, target.options["viewOn"])
+
+
+def _collation(options: Document) -> Document | None:
+    found: Document | None = options.get("collation")
+    return None if found is None or found.get("locale") == "simple" else found
 
 
 def _cycle(request: Request) -> MongoError:

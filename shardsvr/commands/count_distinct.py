@@ -47,8 +47,7 @@ async def count(request: Request) -> Reply:
         from shardsvr.commands.aggregate import count_on_view
 
         return {"n": await count_on_view(request, collection)}
-    scope = member_of(request).sharding.scope(request, request.target)
-    if not args.get("query") and not args.get("hint") and scope.shows_all:
+    if is_whole(request):
         total = collection.count
     else:
         total = await _count_matching(request, collection, skip + limit if limit else 0)
@@ -56,6 +55,13 @@ async def count(request: Request) -> Reply:
     if limit:
         total = min(total, limit)
     return {"n": total if total < 2**31 else Int64(total)}
+
+
+def is_whole(request: Request) -> bool:
+    """Tell whether a count is of all documents, whose number is known."""
+    args = request.args
+    scope = member_of(request).sharding.scope(request, request.target)
+    return not args.get("query") and not args.get("hint") and scope.shows_all
 
 
 async def _count_matching(request: Request, collection: Collection, enough: int) -> int:

@@ -11,11 +11,12 @@ from psdb_base.limits import MONGODB_VERSION, YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_server.command import Command, Reply, Request
-from psdb_server.fields import Field
+from psdb_server.fields import CHECKS, Field
 from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of
 from shardsvr.commands import count_distinct, explain_writes, find
+from shardsvr.planning import put_aside, whole_count
 from shardsvr.query_settings import KINDS, heed
 
 VERBOSITIES: Final = ("allPlansExecution", "executionStats", "queryPlanner")
@@ -67,7 +68,8 @@ async def _explain_plan(
         nested = replace(request, args={"pipeline": spec, "cursor": {}})
         return await explain_aggregate(nested, nested.args, verbosity)
     else:
-        plan = planner(request, collection)
+        with put_aside():
+            plan = planner(request, collection)
         document = plan.explain(verbosity, await _execution(request, plan, verbosity))
     return _finish(request, document)
 
@@ -139,6 +141,38 @@ def _plan_find(request: Request, collection: Collection) -> Any:
     return find.make_plan(request, collection, bounds_memory=False)[0]
 
 
+class _CountPlan:
+    """A plan of a count, explained within its skip and limit."""
+
+    def __init__(self, plan: Any, args: Document) -> None:
+        self._plan = plan
+        self._skip = CHECKS["count"](args.get("skip", 0), "count.skip")
+        self._limit = abs(args.get("limit", 0))
+
+    def open(self) -> Any:
+        """Begin to run it."""
+        return self._plan.open()
+
+    def explain(self, verbosity: str, execution: Any) -> Document:
+        """Describe it; the number it finds is no row that it returns."""
+        document: Document = self._plan.explain(verbosity, execution)
+        statistics = document.get("executionStats")
+        if statistics is not None:
+            stage = statistics["executionStages"]
+            found = max(0, stage["nCounted"] - self._skip)
+            stage["nSkipped"] = stage["nCounted"] - found
+            stage["nCounted"] = min(found, self._limit) if self._limit else found
+            statistics["nReturned"] = 0
+        return document
+
+
+def _plan_count(request: Request, collection: Collection) -> _CountPlan:
+    plan = count_distinct.query_plan(request, collection)
+    if count_distinct.is_whole(request):
+        plan = whole_count(plan)
+    return _CountPlan(plan, request.args)
+
+
 async def explain_aggregate(request: Request, args: Document, verbosity: str) -> Document:
     """Explain a pipeline: the planner's part, then the stages as they run."""
     from shardsvr.commands.aggregate import Aggregation
@@ -153,9 +187,10 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
     if collection is None:
         document, done = _nothing(request, verbosity), 0
     else:
-        plan, done = plan_source(
-            collection, pipeline, aggregation.env, args.get("hint"), aggregation.ports.scope
-        )
+        with put_aside():
+            plan, done = plan_source(
+                collection, pipeline, aggregation.env, args.get("hint"), aggregation.ports.scope
+            )
         document = plan.explain(verbosity, await _execution(request, plan, verbosity))
     if done == len(stages):
         return _finish(request, document)
@@ -164,7 +199,7 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
 
 _PLANNERS: Final[dict[str, Callable[[Request, Collection], Any]]] = {
     "aggregate": _plan_find,
-    "count": count_distinct.query_plan,
+    "count": _plan_count,
     "delete": explain_writes.plan_delete,
     "distinct": count_distinct.query_plan,
     "find": _plan_find,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -142,7 +142,11 @@ async def drop_indexes(request: Request) -> Reply:
         names = [index.name for index in _known(collection) if index.name != "_id_"]
         reply["msg"] = "non-_id indexes dropped for collection"
     else:
-        names = [_find(collection, item).name for item in _as_list(target)]
+        names = []
+        for item in _as_list(target):
+            if collection.is_clustered and _is_clustered_index(collection, item):
+                raise MongoError(_CLUSTERED, "It is illegal to drop the clusteredIndex")
+            names.append(_find(collection, item).name)
     for name in names:
         if name == "_id_":
             raise MongoError(Code.INVALID_OPTIONS, "cannot drop _id index")
@@ -151,6 +155,14 @@ async def drop_indexes(request: Request) -> Reply:
         if name in collection.indexes or name in collection.building:
             await member.catalogue(member.engine.drop_index(collection, name))
     return reply
+
+
+_CLUSTERED: Final = 5979800
+
+
+def _is_clustered_index(collection: Collection, target: Any) -> bool:
+    spec = collection.options["clusteredIndex"]
+    return bool(target == (spec["key"] if type(target) is dict else spec["name"]))
 
 
 def _known(collection: Collection) -> list[Index]:

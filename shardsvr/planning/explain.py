@@ -8,7 +8,7 @@ from psdb_base.values import Document
 from shardsvr.planning.execution import Execution
 from shardsvr.planning.filter_text import filter_document
 from shardsvr.planning.index_filters import has_filter
-from shardsvr.planning.nodes import Count, Node, Or, Project, Subplan
+from shardsvr.planning.nodes import Count, FastCount, Node, Or, Project, Subplan
 from shardsvr.planning.query import Query
 from shardsvr.planning.shapes import hash_text, key_text, shape_of_query
 from shardsvr.planning.stages import Stage
@@ -85,6 +85,9 @@ def stage_statistics(node: Node, stage: Stage) -> Document:
         "isEOF": int(stage.done),
         **described,
     }
+    if isinstance(node, Count | FastCount):
+        counted = stage.advanced if isinstance(node, Count) else node.number
+        document |= {"nReturned": 0, "advanced": 0, "nCounted": counted, "nSkipped": 0}
     if not isinstance(node, _WITHOUT_STAGE):
         document |= stage.counters()
     inputs = _inputs(node, stage)

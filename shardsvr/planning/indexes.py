@@ -243,6 +243,8 @@ def full_ranges(columns: Sequence[Column]) -> KeyRanges:
 
 def hinted_index(collection: Collection, hint: Any) -> Index:
     """Return the index that a hint names or describes; 2 BadValue when there is none."""
+    if collection.is_clustered and hint == collection.options["clusteredIndex"].get("name"):
+        hint = {"_id": 1}  # the clustered index has a name of its own
     for index in ready_indexes(collection):
         if is_meant(index, hint):
             return index

@@ -429,6 +429,18 @@ class Count(Node):
 
 
 @dataclass(frozen=True)
+class FastCount(Node):
+    """The number of all documents, which is known."""
+
+    number: int
+    stage = "RECORD_STORE_FAST_COUNT"
+
+    def open(self, query: Query) -> Stage:  # noqa: ARG002
+        """Make the empty stage."""
+        return stages.Nothing()
+
+
+@dataclass(frozen=True)
 class CountScan(Node):
     """Entries within bounds, of which only the number is wanted."""
 

@@ -206,6 +206,11 @@ def plan_of(query: Query) -> Plan:
     return Plan(query, plans[outcome.number], plans, outcome)
 
 
+def whole_count(plan: Plan) -> Plan:
+    """Return, for a count's plan that looks at all documents, the one that knows their number."""
+    return Plan(plan.query, nodes.FastCount(plan.query.collection.count))
+
+
 def _scripted(query: Query) -> Plan:
     from shardsvr.planning.scripted import ScriptedPlan
 

@@ -2,12 +2,15 @@
 
 The shape of a query is what is left without its constants. An entry is a hint, not a promise:
 the plan is run for a few times the work it won with, and when that is not enough, all plans are
-tried again.
+tried again. What is explained neither takes a plan from here nor leaves one (manual: "explain").
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -96,11 +99,26 @@ class Cache:
         return len(self._entries)
 
 
+_ASIDE: Final[ContextVar[bool]] = ContextVar("_ASIDE", default=False)
+
+
+@contextmanager
+def put_aside() -> Iterator[None]:
+    """Let every plan that is made meanwhile, without an await, be chosen by trial."""
+    token = _ASIDE.set(True)
+    try:
+        yield
+    finally:
+        _ASIDE.reset(token)
+
+
 _CACHES: Final[WeakKeyDictionary[Collection, Cache]] = WeakKeyDictionary()
 
 
 def cache_of(collection: Collection) -> Cache:
-    """Return the cache of a collection."""
+    """Return the cache of a collection, an empty one where it is put aside."""
+    if _ASIDE.get():
+        return Cache()
     cache = _CACHES.get(collection)
     if cache is None:
         cache = _CACHES[collection] = Cache()

@@ -74,3 +74,19 @@ def test_options_are_checked(db: Any) -> None:
             size=100,
         )
     assert caught.value.code == 72
+
+
+def test_the_clustered_index_is_hinted_and_kept(db: Any, clustered: Any) -> None:
+    for hint in ("by id", {"_id": 1}):
+        found = clustered.find({"_id": {"$lt": 4}, "a": 1}, hint=hint)
+        assert [d["_id"] for d in found] == [1]
+    with pytest.raises(OperationFailure) as caught:
+        list(clustered.find({}, hint="other"))
+    assert caught.value.code == 2
+    for index in ("by id", {"_id": 1}):
+        with pytest.raises(OperationFailure) as caught:
+            db.command("dropIndexes", "c", index=index)
+        assert caught.value.code == 5979800
+    clustered.create_index("a")
+    assert db.command("dropIndexes", "c", index="*")["nIndexesWas"] == 2
+    assert list(clustered.index_information()) == ["by id"]

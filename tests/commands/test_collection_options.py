@@ -56,6 +56,8 @@ def test_views_over_views_their_cycles_and_collation(db: Any) -> None:
     assert db.v3.count_documents({"a": "x"}) == 2
     assert code_of(db, {"collMod": "v1", "viewOn": "v2", "pipeline": []}) == 5
     assert code_of(db, {"create": "v4", "viewOn": "v4"}) == 5
+    assert code_of(db, {"create": "v4", "viewOn": "v1", "collation": folded}) == 167
+    assert code_of(db, {"create": "v4", "viewOn": "v3"}) == 167
     with pytest.raises(OperationFailure) as caught:
         list(db.v3.find({"a": "x"}, collation={"locale": "fr"}))
     assert caught.value.code == 167

@@ -223,3 +223,48 @@ def test_a_sort_beyond_its_memory_goes_to_disk(tmp_path: Path) -> None:
         client.admin.command({"setParameter": 1, "allowDiskUseByDefault": False})
         assert code_of(lambda: list(db.c.find().sort("a", 1))) == 292
         assert code_of(lambda: list(db.c.aggregate([{"$sort": {"a": 1}}]))) == 292
+
+
+def test_explain_leaves_the_plan_cache_alone(member_db: Any) -> None:
+    c = member_db.c
+    c.insert_many({"a": n % 20, "b": n % 30} for n in range(600))
+    c.create_index("a")
+    c.create_index("b")
+    query = {"find": "c", "filter": {"a": 3, "b": 13}}
+
+    def cached() -> int:
+        return len(list(c.aggregate([{"$planCacheStats": {}}])))
+
+    for _ in range(2):
+        told = member_db.command("explain", query, verbosity="allPlansExecution")
+        assert len(told["executionStats"]["allPlansExecution"]) == 2
+        assert told["queryPlanner"]["winningPlan"]["isCached"] is False
+        assert cached() == 0
+    for _ in range(2):
+        assert len(list(c.find(query["filter"]))) == 10
+    assert cached() == 1
+    told = member_db.command("explain", query, verbosity="allPlansExecution")
+    assert len(told["executionStats"]["allPlansExecution"]) == 2
+    assert cached() == 1
+
+
+@pytest.mark.parametrize(("options", "counted", "skipped"), [
+    ({}, 100, 0), ({"limit": 30}, 30, 0), ({"skip": 90, "limit": 30}, 10, 90),
+    ({"skip": 200}, 0, 100),
+])
+def test_a_count_returns_no_rows(
+    member_db: Any, options: dict[str, int], counted: int, skipped: int
+) -> None:
+    member_db.c.insert_many({"_id": n, "a": n % 3} for n in range(100))
+    member_db.c.create_index("_id")
+    for query, stage in (
+        ({}, "RECORD_STORE_FAST_COUNT"), ({"_id": {"$gte": 0}}, "COUNT"), ({"x": None}, "COUNT"),
+    ):
+        command = {"count": "c", "query": query, **options}
+        told = member_db.command("explain", command, verbosity="executionStats")
+        ran = told["executionStats"]
+        assert told["queryPlanner"]["winningPlan"]["stage"] == stage
+        stages = ran["executionStages"]
+        assert (ran["nReturned"], stages["nReturned"], stages["advanced"]) == (0, 0, 0)
+        assert (stages["nCounted"], stages["nSkipped"]) == (counted, skipped)
+        assert member_db.command(command)["n"] == counted

@@ -36,7 +36,7 @@ REFUSED: list[tuple[Document, int, str]] = [
     ({"key": {"a": 1}, "name": "x", "v": 3}, 67, "cannot create an index with v=3"),
     (
         {"key": {"_id": 1}, "name": "_id_", "unique": True}, 197,
-        "Specification: { key: { _id: 1 }, name: \"_id_\", unique: true, v: 2 }",
+        'Specification: { key: { _id: 1 }, name: "_id_", unique: true, v: 2 }',
     ),
     ({"key": {"_id": 1}, "name": "_id_", "sparse": True}, 197, "'sparse' is not valid for an _id"),
     (
