@@ -81,7 +81,7 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
         return EXIT_CANNOT_OPEN
     gc.collect()
     gc.freeze()
-    server = Server(world, front.handle)
+    server = Server(world, front.handler)
     front.server = server
     try:
         port = await _listen(server, options)

@@ -352,23 +352,23 @@ class Raft(State):
             leader.flush(self)
             if self.leaving:
                 leader.step_down(self)
-        result = Ready(messages=self.take_sendable())
-        promise = HardState(self.term, self.vote)
-        if promise != self._asked:
-            self._asked = result.hard_state = promise
-        result.storage, self.storage = self.storage, []
+        result = Ready(
+            self.take_sendable(), storage=self.storage, reads=self.read_states,
+            snapshots=self.snapshots, progressed=self.progressed,
+        )  # fmt: skip
+        self.storage, self.read_states, self.snapshots, self.progressed = [], [], [], False
+        asked, told = self._asked, self._told_role
+        if self.term != asked.term or self.vote != asked.vote:
+            self._asked = result.hard_state = HardState(self.term, self.vote)
         committed = min(self.commit, self.durable)
         if committed > self._told_committed:
             self._told_committed = result.committed = committed
-        role = RoleChange(self.role, self.term, self.leader)
-        if role != self._told_role:
-            self._told_role = result.role = role
-        if self.configs and self.configs[-1] != self._told_config:
+        if self.role is not told.role or self.term != told.term or self.leader != told.leader:
+            self._told_role = result.role = RoleChange(self.role, self.term, self.leader)
+        if self.configs and self.configs[-1] is not self._told_config:
+            if self.configs[-1] != self._told_config:
+                result.config = ConfigChange(*self.configs[-1])
             self._told_config = self.configs[-1]
-            result.config = ConfigChange(*self._told_config)
-        result.reads, self.read_states = self.read_states, []
-        result.snapshots, self.snapshots = self.snapshots, []
-        result.progressed, self.progressed = self.progressed, False
         return result
 
 

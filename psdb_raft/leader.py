@@ -89,9 +89,12 @@ def flush(state: State) -> None:
     wanted, state.round_wanted = state.round_wanted, False
     if wanted:
         state.round += 1
+    last = state.log.last_index
     for id_, progress in state.progress.items():
-        while _send_entries(state, id_, progress):
-            pass
+        # Mostly a peer has been sent everything: that is seen without a call.
+        if progress.flow is not Flow.REPLICATE or progress.next <= last:
+            while _send_entries(state, id_, progress):
+                pass
         commit = min(progress.match, state.commit)
         if wanted or commit > progress.commit_told:
             progress.commit_told = max(progress.commit_told, commit)

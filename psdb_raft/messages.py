@@ -8,6 +8,7 @@ driver's, never looked at here, and not part of the plain form.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 
@@ -167,16 +168,18 @@ _NAMES = {type_: name for name, type_ in KINDS.items()}
 _FIELDS = {
     type_: [f.name for f in fields(type_) if f.name != "payload"] for type_ in KINDS.values()
 }
+_READ = {type_: attrgetter(*names) for type_, names in _FIELDS.items()}
 
 
 def to_fields(message: Message) -> dict[str, Any]:
     """Return a message as plain values (numbers, strings, lists); `kind` names its type."""
     type_ = type(message)
-    plain = {name: getattr(message, name) for name in _FIELDS[type_]}
-    for name in ("runs", "configs"):
-        if name in plain:
+    plain: dict[str, Any] = {"kind": _NAMES[type_]}
+    plain.update(zip(_FIELDS[type_], _READ[type_](message), strict=True))
+    if type_ is Append:
+        for name in ("runs", "configs"):
             plain[name] = [list(pair) for pair in plain[name]]
-    return {"kind": _NAMES[type_], **plain}
+    return plain
 
 
 def from_fields(plain: dict[str, Any], payload: Any = None) -> Message:
@@ -186,8 +189,8 @@ def from_fields(plain: dict[str, Any], payload: Any = None) -> Message:
     """
     type_ = KINDS[plain["kind"]]
     values = {name: plain[name] for name in _FIELDS[type_]}
-    for name in ("runs", "configs"):
-        if name in values:
+    if type_ is Append:
+        for name in ("runs", "configs"):
             values[name] = tuple((int(first), second) for first, second in values[name])
     if payload is not None:
         values["payload"] = payload

@@ -208,10 +208,12 @@ class State:
         Nothing of a term leaves before the term is durable, no granted vote before the vote is;
         a vote of an earlier term is dropped, it would not be heard.
         """
+        if not self.outbox:
+            return []
         outbox, self.outbox = self.outbox, []
         ready: list[Message] = []
         for message in outbox:
-            granted = isinstance(message, VoteResponse) and message.granted
+            granted = type(message) is VoteResponse and message.granted
             if granted and message.term < self.term:
                 continue
             waits = message.term > self.saved.term and message.term <= self.term

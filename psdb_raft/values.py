@@ -65,6 +65,7 @@ class Config:
 
     Attributes:
         members: All members; the order means nothing.
+        voters: Ids of the members that vote.
         data: Anything the driver wants to find again with this configuration (plain values that
             its messages can carry); the core never looks at it.
 
@@ -72,11 +73,11 @@ class Config:
 
     members: tuple[Member, ...]
     data: Any = field(default=None, compare=False)
+    voters: list[str] = field(init=False, compare=False, repr=False)
 
-    @property
-    def voters(self) -> list[str]:
-        """Ids of the members that vote."""
-        return [member.id for member in self.members if member.voter]
+    def __post_init__(self) -> None:
+        voters = [member.id for member in self.members if member.voter]
+        object.__setattr__(self, "voters", voters)
 
     def find(self, id_: str) -> Member | None:
         """Return a member by id, None when it is not in this configuration."""

@@ -31,7 +31,7 @@ from psdb_server.namespaces import check_database_name
 from psdb_server.operations import Operation, Operations
 from psdb_server.parameters import Parameters
 from psdb_server.sessions import LogicalSessions
-from psdb_wire.connection import Connection, Stream
+from psdb_wire.connection import Connection, Handler, Stream
 from psdb_wire.frames import (
     EXHAUST_ALLOWED,
     MORE_TO_COME,
@@ -179,6 +179,11 @@ class Node:
         await self.cursors.kill_session(lsid)
 
     # -- one message ------------------------------------------------------------------------
+
+    @property
+    def handler(self) -> Handler:
+        """What a server of sockets calls with each message; a role may have a shorter way."""
+        return self.handle
 
     async def handle(
         self, connection: Connection, message: Message

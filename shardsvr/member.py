@@ -29,7 +29,7 @@ from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
 from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
-from psdb_wire.connection import Connection
+from psdb_wire.connection import Connection, Handler
 from shardsvr import compatibility, replicated_writes, spill, ttl
 from shardsvr.backups import Backups
 from shardsvr.profiler import Profiler
@@ -103,6 +103,11 @@ class Member(Node):
         self._changes: list[asyncio.Task[Any]] = []
         self._turns = SessionTurns()
         self.engine: Engine
+
+    @property
+    def handler(self) -> Handler:
+        """Messages between members, which want no answer, do not go the way of commands."""
+        return self.handle if self.replica_set is None else self.replica_set.handle
 
     async def start(self) -> None:
         """Open the engine (recovering from its files) and begin background work."""

@@ -49,8 +49,7 @@ async def raft(request: Request) -> Reply:
 
 
 def _take(request: Request, body: Document) -> None:
-    replica_set = replica_set_of(request)
-    replica_set.receive(body, CHECKS["string"](body.get("host"), "_replSetRaft.host"))
+    replica_set_of(request).take(body)
 
 
 async def part(request: Request) -> Reply:

@@ -7,17 +7,22 @@ leader of one adds it: the first message of Raft that names this member's id mak
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.timestamp import Timestamp
 
-from psdb_base.bson_codec import encode
+from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_raft.messages import Append, InstallSnapshot, Message, from_fields, to_fields
 from psdb_raft.values import RoleChange
 from psdb_server.command import Request
+from psdb_server.fields import CHECKS
 from psdb_store.engine import Engine
+from psdb_wire.connection import Connection, Result
+from psdb_wire.frames import MORE_TO_COME
+from psdb_wire.frames import Message as WireMessage
 from shardsvr.replication import concern as concerns
 from shardsvr.replication import handover, membership
 from shardsvr.replication.config import MemberConfig, ReplSetConfig
@@ -44,6 +49,7 @@ RECOVERING: Final = 3
 STARTUP2: Final = 5
 DOWN: Final = 8
 REMOVED: Final = 10
+_RAFT_FIELD: Final = b"\x10_replSetRaft\0"
 STATE_NAMES: Final = {
     STARTUP: "STARTUP", PRIMARY: "PRIMARY", SECONDARY: "SECONDARY", RECOVERING: "RECOVERING",
     STARTUP2: "STARTUP2", DOWN: "(not reachable/healthy)", REMOVED: "REMOVED",
@@ -182,6 +188,32 @@ class ReplicaSet:
 
     # -- messages --------------------------------------------------------------------------------
 
+    def handle(
+        self, connection: Connection, wire_message: WireMessage
+    ) -> Awaitable[Result] | None:
+        """Answer a message over a socket: those of the core at once, all else as a command.
+
+        A set exchanges many times more of them than clients send commands. They want no answer,
+        take no time and are listed nowhere; only a fail point has them go the way of commands.
+        """
+        member = self.member
+        if (
+            not wire_message.flags & MORE_TO_COME
+            or not wire_message.body.startswith(_RAFT_FIELD, 4)
+            or not connection.hello_done
+            or member.fail_points.active
+        ):
+            return member.handle(connection, wire_message)
+        try:
+            self.take(decode(wire_message.body))
+        except Exception as error:  # noqa: BLE001 -- as for commands; this says so in the log
+            member.error_message(error, wire_message)
+        return None
+
+    def take(self, body: Document) -> None:
+        """Take in a message of the core that names its sender's address."""
+        self.receive(body, CHECKS["string"](body.get("host"), "_replSetRaft.host"))
+
     def receive(self, body: Document, sender: str) -> None:
         """Take in a message of another member's core."""
         try:
@@ -203,10 +235,14 @@ class ReplicaSet:
             return
         if type(time) is Timestamp:
             self.member.clock.observe(time)
-        if message.sender not in self._addresses:
+        if message.sender not in self._addresses and not self._is_configured(message.sender):
             self._addresses[message.sender] = sender
             self._keep_links()
         driver.step(message)
+
+    def _is_configured(self, member_id: str) -> bool:
+        """Tell whether the configuration has the address of a member."""
+        return self.config is not None and self.config.by_member_id(member_id) is not None
 
     def _send(self, message: Message, lines: list[bytes]) -> None:
         host = self.address(message.to)

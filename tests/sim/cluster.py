@@ -101,7 +101,7 @@ class SimNode:
             node.store_options = self.store_options
             node.connect = lambda host: connect_over_network(world, host)
         await node.start()
-        server = Server(world, node.handle)
+        server = Server(world, node.handler)
         node.server = server
         port = await server.listen("0.0.0.0", self.port)
         node.host = f"{self.name}:{port}"
