@@ -42,7 +42,6 @@ class Catalogue:
         by_name: Per database its collections by name.
         by_uuid: Collections by the sixteen bytes of their uuid.
         discarded: Data files of dropped collections, removed after the next checkpoint.
-        membership: The replica set's configuration, None for a group of one.
 
     """
 
@@ -51,7 +50,6 @@ class Catalogue:
         self.by_name: dict[str, dict[str, Collection]] = {}
         self.by_uuid: dict[bytes, Collection] = {}
         self.discarded: list[DataFile] = []
-        self.membership: Document | None = None
 
     def all(self) -> list[Collection]:
         """Return every collection and view that is kept in files."""
@@ -129,8 +127,8 @@ class Catalogue:
         for lsid in change["forgetSessions"]:
             self._sessions.put(bytes(lsid), None)
 
-    def _membership(self, _ns: str, _uuid: bytes, change: Document, _wall_ms: int) -> None:
-        self.membership = change["membership"]
+    def _membership(self, _ns: str, _uuid: bytes, _change: Document, _wall_ms: int) -> None:
+        """Nothing is left to do: a configuration counts from when it is in the log."""
 
     def _drop_database(self, _ns: str, _uuid: bytes, _change: Document, _wall_ms: int) -> None:
         """Nothing is left to do: the entry's other effects dropped every collection."""

@@ -78,7 +78,7 @@ class _Cut:
     sessions: dict[bytes, SessionRecord]
     changed_sessions: list[bytes]
     discarded: list[DataFile]
-    membership: Document | None
+    membership: tuple[int, Document] | None
     undone: int
 
 
@@ -165,7 +165,7 @@ class Checkpointer:
         return _Cut(
             engine.received.applied, engine.last_timestamp, frozen,
             engine.sessions.snapshot(), engine.sessions.take_unsaved(), discarded,
-            engine.catalogue.membership, engine.undone,
+            engine.membership_at(engine.received.applied.index), engine.undone,
         )  # fmt: skip
 
     async def _save(self, cut: _Cut) -> list[str]:

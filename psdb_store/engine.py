@@ -29,7 +29,7 @@ from psdb_store.checkpoint import Checkpointer
 from psdb_store.cold import Cold
 from psdb_store.collection import Collection
 from psdb_store.document_json import read_document
-from psdb_store.entry import LogEntry, SessionPart, entry_fields
+from psdb_store.entry import LogEntry, SessionPart, entry_fields, membership_in
 from psdb_store.failures import disk_failure
 from psdb_store.file_writer import remove_orphans
 from psdb_store.files import make_durable_dirs
@@ -39,14 +39,14 @@ from psdb_store.index_kinds import make_index
 from psdb_store.journal import Journal
 from psdb_store.lines import line_hash
 from psdb_store.loading import load_collection, warm_up
-from psdb_store.manifest import files_of, position_of, read_manifest
+from psdb_store.manifest import files_of, membership_of, position_of, read_manifest
 from psdb_store.member import Member
 from psdb_store.options import StoreOptions
 from psdb_store.received import Received
 from psdb_store.record import CACHE_BYTES as HOT_BYTES
 from psdb_store.record import HOT
 from psdb_store.recovery import Opened, open_journal, recovered_terms
-from psdb_store.segments import Position, entry_index, entry_term, is_membership
+from psdb_store.segments import Position, entry_term, is_membership
 from psdb_store.session_file import SessionFile, load_sessions, session_record
 from psdb_store.sessions import SessionTable
 from psdb_store.unit import WriteUnit
@@ -239,9 +239,9 @@ class Engine:
         stamp = manifest["time"]["$timestamp"]
         self._note_time(Timestamp(stamp["t"], stamp["i"]))
         self.last_wall = stamp["t"] * 1000
-        if manifest["membership"] is not None:
-            self.catalogue.membership = read_document(manifest["membership"])[1]
-            self.memberships.append((at, self.catalogue.membership))
+        membership = membership_of(manifest)
+        if membership is not None:
+            self.memberships.append(membership)
         self.commit_index = at
         self._terms = [(first, term) for first, term in manifest.get("terms", ())]
 
@@ -282,12 +282,15 @@ class Engine:
         """Return, as recovered, the position before the log and the runs of terms in it."""
         return self._terms_before, self._terms
 
+    def membership_at(self, index: int) -> tuple[int, Document] | None:
+        """Return the configuration in effect at a position not before the committed one."""
+        known = [membership for membership in self.memberships if membership[0] <= index]
+        return known[-1] if known else None
+
     def _note_membership(self, line: bytes) -> None:
         """Note the configuration that an entry holds, if it holds one."""
         if is_membership(line):
-            change = LogEntry.parse(line).effects[0].document
-            assert change is not None
-            self.memberships.append((entry_index(line), change["membership"]))
+            self.memberships.append(membership_in(line))
 
     def _note_time(self, time: Timestamp) -> None:
         if time > self.last_timestamp:

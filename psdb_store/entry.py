@@ -160,6 +160,14 @@ class LogEntry:
         return unpack_runs(read_runs(self.body.get("statements", [])))
 
 
+def membership_in(line: bytes) -> tuple[int, Document]:
+    """Return index and configuration of an entry that holds one (`is_membership`)."""
+    entry = LogEntry.parse(line)
+    change = entry.effects[0].document
+    assert change is not None
+    return entry.index, change["membership"]
+
+
 @dataclass(frozen=True, slots=True)
 class SessionPart:
     """The part of an entry that makes a write retryable."""

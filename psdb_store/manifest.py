@@ -9,6 +9,7 @@
 | `time` | cluster time of that entry, `{"$timestamp":{"t","i"}}` |
 | `nextFile` | number of the next data file |
 | `membership` | the replica set's configuration at that index (null for a group of one) |
+| `membershipIndex` | index of the entry that brought it; absent without one, and in older files |
 | `terms` | `[first index, term]` of each run of log entries of one term up to `index` |
 | `prepared` | prepared transactions (empty until there are any) |
 | `collections` | list: `ns`, `uuid`, `options`, `indexes`, `nextRid`, `count`, `dataSize`, `files`|
@@ -30,6 +31,7 @@ from psdb_base.bson_codec import encode
 from psdb_base.extjson import document_line
 from psdb_base.values import Document
 from psdb_base.world import Disk
+from psdb_store.document_json import read_document
 from psdb_store.files import read_sealed
 from psdb_store.lines import seal
 from psdb_store.segments import START, Position
@@ -57,6 +59,17 @@ def position_of(manifest: dict[str, Any]) -> Position:
     return Position(manifest["index"], manifest["term"], manifest["hash"])
 
 
+def membership_of(manifest: dict[str, Any]) -> tuple[int, Document] | None:
+    """Return the replica set's configuration in a manifest, and the index of its entry.
+
+    An older manifest does not name that index; its own is the nearest that is known.
+    """
+    value = manifest["membership"]
+    if value is None:
+        return None
+    return manifest.get("membershipIndex", manifest["index"]), read_document(dict(value))[1]
+
+
 def document_fragment(doc: Document) -> orjson.Fragment:
     """Return a document's JSON for embedding."""
     return orjson.Fragment(document_line(encode(doc), doc))
@@ -79,7 +92,7 @@ def manifest_line(
     next_file: int,
     collections: list[dict[str, Any]],
     sessions: list[dict[str, Any]],
-    membership: Document | None,
+    membership: tuple[int, Document] | None,
     terms: list[tuple[int, int]],
 ) -> bytes:
     """Make the manifest's line."""
@@ -88,7 +101,8 @@ def manifest_line(
         "index": position.index, "term": position.term, "hash": position.hash,
         "time": {"$timestamp": {"t": time.time, "i": time.inc}},
         "nextFile": next_file,
-        "membership": None if membership is None else document_fragment(membership),
+        "membership": None if membership is None else document_fragment(membership[1]),
+        **({} if membership is None else {"membershipIndex": membership[0]}),
         "terms": terms, "prepared": [], "collections": collections, "sessions": sessions,
     }  # fmt: skip
     return seal(orjson.dumps(fields)[1:])

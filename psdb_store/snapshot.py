@@ -24,11 +24,9 @@ from typing import Any, Final
 import orjson
 
 from psdb_base.errors import Code, MongoError
-from psdb_base.values import Document
 from psdb_base.world import DiskFile
 from psdb_store.catalogue import Catalogue
 from psdb_store.datafile import verify
-from psdb_store.document_json import read_document
 from psdb_store.engine import Engine
 from psdb_store.files import parse_sealed, replace_file
 from psdb_store.journal import THREAD as JOURNAL_THREAD
@@ -214,12 +212,6 @@ class Incoming:
         self._disk.fsync_dir(folder)
         line = seal(orjson.dumps(self.manifest)[1:])
         replace_file(self._disk, f"{self._engine.dbpath}/{NAME}", line)
-
-
-def membership_of(manifest: dict[str, Any]) -> Document | None:
-    """Return the replica set's configuration in a manifest."""
-    value = manifest["membership"]
-    return None if value is None else read_document(dict(value))[1]
 
 
 def _forget(catalogue: Catalogue) -> None:

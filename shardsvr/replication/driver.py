@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
@@ -44,6 +45,8 @@ from psdb_raft.values import (
 )
 from psdb_raft.values import Member as Voter
 from psdb_store.engine import Engine
+from psdb_store.entry import membership_in
+from psdb_store.segments import is_membership
 from shardsvr.replication.config import ReplSetConfig
 
 TICK_SECONDS: Final = 0.05
@@ -57,6 +60,21 @@ def raft_config(config: ReplSetConfig) -> Config:
         Voter(row.member_id, row.is_voter, row.priority) for row in config.members if row.member_id
     )
     return Config(members, config.document(internal=True))
+
+
+def with_configs(message: Append, lines: list[bytes]) -> Append:
+    """Return a message that names the configurations in the lines that it brings.
+
+    The core knows those since the manifest's only, and a peer may need older lines: it has to
+    put into effect each configuration that its log holds, as it would after a restart.
+    """
+    found = [membership_in(line) for line in lines if is_membership(line)]
+    if not found and not message.configs:
+        return message
+    configs = tuple(
+        (index, raft_config(ReplSetConfig.parse(document)).to_fields()) for index, document in found
+    )
+    return replace(message, configs=configs)
 
 
 def settings_of(config: ReplSetConfig | None) -> Settings:
@@ -417,7 +435,7 @@ class Driver:
         elif type(message) is Append and message.last_index > message.previous_index:
             lines = self.engine.journal.recent(message.previous_index, message.last_index)
             if lines is not None:
-                self.send(message, lines)
+                self.send(with_configs(message, lines), lines)
                 return
             self._queues[message.to] = deque([message])
             asyncio.get_running_loop().create_task(self._drain(message.to))
@@ -436,6 +454,7 @@ class Driver:
                     if found is None:
                         continue
                     lines = found
+                    message = with_configs(message, lines)
                 self.send(message, lines)
         finally:
             del self._queues[to]

@@ -17,6 +17,7 @@ from psdb_base.values import Document
 from psdb_raft.messages import InstallSnapshot, from_fields, to_fields
 from psdb_store import snapshot
 from psdb_store.engine import Engine
+from psdb_store.manifest import membership_of
 from shardsvr.replication.config import ReplSetConfig
 from shardsvr.replication.driver import raft_config
 
@@ -82,7 +83,7 @@ class Snapshots:
         self._last_id += 1
         number = self._last_id
         pinned = await snapshot.pin(driver.engine)
-        if snapshot.membership_of(pinned.manifest) is None:  # it is older than the set
+        if membership_of(pinned.manifest) is None:  # it is older than the set
             pinned.release()
             await driver.engine.checkpoint()
             pinned = await snapshot.pin(driver.engine)
@@ -123,14 +124,14 @@ class Snapshots:
     def _message(self, member_id: str, pinned: snapshot.Pinned) -> InstallSnapshot:
         driver = self._set.driver
         assert driver is not None
-        membership = snapshot.membership_of(pinned.manifest)
+        membership = membership_of(pinned.manifest)
         assert membership is not None, "the checkpoint is of the set"
         position = pinned.position
         return InstallSnapshot(
             group=driver.core.group, sender=driver.engine.member.id, to=member_id,
             term=driver.core.term, index=position.index, index_term=position.term,
-            config_index=position.index,
-            config=raft_config(ReplSetConfig.parse(membership)).to_fields(),
+            config_index=membership[0],
+            config=raft_config(ReplSetConfig.parse(membership[1])).to_fields(),
         )
 
     # -- receiving -------------------------------------------------------------------------------
