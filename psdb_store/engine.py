@@ -483,6 +483,7 @@ class Engine:
     def _append(
         self, kind: str, effects: list[bytes], session: SessionPart | None, wall_ms: int
     ) -> TailEntry:
+        assert not self._closed, "a store that is closed takes no entries"
         before = self.journal.end
         index = before.index + 1
         time = self.clock.tick()

@@ -171,7 +171,7 @@ class Driver:
         if self._timer is not None:
             self._timer.cancel()
         for task in (self._working, self._building):
-            if task is not None:
+            if task is not None and task is not asyncio.current_task():
                 task.cancel()
         self.engine.on_append = None
         self.engine.on_durable = self.engine.on_failed = _nothing
@@ -319,7 +319,7 @@ class Driver:
     async def _work(self) -> None:
         """Carry out orders that wait for the disk, and those behind them."""
         try:
-            while self._orders:
+            while self._orders and not self._closed:
                 order = self._orders.popleft()
                 if type(order) is Store:
                     self._store(order)
@@ -337,7 +337,12 @@ class Driver:
     async def _install(self, order: Install) -> None:
         """Have the store replaced, and go on with the new one."""
         assert self.on_install is not None
-        self.engine = await self.on_install(order.message)
+        try:
+            self.engine = await self.on_install(order.message)
+        except (MongoError, OSError) as error:
+            # The old store is closed, and maybe replaced: only the next start can go on.
+            self.engine.fail_disk(error, "a snapshot")
+            return
         self._bind()
         self._generation = order.generation
         self._commit = max(self._commit, order.message.index)

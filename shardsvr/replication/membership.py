@@ -6,6 +6,7 @@ first and votes later.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from shardsvr.replication.heartbeats import PeerView
 
 if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
-
 
 
 # -- replSetInitiate -------------------------------------------------------------------------------
@@ -170,6 +170,7 @@ async def _one_change(replica_set: ReplicaSet, new: ReplSetConfig) -> None:
         new = await _known_ids(replica_set, old, new)
         new = dataclasses.replace(new, term=replica_set.term, set_id=old.set_id)
         _check_own(replica_set, new)
+        await _check_quorum(replica_set, new)
         await replica_set.change(new)
     finally:
         replica_set.change_in_progress = False
@@ -275,6 +276,32 @@ def _check_own(replica_set: ReplicaSet, new: ReplSetConfig) -> None:
             Code.NODE_NOT_ELECTABLE,
             f"This node, {own.host}, with _id {own.id} is not electable under the new "
             f"configuration version {new.version} for replica set {new.name}",
+        )
+
+
+async def _check_quorum(replica_set: ReplicaSet, new: ReplSetConfig) -> None:
+    """Refuse a configuration whose voters could not commit it: it would end the set's office.
+
+    A configuration counts from when it is in the log. One that cannot be committed leaves a set
+    that nobody can lead, for as long as its voters do not come back.
+    """
+    own_id = replica_set.member.engine.member.id
+    asked = [row for row in new.voters if row.member_id != own_id]
+    views = await asyncio.gather(*(replica_set.heartbeats.ask(row.host) for row in asked))
+    reached, missing = [row.host for row in new.voters if row.member_id == own_id], []
+    for row, view in zip(asked, views, strict=True):
+        if view.healthy and view.member_id == row.member_id:
+            reached.append(row.host)
+        else:
+            reason = view.error or "it is another member than before"
+            missing.append(f"{row.host} failed with {reason}")
+    if len(reached) < new.majority:
+        raise MongoError(
+            Code.NODE_NOT_FOUND,
+            "replSetReconfig quorum check failed because not enough voting nodes responded; "
+            f"required {new.majority} but only the following {len(reached)} voting nodes "
+            f"responded: {', '.join(reached)}; the following nodes did not respond affirmatively: "
+            f"{', '.join(missing)}",
         )
 
 

@@ -303,7 +303,8 @@ class ReplicaSet:
             member.engine.leave_office(not_primary(), stepped_down())
             engine = await self.snapshots.install(message)
             engine.refusal = engine.failure or not_primary()
-            member.engine = engine
+            old, member.engine = member.engine, engine
+            old.leave_office(not_primary(), stepped_down())  # who came to wait there meanwhile
             self.local = LocalCollections(self)
         finally:
             self.installing = False
@@ -435,10 +436,10 @@ class ReplicaSet:
 
         A primary moves its log there; a secondary waits, and asks its primary to do so.
         """
-        engine, asked = self.member.engine, 0.0
-        while engine.last_timestamp < after:
+        asked = 0.0
+        while self.member.engine.last_timestamp < after:  # a snapshot brings another engine
             if self.is_primary:
-                engine.append_noop()
+                self.member.engine.append_noop()
                 return
             now = self.member.world.clock.monotonic()
             leader = self.leader

@@ -8,6 +8,7 @@ own transfer. The receiver checks every file against the manifest before its cor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.binary import Binary
@@ -17,6 +18,7 @@ from psdb_base.values import Document
 from psdb_raft.messages import InstallSnapshot, from_fields, to_fields
 from psdb_store import snapshot
 from psdb_store.engine import Engine
+from psdb_store.failures import disk_failure
 from psdb_store.manifest import membership_of
 from shardsvr.replication.config import ReplSetConfig
 from shardsvr.replication.driver import raft_config
@@ -55,11 +57,22 @@ class Snapshots:
         if member_id not in self._sending:
             task = asyncio.get_running_loop().create_task(self._send(member_id))
             self._sending[member_id] = task
-            task.add_done_callback(lambda _: self._sending.pop(member_id, None))
 
     async def _send(self, member_id: str) -> None:
-        driver, log = self._set.driver, self._set.member.world.log
+        driver = self._set.driver
         assert driver is not None
+        try:
+            index = await self._try(member_id)
+            if index is None:
+                await asyncio.sleep(_PAUSE_SECONDS)
+        finally:
+            # Before the core hears of it: its next order may be for the same member.
+            self._sending.pop(member_id, None)
+        driver.snapshot_finished(member_id, index)
+
+    async def _try(self, member_id: str) -> int | None:
+        """Send a snapshot; return its index once it is installed, None when that failed."""
+        log = self._set.member.world.log
         host = self._set.address(member_id)
         index: int | None = None
         try:
@@ -72,9 +85,7 @@ class Snapshots:
                 "W", "REPL", 7200012, "Could not send a snapshot",
                 {"to": host, "error": str(error)},
             )
-        if index is None:
-            await asyncio.sleep(_PAUSE_SECONDS)
-        driver.snapshot_finished(member_id, index)
+        return index
 
     async def _transfer(self, member_id: str, host: str) -> int:
         """Send the newest checkpoint; return its log index once it is installed."""
@@ -146,13 +157,25 @@ class Snapshots:
             self._manifest.append(data)
             return
         incoming = self._opened(sender, number)
-        await incoming.write(file, offset, data)
+        try:
+            await incoming.write(file, offset, data)
+        except OSError as error:
+            raise await self._given_up(incoming, error) from error
+
+    async def _given_up(self, incoming: snapshot.Incoming, error: OSError) -> MongoError:
+        """Make room again after a piece could not be written; return what the sender is told."""
+        if self._incoming is incoming:
+            self._incoming, self._incoming_id = None, ("", 0)
+        with contextlib.suppress(OSError):
+            await incoming.abandon()
+        return disk_failure(error, "a snapshot")
 
     async def _begin(self, id_: tuple[str, int]) -> None:
         before, self._incoming = self._incoming, None
         self._incoming_id, self._manifest = id_, []
         if before is not None:
-            await before.abandon()
+            with contextlib.suppress(OSError):  # what is left is removed at the next start
+                await before.abandon()
 
     def _opened(self, sender: str, number: int) -> snapshot.Incoming:
         if (sender, number) != self._incoming_id:
@@ -166,7 +189,10 @@ class Snapshots:
         """Check the whole snapshot, give it to the core, and wait until it is installed."""
         incoming = self._opened(sender, number)
         self._incoming, self._incoming_id = None, ("", 0)
-        await incoming.finish()
+        try:
+            await incoming.finish()
+        except OSError as error:
+            raise await self._given_up(incoming, error) from error
         message = from_fields(fields, incoming)
         driver = self._set.driver
         if driver is None or not isinstance(message, InstallSnapshot):

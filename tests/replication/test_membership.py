@@ -44,6 +44,9 @@ def test_a_set_grows_from_one_loses_a_folder_and_shrinks(tmp_path: Path) -> None
         replicas.members[2].kill()
         shutil.rmtree(replicas.members[2].dbpath)
         client.t.c.insert_one({"_id": 200})
+        with pytest.raises(OperationFailure, match="not enough voting nodes responded") as refused:
+            _change(replicas, lambda config: config["members"][1].update(votes=0, priority=0))
+        assert refused.value.code == 74, "its two voters could not commit it"
         replicas.members[2].start()
         until(lambda: _count(replicas, 2) == 201)
         until(lambda: _votes(replicas) == 3)

@@ -16,6 +16,7 @@ from sim.client import SimClient
 from sim.loop import Owner, PowerCut, PowerLost, SimLoop, SimulationError
 from sim.network import Fabric
 from sim.world import SimMachine
+from simdisk import SimDisk
 
 from configsvr.server import ConfigServer
 from psdb_base.errors import MongoError
@@ -144,6 +145,14 @@ class SimNode:
         owner.power_off()
         machine.fabric.power_off(owner)
         self.owner = self.node = None
+
+    def wipe(self) -> None:
+        """Take the power away and put an empty disk in: what comes back is another member."""
+        self.cut_power()
+        self.note(f"{self.name} gets an empty disk")
+        machine, old = self.machine, self.machine.disk
+        machine.disk = SimDisk(machine.random.getrandbits(32))
+        machine.disk.lies, machine.disk.delay_seconds = old.lies, old.delay_seconds
 
     def cut_power_at(self, nth: int, *, keeps_cache: bool = False) -> None:
         """Take the power away at the nth operation on the disk from now, in its middle."""

@@ -22,6 +22,7 @@ from psdb_store.engine import Engine
 from psdb_store.journal import Journal
 from psdb_store.lines import is_sound, line_hash
 from psdb_store.segments import Position, entry_index, entry_term
+from psdb_store.snapshot import Incoming
 from shardsvr.replication.driver import Driver
 from shardsvr.replication.replica_set import ReplicaSet
 
@@ -36,6 +37,7 @@ class Referee:
         committed: Index to (term, hash), as the first member that committed it has it.
         leaders: Term to member id.
         elections: How many offices began.
+        snapshots: How many were installed.
         loss, again, late: How likely a message between members is lost, comes twice, or later.
 
     """
@@ -49,7 +51,7 @@ class Referee:
         self.leaders: dict[int, str] = {}
         self.votes: dict[tuple[int, str], str] = {}
         self.elections = 0
-        self.undone = 0
+        self.undone = self.snapshots = 0
         self.loss = self.again = self.late = 0.0
 
     @contextlib.contextmanager
@@ -78,8 +80,9 @@ class Referee:
             around(Journal, "_take_in", referee._took_in),
             around(Journal, "cut", before=referee._cuts),
             around(Engine, "_settle", before=referee._commits),
-            around(Driver, "__init__", referee._started),
+            around(Driver, "_bind", referee._started),
             around(Driver, "_change_role", referee._changed_role),
+            around(Incoming, "install", before=referee._installs),
             mock.patch.object(ReplicaSet, "_send", referee._sender(ReplicaSet._send)),
         ):
             yield
@@ -107,7 +110,7 @@ class Referee:
             self.undone += 1
 
     def _started(self, driver: Driver, *_: Any) -> None:
-        """Read what a member found on its disk."""
+        """Read what a member found on its disk, at its start or after a snapshot."""
         name = OWNER.get().name
         log = self.logs[name] = {}
         end = driver.engine.journal.end
@@ -122,7 +125,10 @@ class Referee:
         for index, (term, hash_) in log.items():
             if self.histories.setdefault((index, term), hash_) != hash_:
                 raise Violation(f"{name} restarts with another history at {index}")
-        if end.index and log.get(end.index) != (end.term, end.hash):
+        if end.index and self.histories.setdefault((end.index, end.term), end.hash) != end.hash:
+            raise Violation(f"{name} restarts with another history up to {end.index}")
+        kept = end.index >= driver.engine.journal.first_index
+        if kept and log.get(end.index) != (end.term, end.hash):
             raise Violation(f"{name} restarts with a log that is not what its disk says")
 
     def _commits(self, engine: Engine, index: int) -> None:
@@ -135,6 +141,9 @@ class Referee:
             if known != entry:
                 raise Violation(f"{OWNER.get().name} commits another entry at {at}")
 
+    def _installs(self, _incoming: Incoming) -> None:
+        self.snapshots += 1
+
     # -- elections ---------------------------------------------------------------------------------
 
     def _changed_role(self, driver: Driver, change: RoleChange) -> None:
@@ -145,7 +154,7 @@ class Referee:
         if self.leaders.setdefault(change.term, id_) != id_:
             raise Violation(f"two leaders in term {change.term}")
         log = self._log()
-        first = min(log, default=1)
+        first = min(log, default=driver.engine.log_end + 1)
         for index, entry in self.committed.items():
             if index >= first and log.get(index) != entry:
                 raise Violation(f"leader completeness: {OWNER.get().name} lacks entry {index}")

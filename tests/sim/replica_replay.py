@@ -23,6 +23,7 @@ def totals_of(results: list[Result]) -> dict[str, int]:
         "operations": sum(result.operations for result in results),
         "requests without an answer": sum(result.unknown for result in results),
         "seeds": len(results),
+        "snapshots installed": sum(result.snapshots for result in results),
         "virtual seconds": round(sum(result.virtual_seconds for result in results)),
     }
 
@@ -31,7 +32,8 @@ def row(result: Result, _seconds: float) -> str:
     """Format a run as a line."""
     return (
         f"{result.seed:>9} {result.operations} operations, {result.unknown} unknown, "
-        f"{result.elections} elections, {result.committed} entries, {result.trace}"
+        f"{result.elections} elections, {result.committed} entries, "
+        f"{result.snapshots} snapshots, {result.trace}"
     )
 
 

@@ -67,6 +67,7 @@ class Plan:
     loss: float = 0.0
     again: float = 0.0
     late: float = 0.0
+    short_logs: bool = False
     conditions: Conditions = field(default_factory=Conditions)
     faults: dict[str, float] = field(default_factory=dict)
 
@@ -87,10 +88,11 @@ class Plan:
             pause_seconds=rng.choice([1.0, 2.0, 5.0]),
             disk_seconds=rng.choice([0.0005, 0.002, 0.02]),
             timeout_seconds=rng.choice([1.0, 3.0, 10.0]),
-            think_seconds=rng.choice([0.3, 0.8]),
+            think_seconds=rng.choice([0.3, 0.8, 1.5]),
             loss=rng.choice([0.0, 0.0, 0.01, 0.1]),
             again=rng.choice([0.0, 0.0, 0.1]),
             late=rng.choice([0.0, 0.0, 0.05]),
+            short_logs=rng.random() < 0.6,
             conditions=conditions,
             faults={name: rng.choice([0.0, 0.5, 1.0, 2.0]) for name in FAULTS} | {"cut_power": 2.0},
         )
@@ -110,6 +112,7 @@ class Result:
     elections: int
     committed: int
     undone: int
+    snapshots: int
     longest_gap: float
     faults: dict[str, int]
 
@@ -135,8 +138,14 @@ class ReplicaScenario(Trial):
             node.machine.disk.delay_seconds = self.plan.disk_seconds
             node.machine.clock.skew_ms = rng.choice([0, 0, -5000, 60_000])
             node.machine.clock.drift = rng.choice([0.0, 0.0, 0.001])
-            # The log is kept: there is no snapshot for a member whose next entry is gone.
+            # With a short log a member that was away needs a snapshot, with a whole one never.
             node.store_options = replace(draw_store_options(rng), oplog_bytes=10**9)
+            if self.plan.short_logs:
+                node.store_options = replace(
+                    node.store_options, oplog_bytes=rng.choice([0, 20_000]),
+                    segment_bytes=rng.choice([2000, 20_000]),
+                    checkpoint_log_bytes=rng.choice([5000, 50_000]),
+                )
             node.note = self.note
             if keep_log:
                 from collections import deque
@@ -196,7 +205,7 @@ class ReplicaScenario(Trial):
             self.plan.seed, f"{loop.steps}-{loop.checksum:08x}-{self.rng.getrandbits(32):08x}",
             loop.checksums, loop.steps, loop.time() - START_SECONDS, books.operations,
             books.unknown, self.referee.elections, max(self.referee.committed, default=0),
-            self.referee.undone, books.longest_gap, self.counts,
+            self.referee.undone, self.referee.snapshots, books.longest_gap, self.counts,
         )  # fmt: skip
 
     # -- phases ------------------------------------------------------------------------------------
@@ -403,6 +412,29 @@ class ReplicaScenario(Trial):
 
         self._background.append(self.guarded(replace_disk()))
 
+    async def wipe(self) -> None:
+        """Empty a member's disk: it comes back as another, by the log or by a snapshot.
+
+        What a majority acknowledged must not depend on it: so nobody is wiped before the one
+        wiped last votes again, nor where the set needs all of its voters.
+        """
+        leader = self.leader()
+        if leader is None:
+            return
+        replica_set = leader.member.replica_set
+        assert replica_set is not None
+        config = replica_set.config
+        if config is None or len(config.voters) < 3 or replica_set.change_in_progress:
+            return
+        for row in config.members:
+            node = self.node(row.host.partition(":")[0])
+            if node.node is None or row.is_voter != bool(row.votes):
+                return
+            known = node.member.replica_set.config  # type: ignore[union-attr]
+            if row.member_id != node.member.engine.member.id or known != config:
+                return
+        self.rng.choice([node for node in self.nodes if node is not leader]).wipe()
+
     async def hang_disk(self) -> None:
         """Let a thread of some member's disk do nothing for a while."""
         node = self.victim()
@@ -531,6 +563,7 @@ FAULTS: dict[str, Callable[[ReplicaScenario], Coroutine[Any, Any, None]]] = {
     "restart_orderly": ReplicaScenario.restart_orderly,
     "set_clock": ReplicaScenario.set_clock,
     "step_down": ReplicaScenario.step_down,
+    "wipe": ReplicaScenario.wipe,
 }
 
 
