@@ -12,7 +12,7 @@ import pytest
 from sim.linearizable import Operation, is_linearizable
 from sim.replica_scenario import ReplicaScenario, run_seed
 
-COUNT = int(os.environ.get("PSDB_REPLICA_SEEDS", "5"))
+COUNT = int(os.environ.get("PSDB_REPLICA_SEEDS", "20"))
 SEEDS = [int(os.environ["PSDB_SEED"])] if "PSDB_SEED" in os.environ else range(COUNT)
 
 
