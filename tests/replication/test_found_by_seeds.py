@@ -1,4 +1,4 @@
-"""Bugs that seeds of the simulated replica sets found, each as the shortest script that shows it."""
+"""Bugs that seeds of simulated replica sets found, each as the shortest script that shows it."""
 
 from __future__ import annotations
 
