@@ -300,6 +300,11 @@ class Operations:
         op.kill()
         return True
 
+    def kill_all(self, error: MongoError) -> None:
+        """Have every running operation end with this error at its next yield."""
+        for op in list(self.running.values()):
+            op.kill(error)
+
     def kill_session(self, lsid: bytes) -> None:
         """Kill every operation of a session."""
         for op in list(self.running.values()):

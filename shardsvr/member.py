@@ -197,6 +197,13 @@ class Member(Node):
         if idle:
             await self.catalogue(self.engine.forget_sessions(idle))
 
+    async def before_shutdown(self, *, force: bool, timeout_seconds: int) -> None:
+        """Give office away first; 262 when nobody can take it in time and `force` is not set."""
+        if self.replica_set is not None:
+            from shardsvr.replication import handover
+
+            await handover.before_shutdown(self.replica_set, timeout_seconds, force=force)
+
     async def stop(self) -> None:
         """Hand office over, stop serving, write a checkpoint, release the dbpath."""
         if self.replica_set is not None:

@@ -348,10 +348,15 @@ class Driver:
         self._commit = max(self._commit, order.message.index)
 
     async def settled(self) -> None:
-        """Return when no order to the log is left to be carried out."""
+        """Return when no order to the log is left to be carried out, or this one is closed."""
         self._pump()
-        while self._working is not None:
-            await asyncio.shield(self._working)
+        while (working := self._working) is not None:
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                if not working.cancelled():
+                    raise  # it is the caller that is cancelled
+                return
 
     def snapshot_finished(self, member_id: str, index: int | None) -> None:
         """Tell the core how the transfer of a snapshot ended."""
@@ -522,8 +527,10 @@ def stepped_down() -> MongoError:
 
 
 def shutting_down() -> MongoError:
-    """Return what those are answered who wait for a commit when this member stops."""
-    return MongoError(Code.INTERRUPTED_AT_SHUTDOWN, "interrupted at shutdown")
+    """Return what those are answered whose operation runs when this member stops."""
+    return MongoError(
+        Code.SHUTDOWN_IN_PROGRESS, "The server is in quiesce mode and will shut down"
+    )
 
 
 def _nothing() -> None:

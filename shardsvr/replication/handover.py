@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psdb_base.errors import Code, MongoError
 from shardsvr.replication.driver import TICK_SECONDS
 
 if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
+
+STOPPED_SECONDS: Final = 60
+"""A member that stops does not stand for election for so long, which is to its end."""
+_SUCCESSION_SECONDS: Final = 2.0
 
 
 async def step_down(
@@ -61,6 +65,30 @@ async def _give_away(replica_set: ReplicaSet, term: int, seconds: float) -> bool
     return not (driver.core.is_leader and driver.core.term == term)
 
 
+async def before_shutdown(replica_set: ReplicaSet, seconds: int, *, force: bool) -> None:
+    """Step down as `shutdown` demands it of a primary; a set of one voter has nobody to ask."""
+    driver = replica_set.driver
+    if driver is None or not replica_set.is_primary or len(driver.core.config.voters) == 1:
+        return
+    await step_down(replica_set, STOPPED_SECONDS, seconds, force=force)
+    await _succeeded(replica_set)
+
+
+async def _succeeded(replica_set: ReplicaSet) -> None:
+    """Stay until the next leader is known, for a moment.
+
+    The heir may need this member's vote: the others' logs can be shorter than the heir's.
+    """
+    driver = replica_set.driver
+    assert driver is not None
+    try:
+        async with asyncio.timeout(_SUCCESSION_SECONDS):
+            while driver.core.leader is None:
+                await replica_set.progress()
+    except TimeoutError:
+        pass
+
+
 async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
     """Give office away before this member stops; return at once where nobody can take it."""
     driver = replica_set.driver
@@ -76,6 +104,7 @@ async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
             except TimeoutError:
                 pass
         if not (driver.core.is_leader and driver.core.term == term):
+            await _succeeded(replica_set)
             return
-    driver.core.step_down(round(60 / TICK_SECONDS))
+    driver.core.step_down(round(STOPPED_SECONDS / TICK_SECONDS))
     driver.schedule()

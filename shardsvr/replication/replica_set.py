@@ -135,6 +135,7 @@ class ReplicaSet:
             self.driver.close()
         # What is not committed may never be: it stays in the log, outside the last checkpoint.
         self.member.engine.leave_office(not_primary(), shutting_down())
+        self.member.operations.kill_all(shutting_down())
         await self.peers.close()
         self._wake_all()
 

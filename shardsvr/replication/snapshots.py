@@ -202,7 +202,8 @@ class Snapshots:
         driver.step(message)
         await driver.settled()
         if driver.engine.commit_index < message.index:
-            await incoming.abandon()
+            with contextlib.suppress(OSError):
+                await incoming.abandon()
             raise MongoError(Code.OPERATION_FAILED, "the snapshot was not wanted")
 
     async def install(self, message: InstallSnapshot) -> Engine:
