@@ -155,9 +155,14 @@ class LogEntry:
         return self.body.get("txnNumber")
 
     @property
+    def runs(self) -> list[Run]:
+        """Results of statements."""
+        return read_runs(self.body.get("statements", []))
+
+    @property
     def statements(self) -> dict[int, Document]:
         """Results by statement id."""
-        return unpack_runs(read_runs(self.body.get("statements", [])))
+        return unpack_runs(self.runs)
 
 
 def membership_in(line: bytes) -> tuple[int, Document]:

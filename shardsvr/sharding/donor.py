@@ -15,18 +15,20 @@ The recipient owns nothing before the commit; its pending range deletion covers 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeAlias, TypeVar
 
 from bson.binary import Binary
 from bson.int64 import Int64
 
-from psdb_base import order
+from psdb_base import bson_codec, order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.labels import RETRYABLE_CODES
 from psdb_store.collection import Collection
 from psdb_store.entry import LogEntry
 from psdb_store.record import Record
+from psdb_store.sessions import Run
 from shardsvr.sharding import records as names
 from shardsvr.sharding.cloning import records_in, size_of
 from shardsvr.sharding.ownership import Ownership
@@ -40,6 +42,12 @@ _CATCH_UP_ROUNDS: Final = 50
 _RETRY_SECONDS: Final = 0.5
 _WRITERS_SECONDS: Final = 5.0
 """How long all other requests wait for multi-document writes that run when the section closes."""
+
+
+_SessionRow: TypeAlias = tuple[bytes, int, list[Run]]
+"""A session, its number, what its statements answered."""
+
+T = TypeVar("T")
 
 
 class Part:
@@ -190,24 +198,33 @@ class Donation:
             "range": self.spec["range"], "fromShard": self.member.shard_name,
             "epoch": own.version.epoch, "timestamp": own.version.timestamp,
         })
-        sessions = self.member.engine.sessions
-        rows: list[Document] = []
-        for lsid, record in sessions.snapshot().items():
-            rows.append(_session_row(lsid, record.txn_number, record.statements))
-            if len(rows) == _LOG_SLICE:
-                await self._send([], [], rows)
-                rows = []
-        if rows:
-            await self._send([], [], rows)
+        rows = [
+            (lsid, record.txn_number, record.runs)
+            for lsid, record in self.member.engine.sessions.snapshot().items()
+        ]
+        for start in range(0, len(rows), _LOG_SLICE):
+            await self._send([], [], rows[start : start + _LOG_SLICE])
 
     async def _send(
-        self, raws: list[bytes], removed: list[Any], sessions: list[Document]
+        self, raws: list[bytes], removed: list[Any], sessions: list[_SessionRow]
     ) -> None:
-        await self._to_recipient({
-            "_shardsvrReceiveBatch": 1, "id": self.id,
-            "documents": Binary(b"".join(raws)), "removed": [{"_id": one} for one in removed],
-            "sessions": sessions,
-        })
+        """Send changes, in several messages where one would be too large.
+
+        The recipient serves nothing of it before it has all, so the order does not matter.
+        """
+        for part in _by_size(raws, len):
+            await self._send_one(documents=Binary(b"".join(part)))
+        removals = [{"_id": one} for one in removed]
+        for removal in _by_size(removals, lambda one: len(bson_codec.encode(one))):
+            await self._send_one(removed=removal)
+        for rows in _by_size(sessions, lambda row: sum(len(run[2]) for run in row[2])):
+            await self._send_one(sessions=[_session_document(*row) for row in rows])
+
+    async def _send_one(self, **fields: Any) -> None:
+        nothing: Document = {"documents": Binary(b""), "removed": [], "sessions": []}
+        await self._to_recipient(
+            {"_shardsvrReceiveBatch": 1, "id": self.id, **nothing, **fields}
+        )
 
     async def _clone(self, part: Part) -> None:
         raws: list[bytes] = []
@@ -256,16 +273,16 @@ class Donation:
 
     def _changes(
         self, part: Part, entries: list[LogEntry]
-    ) -> tuple[list[bytes], list[Any], list[Document]]:
+    ) -> tuple[list[bytes], list[Any], list[_SessionRow]]:
         """Collect the documents that entries changed, as they are now."""
         touched: dict[bytes, Any] = {}
-        sessions: list[Document] = []
+        sessions: list[_SessionRow] = []
         collection = part.collection
         uuid = bytes(collection.uuid)
         for entry in entries:
             lsid, number = entry.lsid, entry.txn_number
             if lsid is not None and number is not None:
-                sessions.append(_session_row(lsid, number, entry.statements))
+                sessions.append((lsid, number, entry.runs))
             for effect in entry.effects:
                 if effect.uuid == uuid and effect.op in "iud":
                     identifier = effect.document_key.get("_id")
@@ -334,11 +351,29 @@ class Donation:
         return True
 
 
-def _session_row(lsid: bytes, number: int, statements: dict[int, Document]) -> Document:
+def _session_document(lsid: bytes, number: int, runs: list[Run]) -> Document:
     return {
         "lsid": Binary(lsid, 4), "txnNumber": Int64(number),
-        "statements": [{"id": key, "result": value} for key, value in statements.items()],
+        "statements": [
+            {"first": first, "last": last, "result": bson_codec.decode(raw)}
+            for first, last, raw in runs
+        ],
     }
+
+
+def _by_size(items: list[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield the items in lists of not much more than a batch's bytes."""
+    part: list[T] = []
+    size = 0
+    for item in items:
+        more = size_of(item)
+        if part and size + more > _BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += more
+    if part:
+        yield part
 
 
 async def fence(state: ShardingState, identifier: Binary) -> str:

@@ -197,7 +197,11 @@ def _note_session(state: ShardingState, row: Document) -> None:
     if known is not None and known.txn_number > number:
         return
     have = known.statements if known is not None and known.txn_number == number else {}
-    news = {one["id"]: one["result"] for one in row["statements"] if one["id"] not in have}
+    news = {
+        statement: run["result"]
+        for run in row["statements"] for statement in range(run["first"], run["last"] + 1)
+        if statement not in have
+    }
     if not news:
         return
     with engine.unit() as unit:

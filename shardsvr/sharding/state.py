@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from shardsvr.member import Member
 
 _REFRESHES_MAX: Final = 2
-_WAIT_THEMSELVES: Final = frozenset({"_shardsvrMoveRange", "cleanupOrphaned"})
+_WAIT_THEMSELVES: Final = frozenset({
+    "_shardsvrMoveRange", "_shardsvrReceiveStart", "cleanupOrphaned",
+})
+"""Commands that wait for range deletions, and so must not be waited for by one."""
 _APPLY_LOOKS: Final = 20
 _ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025

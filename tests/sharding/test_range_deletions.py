@@ -13,6 +13,22 @@ from shardsvr.sharding import records as names
 from shardsvr.sharding.state import ShardingState
 
 
+def test_a_deletion_does_not_wait_for_who_waits_for_it() -> None:
+    def op(number: int, name: str) -> Any:
+        return SimpleNamespace(opid=number, name=name, connection=object())
+
+    running = {1: op(1, "_shardsvrReceiveStart"), 2: op(2, "cleanupOrphaned"), 3: op(3, "find")}
+    member: Any = SimpleNamespace(
+        operations=SimpleNamespace(running=running), cursors=SimpleNamespace(open={})
+    )
+    state = object.__new__(ShardingState)
+    state.member, state._readers = member, {}
+    task = {"_id": b"t" * 16, "nss": "db.c"}
+    assert state.readers_left(task)
+    del running[3]
+    assert not state.readers_left(task)
+
+
 def test_tasks_are_read_again_when_one_changes_in_place_or_is_undone() -> None:
     async def scenario(world: World) -> None:
         engine = await open_engine(world)
