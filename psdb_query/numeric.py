@@ -173,11 +173,19 @@ def date_plus(milliseconds_total: int) -> DatetimeMS:
     return DatetimeMS(milliseconds_total)
 
 
+_INTS: Final = (int, int)
+_PLAIN: Final = frozenset({(float, float), (float, int), (int, float)})
+"""Pairs of types that Python's operators treat as MongoDB does."""
+
+
 def add(left: Any, right: Any) -> Any:
     """Add two numbers."""
-    if type(left) is int and type(right) is int:
+    kinds = (type(left), type(right))
+    if kinds == _INTS:
         total = left + right
         return total if INT32_MIN <= total <= INT32_MAX else whole(total)
+    if kinds in _PLAIN:
+        return left + right
     widest = max(rank(left), rank(right))
     if widest == DOUBLE:
         return to_double(left) + to_double(right)
@@ -189,6 +197,8 @@ def add(left: Any, right: Any) -> Any:
 
 def subtract(left: Any, right: Any) -> Any:
     """Subtract two numbers."""
+    if (type(left), type(right)) in _PLAIN:
+        return left - right
     widest = max(rank(left), rank(right))
     if widest == DOUBLE:
         return to_double(left) - to_double(right)
@@ -200,6 +210,8 @@ def subtract(left: Any, right: Any) -> Any:
 
 def multiply(left: Any, right: Any) -> Any:
     """Multiply two numbers."""
+    if (type(left), type(right)) in _PLAIN:
+        return left * right
     widest = max(rank(left), rank(right))
     if widest == DOUBLE:
         return to_double(left) * to_double(right)

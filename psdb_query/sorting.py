@@ -254,6 +254,10 @@ class Sorter:
         return top.finish(env)
 
 
+_SPARE: Final = 16
+"""So many more than needed are kept at most; each cut brings the bound up to date."""
+
+
 class TopK:
     """Keeps the first `count` documents of a stream of batches, in bounded space."""
 
@@ -262,7 +266,7 @@ class TopK:
     def __init__(self, sorter: Sorter, count: int) -> None:
         self._sorter = sorter
         self._count = count
-        self._room = max(2 * count, count + 1024)
+        self._room = 2 * count + _SPARE
         self._kept: list[Document] = []
         self._bound: Any = MISSING
 

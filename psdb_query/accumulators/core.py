@@ -18,7 +18,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.limits import SORT_MEMORY_BYTES_MAX
 from psdb_base.values import MISSING, Document
 from psdb_query.accumulators.table import ACCUMULATORS
-from psdb_query.context import CompileContext, Env
+from psdb_query.context import CompileContext, Env, Evaluate
 from psdb_query.expressions.core import Expr, compile_expression
 from psdb_query.sorting import column_of
 
@@ -211,7 +211,22 @@ def values_of(expr: Expr) -> Values:
     if path is not None and "." not in path:
         return lambda batch, env: _shared_column(batch, path, env)
     evaluate = expr.evaluate
+    if path is not None and path.count(".") == 1:
+        first, _, second = path.partition(".")
+        return _nested_column(first, second, evaluate)
     return lambda batch, env: [evaluate(doc, env) for doc in batch]
+
+
+def _nested_column(first: str, second: str, evaluate: Evaluate) -> Values:
+    """Return the reader of a field of documents that are fields."""
+
+    def values(batch: list[Document], env: Env) -> list[Any]:
+        outer = _shared_column(batch, first, env)
+        if set(map(type, outer)) == {dict}:
+            return column_of(outer, second)
+        return [evaluate(doc, env) for doc in batch]
+
+    return values
 
 
 def simple(

@@ -125,7 +125,28 @@ def _add_all(known: list[Any], evaluates: Any, doc: Any, env: Env) -> Any:
 def _compile_multiply(spec: Any, ctx: CompileContext) -> Expr:
     operands = compile_args(spec, ctx, "$multiply")
     evaluates = [operand.evaluate for operand in operands]
+    if len(evaluates) == 2:
+        return derive(_multiply_two(*evaluates), operands)
+    return derive(_multiply_all(evaluates), operands)
 
+
+def _multiply_two(first: Evaluate, second: Evaluate) -> Evaluate:
+    """Multiply two operands, mostly doubles."""
+    whole = _multiply_all([first, second])
+
+    def evaluate(doc: Any, env: Env) -> Any:
+        left = first(doc, env)
+        if type(left) is float:
+            right = second(doc, env)
+            kind = type(right)
+            if kind is float or kind is int:
+                return left * right
+        return whole(doc, env)
+
+    return evaluate
+
+
+def _multiply_all(evaluates: list[Evaluate]) -> Evaluate:
     def evaluate(doc: Any, env: Env) -> Any:
         product: Any = 1
         for operand in evaluates:
@@ -140,7 +161,7 @@ def _compile_multiply(spec: Any, ctx: CompileContext) -> Expr:
             product = numeric.multiply(product, value)
         return product
 
-    return derive(evaluate, operands)
+    return evaluate
 
 
 # Operators of two operands, both evaluated.

@@ -41,6 +41,10 @@ def compile_batch(node: tree.Node, match: Match, ctx: CompileContext) -> Batch:
             return _NUMBER[node.op](node.path, value, match)
         if kind is str and ctx.collation is None:
             return _STRING[node.op](node.path, node.value, match)
+    if isinstance(node, tree.In) and "." not in node.path and ctx.collation is None:
+        kinds = {value.__class__ for value in node.values}
+        if kinds == {str} and not node.regexes:
+            return _strings_in(node.path, frozenset(node.values), match)
     if isinstance(node, tree.And) and not node.children:
         return lambda docs, _env: list(docs)
     return lambda docs, env: [doc for doc in docs if match(doc, env)]
@@ -139,6 +143,18 @@ def _string_eq(name: str, operand: str, match: Match) -> Batch:
             for doc in docs
             if (value := doc.get(name)) == operand
             or (value.__class__ in _RARE_STRING and match(doc, env))
+        ]
+
+    return scan
+
+
+def _strings_in(name: str, operands: frozenset[str], match: Match) -> Batch:
+    def scan(docs: list[Any], env: Env) -> list[Any]:
+        return [
+            doc
+            for doc in docs
+            if ((kind := (value := doc.get(name)).__class__) is str and value in operands)
+            or (kind in _RARE_STRING and match(doc, env))
         ]
 
     return scan

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import Any, Final
 
+from bson.int64 import Int64
+
 from psdb_base import order
 from psdb_base.errors import MongoError
 from psdb_base.values import MISSING, Document
@@ -13,11 +15,13 @@ from psdb_query.accumulators.core import compile_accumulator, values_of
 from psdb_query.context import CompileContext, Env
 from psdb_query.describe import text_of, type_name
 from psdb_query.expressions.core import compile_expression
+from psdb_query.sorting import may_hold_nan
 from psdb_query.stages.group import GroupKey, GroupStage
 from psdb_query.stages.model import Stage, StageContext
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.sort import parse_sort
 
+_PLAIN: Final = {float, int, Int64}
 _FIELDS: Final = ("boundaries", "default", "groupBy", "output")
 
 
@@ -53,10 +57,19 @@ class BucketKey(GroupKey):
         self._keys = [order.key(boundary, ctx.collation) for boundary in boundaries]
         self._default = default
         self._ctx = ctx
+        kinds = set(map(type, boundaries))
+        plain = kinds <= _PLAIN and not may_hold_nan(boundaries)
+        self._numbers = list(boundaries) if plain else None
 
     def columns(self, batch: Batch, env: Env) -> list[list[Any]]:
         """Return the lower boundaries, or the default."""
-        return [[self._bucket(value) for value in self._values(batch, env)]]
+        values = self._values(batch, env)
+        kinds = set(map(type, values))
+        if self._numbers is not None and kinds <= _PLAIN and not may_hold_nan(values):
+            numbers, lower = self._numbers, self._lower
+            if min(values) >= numbers[0] and max(values) < numbers[-1]:
+                return [[lower[bisect_right(numbers, value) - 1] for value in values]]
+        return [[self._bucket(value) for value in values]]
 
     def _bucket(self, value: Any) -> Any:
         at = bisect_right(self._keys, order.key(value, self._ctx.collation)) - 1

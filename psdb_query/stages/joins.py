@@ -44,6 +44,19 @@ def foreign_keys(
     return found
 
 
+class _Found(dict[Any, Batch]):
+    """What was searched for in a table before; the rest is searched for on demand."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: HashTable) -> None:
+        self._table = table
+
+    def __missing__(self, key: Any) -> Batch:
+        found = self[key] = self._table.search(key)
+        return found
+
+
 class HashTable:
     """Documents by join key, in the order in which they were added."""
 
@@ -53,13 +66,13 @@ class HashTable:
         self._parts = paths.split(path)
         self._collation = collation
         self._positions: dict[Any, list[int]] = {}
-        self._found: dict[Any, Batch] = {}
+        self._found = _Found(self)
         self.documents: Batch = []
 
     def add(self, batch: Batch) -> None:
         """Add documents."""
         positions = self._positions
-        self._found = {}
+        self._found.clear()
         for at, doc in enumerate(batch, len(self.documents)):
             for key in foreign_keys(doc, self._parts, self._collation):
                 found = positions.get(key)
@@ -71,12 +84,16 @@ class HashTable:
 
     def find_one(self, key: Any) -> Batch:
         """Return the documents with a key: always the same list, not to be changed."""
-        found = self._found.get(key)
-        if found is None:
-            documents = self.documents
-            found = [documents[at] for at in self._positions.get(key, ())]
-            self._found[key] = found
-        return found
+        return self._found[key]
+
+    def find_each(self, keys: list[Any]) -> list[Batch]:
+        """Return what `find_one` gives for each key."""
+        return list(map(self._found.__getitem__, keys))
+
+    def search(self, key: Any) -> Batch:
+        """Return the documents with a key in a new list."""
+        documents = self.documents
+        return [documents[at] for at in self._positions.get(key, ())]
 
     def find(self, keys: list[Any]) -> Batch:
         """Return the documents with one of the keys, each once, in order."""

@@ -24,6 +24,7 @@ from psdb_query.stages.pipeline import Pipeline
 from psdb_query.stages.ports import Batch
 from psdb_query.stages.unwind import UnwindStage, remove_at, set_at
 
+_AT_ONCE_MAX: Final = 4 * BATCH_DOCUMENTS
 _STRINGS: Final = ("as", "foreignField", "localField")
 
 
@@ -103,6 +104,11 @@ class LookupStage(Stage):
         async for batch in self._blocks(source, join):
             await run.ports.checkpoint(len(batch))
             matches = await join.matches(batch, list(envs(batch, run.env)))
+            if self.unwind is not None:
+                simple = self._unwound_simply(batch, matches, self.unwind)
+                if simple is not None:
+                    yield simple
+                    continue
             batch = self._narrowed(batch)
             if self.unwind is None:
                 yield self._arrays(batch, matches)
@@ -113,8 +119,8 @@ class LookupStage(Stage):
     def _narrowed(self, batch: Batch) -> Batch:
         """Leave out what nobody looks at behind."""
         needed = self.needed
-        if needed is None:
-            return batch
+        if needed is None or needed == self._as_parts:
+            return batch  # which the result takes the place of
         result: Batch = [{name: doc[name] for name in needed if name in doc} for doc in batch]
         return MetaBatch(result, batch.meta) if type(batch) is MetaBatch else result
 
@@ -159,6 +165,31 @@ class LookupStage(Stage):
         if made:
             parts.append(made)
         return parts
+
+    def _unwound_simply(
+        self, batch: Batch, matches: list[Batch], unwind: UnwindStage
+    ) -> Batch | None:
+        """Unwind a batch at once; None where that is not to be had by a plain loop."""
+        if type(batch) is MetaBatch or len(self._as_parts) > 1 or unwind.index is not None:
+            return None
+        if not 0 < sum(map(len, matches)) <= _AT_ONCE_MAX:
+            return None
+        if unwind.preserve and not all(matches):
+            return None
+        (name,) = self._as_parts
+        pairs = zip(batch, matches, strict=True)
+        others = [one for one in self.needed or () if one != name]
+        if self.needed is None:
+            return [{**doc, name: one} for doc, found in pairs for one in found]
+        if not others:
+            return [{name: one} for found in matches for one in found]
+        if len(others) == 1:
+            (other,) = others
+            try:
+                return [{other: doc[other], name: one} for doc, found in pairs for one in found]
+            except KeyError:
+                return None
+        return None
 
     def _unwind_one(self, doc: Document, found: Batch, unwind: UnwindStage) -> Batch:
         parts = self._as_parts

@@ -137,7 +137,7 @@ class EqualityJoin(Join):
         if self._table is not None and len(self._parts) == 1:
             column = column_of(batch, self._parts[0], None)
             if list not in set(map(type, column)):
-                return list(map(self._table.find_one, keys_of(column, self._collation)))
+                return self._table.find_each(keys_of(column, self._collation))
         values = [local_values(doc, self._parts) for doc in batch]
         wanted = [[key_of(value, self._collation) for value in own] for own in values]
         if self._mode == "index":

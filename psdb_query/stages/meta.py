@@ -10,6 +10,7 @@ own environment; pipelines without metadata pay nothing. Blocking stages that ke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any, Final
 
 from psdb_base.values import Document
@@ -58,7 +59,7 @@ def envs(batch: list[Document], env: Env) -> Iterable[Env]:
     """Give the environment of each document of a batch."""
     if type(batch) is MetaBatch:
         return ({**env, META: meta} for meta in batch.meta)
-    return (env for _ in batch)
+    return repeat(env, len(batch))
 
 
 def per_document(

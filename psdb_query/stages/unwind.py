@@ -12,6 +12,7 @@ from psdb_base.values import MISSING, UNDEFINED, Document
 from psdb_query.context import Env
 from psdb_query.describe import type_name
 from psdb_query.expressions.core import split_path
+from psdb_query.sorting import column_of
 from psdb_query.stages.model import Modified, Stage, StageContext, Transform
 from psdb_query.stages.ports import Batch
 
@@ -79,6 +80,10 @@ class UnwindStage(Transform):
         """Unwind a top-level field into documents of the needed fields only."""
         name = self.path
         others = [field for field in needed if field != name]
+        if not others:
+            arrays = column_of(batch, name)
+            if set(map(type, arrays)) == {list} and all(arrays):
+                return [{name: element} for array in arrays for element in array]
         result: Batch = []
         for doc in batch:
             value = doc.get(name, MISSING)
