@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from bson.int64 import Int64
@@ -25,9 +25,9 @@ from psdb_store.collection import Collection
 from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.member import Member
-from shardsvr.near_source import geo_index, nearest_first
+from shardsvr.near_source import NearSource, geo_index, nearest_first
 from shardsvr.pipeline_sources import group_keys, shown_fields
-from shardsvr.planning import next_records, plan_query
+from shardsvr.planning import Plan, next_records, plan_query
 from shardsvr.sharding.state import Scope
 from shardsvr.usage import Usage
 
@@ -209,18 +209,16 @@ def run_over(
     )
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)
-    near = nearest_first(collection, pipeline, env)
-    if near is not None:
-        run = replace(run, nearest_first=(near.path, near.condition))
-    plan, skip_stages = plan_source(collection, pipeline, env, hint, ports.scope)
-    needed = needed_paths(pipeline.stages[skip_stages:])
-    execution = plan.open()
+    found = plan_source(collection, pipeline, env, hint, ports.scope)
+    if found.near is not None:
+        run = replace(run, nearest_first=(found.near.path, found.near.condition))
+    needed = needed_paths(pipeline.stages[found.done :])
+    execution = found.plan.open()
     ports.op.ran(execution)
     source = scan(
-        ports, execution, needs_fields=needed is None or bool(needed),
-        with_meta=_wants_score(pipeline),
+        ports, execution, needs_fields=needed is None or bool(needed), with_meta=found.scored
     )
-    return pipeline.run(source, run, skip_stages=skip_stages)
+    return pipeline.run(source, run, skip_stages=found.done)
 
 
 def _wants_score(pipeline: Pipeline) -> bool:
@@ -229,15 +227,28 @@ def _wants_score(pipeline: Pipeline) -> bool:
     return match is not None and match.is_text and "textScore" in repr(pipeline.spec)
 
 
-def plan_source(
-    collection: Collection, pipeline: Pipeline, env: Env, hint: Any, scope: Scope | None = None
-) -> tuple[Any, int]:
-    """Plan the leading `$match` (and `$sort`, where an index gives the order).
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """The beginning of a pipeline as a plan.
 
-    Returns:
-        The plan and how many stages it has done.
+    Args:
+        plan: Gives the records.
+        done: How many stages it has done.
+        near: What a leading `$geoNear` asks for, which the plan gives in its order.
+        scored: The records' scores are wanted beside them.
 
     """
+
+    plan: Plan
+    done: int
+    near: NearSource | None = None
+    scored: bool = False
+
+
+def plan_source(
+    collection: Collection, pipeline: Pipeline, env: Env, hint: Any, scope: Scope | None = None
+) -> PlannedSource:
+    """Plan the leading `$match` (and `$sort`, where an index gives the order)."""
     leading = pipeline.leading()
     context = pipeline.context.expressions
     guards = scope is not None and scope.is_of(collection.ns)
@@ -247,31 +258,32 @@ def plan_source(
         plan = plan_query(
             collection, chosen, env, hint=hint, limit=near.limit, collation=context.collation
         )
-        return plan, near.at
+        return PlannedSource(plan, near.at, near)
     chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
     if scope is not None and guards:
         chosen = scope.guarded(chosen)
     if _wants_score(pipeline):
-        scored = plan_query(collection, chosen, env, hint=hint, meta=True)
-        return scored, leading.after_match
-    if leading.sort is None:
-        keys = group_keys(collection, pipeline, chosen, env, hint)
-        if keys is not None:
-            return keys, leading.after_match
+        plan = plan_query(collection, chosen, env, hint=hint, meta=True)
+        return PlannedSource(plan, leading.after_match, scored=True)
     shown = shown_fields(pipeline, leading.after_match)
+    if leading.sort is None:
+        keys = group_keys(collection, pipeline, chosen, env, hint, shown)
+        if keys is not None:
+            return PlannedSource(keys, leading.after_match)
     plan = plan_query(
         collection, chosen, env, hint=hint, collation=context.collation, projection=shown,
         sort=leading.sort.sorter if leading.sort is not None else None,
         limit=leading.limit if leading.sort is not None else None,
     )
     if leading.sort is None:
-        return plan, leading.after_match
+        return PlannedSource(plan, leading.after_match)
     if plan.sorted_by_index:
-        return plan, leading.after_match if leading.limit else leading.after_sort
+        done = leading.after_match if leading.limit else leading.after_sort
+        return PlannedSource(plan, done)
     plain = plan_query(
         collection, chosen, env, hint=hint, collation=context.collation, projection=shown
     )
-    return plain, leading.after_match
+    return PlannedSource(plain, leading.after_match)
 
 
 def _coll_stats(ports: Ports, spec: Any) -> Batch:

@@ -10,6 +10,7 @@ from psdb_query.projection import Projection, compile_projection
 from psdb_query.stages.group import GroupStage
 from psdb_query.stages.pipeline import Pipeline, needed_paths
 from psdb_store.collection import Collection
+from psdb_store.index import Index
 from shardsvr.planning import Plan, plan_query
 from shardsvr.planning.nodes import DistinctScan, Node
 
@@ -38,12 +39,13 @@ def _is_within(path: str, paths: frozenset[str]) -> bool:
 
 
 def group_keys(
-    collection: Collection, pipeline: Pipeline, chosen: Filter, env: Env, hint: Any
+    collection: Collection, pipeline: Pipeline, chosen: Filter, env: Env, hint: Any,
+    shown: Projection | None,
 ) -> Plan | None:
-    """Plan the source of a `$group` that wants nothing but its keys, if an index has them.
+    """Plan the source of a `$group` that wants nothing but its keys, if an index may have them.
 
     An array is one key of a group and many of an index, and an index may leave documents out:
-    such indexes do not serve.
+    such indexes do not serve. The plan may be any that the filter has otherwise.
     """
     context = pipeline.context.expressions
     stage = next((one for one in pipeline.stages if one.name != "$match"), None)
@@ -52,13 +54,18 @@ def group_keys(
     path = stage.key.path
     if path is None or "." in path or context.collation is not None or chosen.is_scripted:
         return None
-    if not any(path in index.key_pattern for index in collection.indexes.values()):
+    if not any(_holds_all(index, path) for index in collection.indexes.values()):
         return None
-    plan = plan_query(collection, chosen, env, hint=hint, distinct=path)
+    plan = plan_query(collection, chosen, env, hint=hint, distinct=path, projection=shown)
     scan = _distinct_scan(plan.winner)
-    if scan is None or scan.index.multikey or scan.index.sparse or scan.index.partial is not None:
-        return None
-    return plan
+    return plan if scan is None or _holds_all(scan.index, path) else None
+
+
+def _holds_all(index: Index, path: str) -> bool:
+    return (
+        path in index.key_pattern and not index.multikey and not index.sparse
+        and index.partial is None
+    )
 
 
 def _distinct_scan(node: Node) -> DistinctScan | None:

@@ -188,10 +188,12 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
         document, done = _nothing(request, verbosity), 0
     else:
         with put_aside():
-            plan, done = plan_source(
+            found = plan_source(
                 collection, pipeline, aggregation.env, args.get("hint"), aggregation.ports.scope
             )
-        document = plan.explain(verbosity, await _execution(request, plan, verbosity))
+        done = found.done
+        execution = await _execution(request, found.plan, verbosity)
+        document = found.plan.explain(verbosity, execution)
     if done == len(stages):
         return _finish(request, document)
     return _finish(request, {"stages": [{"$cursor": document}, *stages[done:]]})

@@ -311,6 +311,8 @@ def _projected(query: Query, node: Node) -> Node:
     projection = query.projection
     if projection is None or projection.is_identity:
         return node
+    if query.distinct is not None and isinstance(node, nodes.Project):
+        return node  # a distinct scan shows nothing but its values
     simple = keys_only.is_simple(projection)
     stage = "PROJECTION_SIMPLE" if simple else "PROJECTION_DEFAULT"
     return nodes.Project(node, projection.spec, stage)
