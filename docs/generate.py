@@ -71,7 +71,6 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "collMod": "of an index: `hidden`, `expireAfterSeconds`, `prepareUnique`, `unique`",
         "createSearchIndexes": "answers as a server without Atlas Search does",
         "dropSearchIndex": "answers as a server without Atlas Search does",
-        "find": "`returnKey` is refused",
         "getParameter": "the parameters PSDB has",
         "logout": "answers that nobody is logged in",
         "saslContinue": "answers that there are no users",
@@ -82,7 +81,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
     },
     "expressions": {
         "$$USER_ROLES": "always empty: there are no users",
-        "$meta": "what a plan without text or search index can give",
+        "$meta": "`sortKey` in `find` only; `indexKey` not of multikey indexes",
     },
     "index_options": {
         "commitQuorum": "checked; a shard has one member",
@@ -102,7 +101,6 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "shutdown, SIGTERM, quiesce mode": "`shutdown` and SIGTERM",
         "system.profile": "entries have an `_id`",
     },
-    "projection": {"$meta": "not `geoNearPoint`, and none of Atlas Search"},
     "read_preferences": {"hedged reads": "taken; one member is asked"},
     "replication": {
         "oplog (local.oplog.rs)": "the newest 32 MiB of the log; an entry with several effects "

@@ -28,6 +28,7 @@ from router.requests import command as run_command
 from router.shards import Shard
 
 if TYPE_CHECKING:
+    from psdb_query.filters.filter import Near
     from psdb_server.operations import Operation
     from psdb_wire.connection import Connection
     from router.server import Router
@@ -133,7 +134,7 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
             command["batchSize"] = min(limit + skip, FIRST_BATCH_COUNT) + 1
     elif skip and "batchSize" in command:
         command["batchSize"] = int(command["batchSize"]) + skip
-    key, shape = None, None
+    key, shape, near = None, None, None
     sort = body.get("sort")
     if sort and "$natural" not in sort:
         from psdb_query.sorting import compile_sort
@@ -149,8 +150,10 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
         del command["projection"]  # it may take away what the order rests on
         chosen = compile_filter(body.get("filter", {}), context)
         projection = compile_projection(body["projection"], context, chosen)
+        if {"geoNearDistance", "geoNearPoint"} & projection.needs_meta:
+            near = chosen.near
         shape = lambda document: projection.apply(  # noqa: E731
-            _without_score(document), _scored(document, env)
+            _without_score(document), _scored(document, env, near)
         )
     if key is not None and "textScore" in repr((sort, body.get("projection"))):
         # The shards know the scores: they come along as a field that nobody sees.
@@ -159,8 +162,10 @@ def _split_find(router: Router, body: Document) -> tuple[Key | None, Any, Docume
     return key, shape, command
 
 
-def _scored(document: Document, env: Env) -> Env:
-    """Return an environment with the score that a shard gave to a document, if it gave one."""
+def _scored(document: Document, env: Env, near: Near | None = None) -> Env:
+    """Return an environment with a shard's score of a document, or its distance from a point."""
+    if near is not None:
+        return {**env, META: near.meta(document)}
     if SCORE_FIELD not in document:
         return env
     return {**env, META: {"textScore": document[SCORE_FIELD]}}

@@ -24,6 +24,7 @@ from psdb_server.scripting import Scripts
 from psdb_store.collection import Collection
 from shardsvr.collections import not_on_view, resolve_view
 from shardsvr.commands.stats import storage_stats
+from shardsvr.find_meta import record_meta, wanted_meta
 from shardsvr.member import Member
 from shardsvr.near_source import NearSource, geo_index, nearest_first
 from shardsvr.pipeline_sources import group_keys, shown_fields
@@ -165,18 +166,20 @@ _EMPTY: Final[Document] = {}
 
 
 async def scan(
-    ports: Ports, execution: Any, *, needs_fields: bool, with_meta: bool = False
+    ports: Ports, execution: Any, *, needs_fields: bool,
+    meta: Callable[[Any], dict[str, Any]] | None = None,
 ) -> AsyncIterator[Batch]:
     """Give the documents of an execution as batches.
 
-    With `with_meta` their metadata are beside them. Without `needs_fields` (a pipeline that only
-    counts) empty ones stand for them, so that nothing is decoded.
+    With `meta`, which makes them of a record, their metadata are beside them. Without
+    `needs_fields` (a pipeline that only counts) empty ones stand for them, so that nothing is
+    decoded.
     """
     while True:
         records = await next_records(execution, ports.op, YIELD_DOCUMENTS)
-        if records and with_meta:
+        if records and meta is not None:
             documents = [record.document() for record in records]
-            yield MetaBatch(documents, [execution.meta(record) for record in records])
+            yield MetaBatch(documents, [meta(record) for record in records])
         elif records and needs_fields:
             yield [record.document() for record in records]
         elif records:
@@ -216,15 +219,23 @@ def run_over(
     execution = found.plan.open()
     ports.op.ran(execution)
     source = scan(
-        ports, execution, needs_fields=needed is None or bool(needed), with_meta=found.scored
+        ports, execution, needs_fields=needed is None or bool(needed),
+        meta=record_meta(found.plan, execution, found.wanted) if found.wanted else None,
     )
     return pipeline.run(source, run, skip_stages=found.done)
 
 
-def _wants_score(pipeline: Pipeline) -> bool:
-    """Tell whether a pipeline that begins with `$text` looks at the scores."""
+def _wanted_of_records(pipeline: Pipeline) -> frozenset[str]:
+    """Return the metadata of records that a pipeline looks at."""
+    if "$meta" not in repr(pipeline.spec):
+        return frozenset()
     match = pipeline.leading().match
-    return match is not None and match.is_text and "textScore" in repr(pipeline.spec)
+    is_text = match is not None and match.is_text
+    return wanted_meta(pipeline.spec) & (_WITH_TEXT if is_text else _OF_RECORDS)
+
+
+_OF_RECORDS: Final = frozenset(("indexKey", "recordId"))
+_WITH_TEXT: Final = _OF_RECORDS | {"textScore"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +246,14 @@ class PlannedSource:
         plan: Gives the records.
         done: How many stages it has done.
         near: What a leading `$geoNear` asks for, which the plan gives in its order.
-        scored: The records' scores are wanted beside them.
+        wanted: Metadata of the records that are wanted beside them.
 
     """
 
     plan: Plan
     done: int
     near: NearSource | None = None
-    scored: bool = False
+    wanted: frozenset[str] = frozenset()
 
 
 def plan_source(
@@ -262,9 +273,13 @@ def plan_source(
     chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
     if scope is not None and guards:
         chosen = scope.guarded(chosen)
-    if _wants_score(pipeline):
-        plan = plan_query(collection, chosen, env, hint=hint, meta=True)
-        return PlannedSource(plan, leading.after_match, scored=True)
+    wanted = _wanted_of_records(pipeline)
+    if wanted:
+        # Not from an index alone: what is told of is a record.
+        plan = plan_query(
+            collection, chosen, env, hint=hint, collation=context.collation, meta=True
+        )
+        return PlannedSource(plan, leading.after_match, wanted=wanted)
     shown = shown_fields(pipeline, leading.after_match)
     if leading.sort is None:
         keys = group_keys(collection, pipeline, chosen, env, hint, shown)

@@ -127,21 +127,32 @@ class Filter:
 class Near:
     """What the executor needs of a `$near`: a distance by which to sort, limits included."""
 
-    __slots__ = ("condition", "distance", "max_distance", "min_distance", "path", "spherical")
+    __slots__ = ("condition", "max_distance", "min_distance", "nearest", "path", "spherical")
 
     def __init__(self, node: tree.Near) -> None:
-        from psdb_query.geo.match import distance_of_document
+        from psdb_query.geo.match import nearest_in_document
 
         self.path = node.path
         self.min_distance = node.near.min_distance
         self.max_distance = node.near.max_distance
         self.spherical = node.near.spherical
         self.condition = node.near
-        self.distance: Callable[[Document], float | None] = distance_of_document(
+        self.nearest: Callable[[Document], tuple[float, Any] | None] = nearest_in_document(
             node.path, node.near
         )
-        """Distance of the nearest geometry at the path, None outside the limits (in metres for
-        a GeoJSON point, in radians for `$nearSphere` with a legacy one, else in the plane)."""
+        """Distance of the nearest geometry at the path, and the geometry; None outside the
+        limits. In metres for a GeoJSON point, in radians for `$nearSphere` with a legacy one,
+        else in the plane."""
+
+    def distance(self, document: Document) -> float | None:
+        """Return the distance of the nearest geometry, None outside the limits."""
+        found = self.nearest(document)
+        return None if found is None else found[0]
+
+    def meta(self, document: Document) -> dict[str, Any]:
+        """Return what `$meta` tells of a document's nearest geometry."""
+        found = self.nearest(document)
+        return {} if found is None else {"geoNearDistance": found[0], "geoNearPoint": found[1]}
 
 
 def compile_filter(spec: Document, ctx: CompileContext) -> Filter:

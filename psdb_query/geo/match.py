@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from psdb_base.values import Document
@@ -57,22 +58,24 @@ def distance_of_value(near: NearPoint) -> Callable[[Any], float | None]:
     return distance
 
 
-def distance_of_document(path: str, near: NearPoint) -> Callable[[Document], float | None]:
-    """Compile the least distance of the geometries at a path of a document."""
+def nearest_in_document(
+    path: str, near: NearPoint
+) -> Callable[[Document], tuple[float, Any] | None]:
+    """Compile the least distance at a path of a document, and the geometry that has it."""
     measure = distance_of_value(near)
-    found: list[float] = []
+    found: list[tuple[float, Any]] = []
 
     def collect(value: Any) -> bool:
         distance = measure(value)
         if distance is not None:
-            found.append(distance)
+            found.append((distance, value))
         return False
 
     walk = match_path(tuple(path.split(".")), collect)
 
-    def distance(document: Document) -> float | None:
+    def nearest(document: Document) -> tuple[float, Any] | None:
         found.clear()
         walk(document)
-        return min(found) if found else None
+        return min(found, key=itemgetter(0)) if found else None
 
-    return distance
+    return nearest

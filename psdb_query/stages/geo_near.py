@@ -7,12 +7,11 @@ from typing import Any, Final
 
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
-from psdb_base.values import MISSING, Document
+from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.describe import type_name
 from psdb_query.expressions.core import Expr, compile_expression, split_path, truthy
-from psdb_query.filters.traverse import match_path
-from psdb_query.geo.match import distance_of_value
+from psdb_query.geo.match import nearest_in_document
 from psdb_query.geo.parse import parse_near
 from psdb_query.geo.regions import NearPoint
 from psdb_query.numeric import is_number, to_double
@@ -158,24 +157,14 @@ class _Measure:
     """Turns a document into a record by its nearest geometry, or None if it has none."""
 
     def __init__(self, key: str, near: NearPoint) -> None:
-        self._distance = distance_of_value(near)
-        self._least: float | None = None
-        self._location: Any = MISSING
-        self._walk = match_path(tuple(key.split(".")), self._look)
-
-    def _look(self, value: Any) -> bool:
-        distance = self._distance(value)
-        if distance is not None and (self._least is None or distance < self._least):
-            self._least, self._location = distance, value
-        return False
+        self._nearest = nearest_in_document(key, near)
 
     def __call__(self, doc: Document) -> Record | None:
-        self._least = None
-        self._walk(doc)
-        if self._least is None:
+        found = self._nearest(doc)
+        if found is None:
             return None
-        record = {"distance": self._least, "doc": doc, "location": self._location}
-        return order.key(self._least), record
+        record = {"distance": found[0], "doc": doc, "location": found[1]}
+        return order.key(found[0]), record
 
 
 def _parse_geo_near(spec: Any, context: StageContext) -> list[Stage]:

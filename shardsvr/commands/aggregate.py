@@ -20,6 +20,7 @@ from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr import replicated_writes
 from shardsvr.collections import member_of, resolve_view
+from shardsvr.find_meta import no_score, wanted_meta
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
 from shardsvr.query_settings import heed
 
@@ -82,6 +83,8 @@ class Aggregation:
             # What a router sends as a part of its own pipeline was checked there.
             place="internal" if args.get("fromRouter") else "top",
         )
+        if not args.get("fromRouter"):
+            _check_score(self.pipeline)
         scope = member.sharding.scope(request, name) if name is not None else None
         self.ports = Ports(
             member, request.op, request.db, name, scope,
@@ -114,6 +117,15 @@ def _check_local(
         f"Command on view must be executed by a router: {view.ns}",
         extra={"resolvedView": resolved},
     )
+
+
+def _check_score(pipeline: Pipeline) -> None:
+    """Refuse to tell of a text score where the pipeline does not begin with `$text`."""
+    if "textScore" not in repr(pipeline.spec) or pipeline.source_stage is not None:
+        return
+    match = pipeline.leading().match
+    if "textScore" in wanted_meta(pipeline.spec) and (match is None or not match.is_text):
+        raise no_score()
 
 
 def _check_stages(spec: list[Any]) -> None:

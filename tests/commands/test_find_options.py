@@ -98,3 +98,19 @@ def test_find_one_on_a_view(db: Any) -> None:
     db.create_collection("view", viewOn="c")
     db.c.insert_many([{"_id": 1}, {"_id": 2}])
     assert db.view.find_one(sort=[("_id", -1)]) == {"_id": 2}
+
+
+def test_metadata_in_a_pipeline(db: Any) -> None:
+    db.c.insert_many([{"_id": n, "item": ("apples", "plums")[n % 2]} for n in range(4)])
+    db.c.create_index("item")
+    match = {"$match": {"item": "apples"}}
+    told = {"$project": {"key": {"$meta": "indexKey"}, "at": {"$meta": "recordId"}}}
+    rows = list(db.c.aggregate([match, told]))
+    assert [row["key"] for row in rows] == [{"item": "apples"}] * 2
+    assert [row["at"] for row in rows] == [1, 3]
+    scanned = list(db.c.aggregate([{"$match": {"none": None}}, told]))
+    assert [set(row) for row in scanned] == [{"_id", "at"}] * 4
+    with pytest.raises(OperationFailure) as caught:
+        db.c.aggregate([match, {"$project": {"s": {"$meta": "textScore"}}}])
+    assert caught.value.code == 40218
+    assert list(db.c.aggregate([match, {"$project": {"s": {"$literal": {"$meta": "textScore"}}}}]))

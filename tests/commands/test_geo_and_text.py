@@ -109,6 +109,17 @@ def test_which_index_geo_near_takes(db: Db) -> None:
     assert near(key="b")[0]["d"] == 5.0
 
 
+def test_distances_and_points_in_a_projection(places: Any) -> None:
+    near = {"location": {"$near": {"$geometry": HERE}}}
+    told = {"d": {"$meta": "geoNearDistance"}, "at": {"$meta": "geoNearPoint"}, "location": 1}
+    rows = list(places.find(near, told))
+    assert [row["_id"] for row in rows] == [1, 3, 2]
+    assert [row["d"] for row in rows] == sorted(row["d"] for row in rows)
+    assert rows[0]["d"] > 100
+    assert all(row["at"] == row["location"] for row in rows)
+    assert code_of(lambda: list(places.find({}, told))) == 40218
+
+
 def test_writes_by_place(places: Any) -> None:
     near = {"location": {"$near": {"$geometry": HERE}}}
     assert places.find_one_and_update(near, {"$set": {"seen": 1}})["_id"] == 1

@@ -32,6 +32,10 @@ def test_the_nearest_of_all_shards_come_first(places: Any) -> None:
     assert [d["d"] for d in found] == sorted(d["d"] for d in found)
     near = [d["_id"] for d in places.find({"loc": {"$nearSphere": [0, 0]}}).limit(10)]
     assert near == [d["_id"] for d in found[:10]]
+    told = {"d": {"$meta": "geoNearDistance"}, "at": {"$meta": "geoNearPoint"}}
+    rows = list(places.find({"loc": {"$nearSphere": [0, 0]}}, told).limit(10))
+    assert [row["d"] for row in rows] == [d["d"] for d in found[:10]]
+    assert [row["at"] for row in rows] == [d["loc"] for d in found[:10]]
 
 
 def test_scores_come_from_the_shards(places: Any) -> None:
