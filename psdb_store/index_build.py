@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from psdb_base.errors import Code, MongoError
 from psdb_store.collection import Collection
 from psdb_store.index import Index, duplicate_key_error
 
+_TURNS: Final = 16
+"""Turns of the loop within one slice. A write takes several turns, and keys of a document (words,
+array elements, paths) cost more than a look at it."""
 Progress: TypeAlias = Callable[[int, int], None] | None
 """Told how many records of how many were looked at; what it raises ends the build."""
 
@@ -29,14 +32,17 @@ async def build(
     c.building[index.name] = index
     c.index_list_changed()
     done = 0
+    step = max(1, slice_documents // _TURNS)
     for records in c.batches(slice_documents):
-        for record in records:
-            _take_in(index, c, record.rid)
-        done += len(records)
-        if progress is not None:
-            progress(done, max(done, c.count))
-        await asyncio.sleep(0)
-        check_wanted(c, index)
+        for start in range(0, len(records), step):
+            some = records[start : start + step]
+            for record in some:
+                _take_in(index, c, record.rid)
+            done += len(some)
+            if progress is not None:
+                progress(done, max(done, c.count))
+            await asyncio.sleep(0)
+            check_wanted(c, index)
 
 
 def check_wanted(c: Collection, index: Index) -> None:

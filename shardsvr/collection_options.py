@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_query.filters import compile_filter
+from psdb_query.filters import compile_filter, tree
+from psdb_query.filters.filter import walk
 from psdb_server.command import Request
 from psdb_store.collection import Collection
 from shardsvr.capped import capped_options, resized_options
@@ -140,6 +141,17 @@ def check_validation(request: Request) -> None:
             Code.INVALID_OPTIONS,
             f"Document validators not allowed on system collection {request.db}.{request.target}",
         )
+    # With scripts first, so that `$where` is refused for where it stands and not for itself.
+    chosen = compile_filter(args["validator"], member_of(request).context(scripts=True))
+    for node in walk(chosen.tree):
+        if isinstance(node, tree.Near):
+            raise MongoError(
+                Code.BAD_VALUE,
+                "$geoNear, $near, and $nearSphere are not allowed in this context",
+            )
+        if isinstance(node, tree.Text | tree.Where):
+            name = "$text" if isinstance(node, tree.Text) else "$where"
+            raise MongoError(Code.BAD_VALUE, f"{name} is not allowed in this context")
     compile_filter(args["validator"], member_of(request).context())
 
 

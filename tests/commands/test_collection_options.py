@@ -40,6 +40,9 @@ def test_options_that_are_kept_and_shown(db: Any) -> None:
     ({"viewOn": "a", "validator": {}}, 72),
     ({"viewOn": "a", "changeStreamPreAndPostImages": {"enabled": True}}, 72),
     ({"validationAction": "sometimes"}, 2),
+    ({"validator": {"a": {"$near": [1, 1]}}}, 2),
+    ({"validator": {"$or": [{"$text": {"$search": "x"}}, {"a": 1}]}}, 2),
+    ({"validator": {"$where": "true"}}, 2),
     ({"nonsense": 1}, 40415),
 ])
 def test_options_that_are_refused(db: Any, options: dict[str, Any], code: int) -> None:

@@ -355,6 +355,29 @@ def test_a_failed_build_leaves_nothing_behind(docs: list[Document], code: int) -
     _engine_test(body)
 
 
+def test_a_build_gives_the_loop_many_turns() -> None:
+    async def body(engine: Engine, c: Any) -> None:
+        await put(engine, c, *({"_id": n, "u": n} for n in range(640)))
+        spec = {"key": {"u": 1}, "name": "u"}
+        seen: list[int] = []
+
+        def progress(done: int, _total: int) -> None:
+            seen.append(done)
+
+        build = asyncio.get_running_loop().create_task(engine.create_index(c, spec, progress))
+        turns = 0
+        while len(seen) < 40:
+            assert not build.done()
+            await asyncio.sleep(0)
+            turns += 1
+        # No turn looks at more than sixteen documents, so no write waits for more at any of its.
+        assert turns >= 40
+        assert seen == list(range(16, 641, 16))
+        await build
+
+    _engine_test(body)
+
+
 def test_a_collection_dropped_during_a_build() -> None:
     async def body(engine: Engine, c: Any) -> None:
         await put(engine, c, *({"_id": n, "u": n} for n in range(100)))
