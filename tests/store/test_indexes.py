@@ -356,7 +356,9 @@ def test_a_failed_build_leaves_nothing_behind(docs: list[Document], code: int) -
 
 
 def test_a_build_gives_the_loop_many_turns() -> None:
-    async def body(engine: Engine, c: Any) -> None:
+    async def main(world: World) -> None:
+        engine = await open_engine(world, slice_documents=256)
+        c = await engine.create_collection("d", "c", {})
         await put(engine, c, *({"_id": n, "u": n} for n in range(640)))
         spec = {"key": {"u": 1}, "name": "u"}
         seen: list[int] = []
@@ -375,7 +377,7 @@ def test_a_build_gives_the_loop_many_turns() -> None:
         assert seen == list(range(16, 641, 16))
         await build
 
-    _engine_test(body)
+    run(main, SimDisk())
 
 
 def test_a_collection_dropped_during_a_build() -> None:
