@@ -60,7 +60,7 @@ def load(server: Server, count: int) -> dict[str, Any]:
     things = client.bench.things
     seconds = 0.0
     for start in range(0, count, BATCH):
-        batch = [document(n) for n in range(start, start + BATCH)]
+        batch = [document(n) for n in range(start, min(start + BATCH, count))]
         begin = time.perf_counter()
         things.insert_many(batch, ordered=False)
         seconds += time.perf_counter() - begin
@@ -164,7 +164,8 @@ def main() -> None:
         check=False,
     ).stdout.strip()
     results["commit"] = commit
-    (ROOT / "bench/storage.json").write_text(json.dumps(results, indent=1) + "\n")
+    if tuple(options.sizes) == SIZES:  # a trial run leaves the figures alone
+        (ROOT / "bench/storage.json").write_text(json.dumps(results, indent=1) + "\n")
     for title, parts in results.items():
         if not isinstance(parts, dict):
             continue
