@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from servers import Server
+
+# A busy machine makes an example slow, and drawing one; neither says anything of the code.
+settings.register_profile(
+    "psdb", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("psdb")
 
 
 @pytest.fixture(scope="session")

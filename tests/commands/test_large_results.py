@@ -89,7 +89,6 @@ def test_others_are_served_while_a_result_explodes(numbers: Coll, server: Server
 
 
 def test_the_time_limit_holds_for_all_batches_together(numbers: Coll) -> None:
-    cursor = numbers.aggregate(EXPLODE, maxTimeMS=300, batchSize=1)
     with pytest.raises(ExecutionTimeout) as caught:
-        list(cursor)
+        list(numbers.aggregate(EXPLODE, maxTimeMS=300, batchSize=1))
     assert caught.value.code == 50
