@@ -150,7 +150,7 @@ relaxed = settings(
 )
 
 
-@settings(relaxed, max_examples=1200)
+@settings(relaxed, max_examples=600)
 @given(expressions(OWN_NAMES), documents)
 def test_own_families(expression: Any, doc: dict[str, Any]) -> None:
     check_laws(expression, doc)

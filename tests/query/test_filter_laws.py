@@ -416,7 +416,7 @@ def run_unset(spec: dict[str, Any], document: dict[str, Any]) -> None:
     compile_unset(list(spec.values()), CTX).apply(document, ENV)
 
 
-@settings(relaxed, max_examples=900)
+@settings(relaxed, max_examples=500)
 @given(WILD_DOCUMENTS, WILD_DOCUMENTS)
 def test_wild_specifications(spec: dict[str, Any], document: dict[str, Any]) -> None:
     attempt(spec, document)
