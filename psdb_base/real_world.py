@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from psdb_base.real_log import RealLog
+from psdb_base.real_pulses import RealPulses
 from psdb_base.world import (
     Disk,
     DiskFile,
@@ -391,7 +392,8 @@ def real_world(seed: int | None = None, log: Log | None = None) -> World:
     disk: Disk = RealDisk()
     network: Network = RealNetwork()
     return World(
-        clock, Random(seed, clock), disk, network, log or RealLog(clock, sys.stdout), _Scripts()
+        clock, Random(seed, clock), disk, network, log or RealLog(clock, sys.stdout), _Scripts(),
+        RealPulses(),
     )
 
 

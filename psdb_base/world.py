@@ -269,6 +269,22 @@ class ScriptHost(Protocol):
         ...
 
 
+class Pulses(Protocol):
+    """Sends messages to other processes while this one's event loop is busy with something."""
+
+    def send(self, messages: dict[tuple[str, int], bytes]) -> None:
+        """Take what is to be sent from now on, by address: whole messages that want no answer."""
+        ...
+
+    def alive(self) -> None:
+        """Note that the loop goes on; when this is not called for a moment, messages go out."""
+        ...
+
+    def close(self) -> None:
+        """Send nothing more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """All that a node may touch."""
@@ -280,3 +296,5 @@ class World:
     log: Log
     scripts: Callable[[], ScriptHost] | None = None
     """The host of users' scripts; None where there are none."""
+    pulses: Pulses | None = None
+    """Signs of life while the loop is busy; None where nobody sends any."""

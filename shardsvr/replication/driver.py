@@ -49,6 +49,8 @@ from psdb_store.entry import membership_in
 from psdb_store.segments import is_membership
 from shardsvr.replication.config import ReplSetConfig
 
+_DISK_TICKS_MIN: Final = 120
+"""A write of many megabytes takes its time on a disk that others use; a disk that hangs, longer."""
 TICK_SECONDS: Final = 0.05
 APPLY_ENTRIES: Final = 128
 """A follower applies so many entries between two turns of the loop."""
@@ -83,7 +85,8 @@ def settings_of(config: ReplSetConfig | None) -> Settings:
         return Settings()
     ticks = max(4, round(config.settings["electionTimeoutMillis"] / 1000 / TICK_SECONDS))
     return Settings(
-        election_ticks=ticks, heartbeat_ticks=max(1, min(3, ticks // 6)), disk_ticks=3 * ticks,
+        election_ticks=ticks, heartbeat_ticks=max(1, min(3, ticks // 6)),
+        disk_ticks=max(_DISK_TICKS_MIN, 3 * ticks),
     )
 
 
@@ -184,6 +187,8 @@ class Driver:
         if self._closed:
             return
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        if self._world.pulses is not None:
+            self._world.pulses.alive()
         self._tell_appended()
         self.core.tick()
         if self._working is None:

@@ -15,14 +15,23 @@ from bson.timestamp import Timestamp
 from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_raft.messages import Append, InstallSnapshot, Message, from_fields, to_fields
+from psdb_raft.messages import (
+    Append,
+    Heartbeat,
+    HeartbeatResponse,
+    InstallSnapshot,
+    Message,
+    from_fields,
+    to_fields,
+)
 from psdb_raft.values import RoleChange
 from psdb_server.command import Request
 from psdb_server.fields import CHECKS
 from psdb_store.engine import Engine
 from psdb_wire.connection import Connection, Result
-from psdb_wire.frames import MORE_TO_COME
+from psdb_wire.frames import MORE_TO_COME, build_op_msg
 from psdb_wire.frames import Message as WireMessage
+from psdb_wire.pool import split_address
 from shardsvr.replication import concern as concerns
 from shardsvr.replication import handover, membership
 from shardsvr.replication.config import MemberConfig, ReplSetConfig
@@ -127,6 +136,8 @@ class ReplicaSet:
     async def stop(self) -> None:
         """Hand office over if there is an heir, then take no part any more."""
         await handover.before_stop(self, 5.0)
+        if self.member.world.pulses is not None:
+            self.member.world.pulses.close()
         self.heartbeats.stop()
         self.snapshots.close()
         if self._promotion is not None:
@@ -249,10 +260,7 @@ class ReplicaSet:
         host = self.address(message.to)
         if host is None:
             return
-        document: Document = {
-            "_replSetRaft": 1, "set": self.name, "host": self.own_host,
-            "time": self.member.clock.now, "m": to_fields(message), "$db": "admin",
-        }
+        document = self._envelope(message)
         if lines:
             body = with_binary(document, "e", self._joined(lines))
         else:
@@ -261,6 +269,39 @@ class ReplicaSet:
         if not sent and type(message) is Append and self.driver is not None:
             driver = self.driver
             asyncio.get_running_loop().call_soon(driver.unreachable, message.to)
+
+    def _set_pulses(self) -> None:
+        """Say what goes out while this member's loop is busy: it leads, or follows, and lives.
+
+        Both messages promise nothing: a heartbeat that commits nothing, the answer to none. A loop
+        may stand still for longer than an election takes: with a document of 16 MB, on a machine
+        that has other things to do.
+        """
+        pulses, driver = self.member.world.pulses, self.driver
+        if pulses is None or driver is None:
+            return
+        core = driver.core
+        found: dict[tuple[str, int], bytes] = {}
+        for to in core.progress if core.is_leader else [core.leader]:
+            host = None if to is None else self.address(to)
+            if to is None or host is None:
+                continue
+            head: dict[str, Any] = {
+                "group": core.group, "sender": core.id, "to": to, "term": core.term,
+            }
+            message: Message = (
+                Heartbeat(**head, commit=0, round=0) if core.is_leader
+                else HeartbeatResponse(**head, round=0)
+            )
+            body = encode(self._envelope(message))
+            found[split_address(host)] = build_op_msg(0, 0, body, flags=MORE_TO_COME)
+        pulses.send(found)
+
+    def _envelope(self, message: Message) -> Document:
+        return {
+            "_replSetRaft": 1, "set": self.name, "host": self.own_host,
+            "time": self.member.clock.now, "m": to_fields(message), "$db": "admin",
+        }
 
     def _joined(self, lines: list[bytes]) -> bytes:
         """Join lines; all followers mostly get the same ones."""
@@ -323,12 +364,14 @@ class ReplicaSet:
         if self.driver is not None:
             self.driver.core.settings = settings_of(config)
         self._keep_links()
+        self._set_pulses()
         self.local.show()
         self.local.take_config(config.document())
         self.member.topology_has_changed()
         self._on_progress()
 
     def _on_role(self, _change: RoleChange) -> None:
+        self._set_pulses()
         if self._promotion is not None:
             self._promotion.cancel()
             self._promotion = None
