@@ -76,6 +76,7 @@ class Engine:
         last_timestamp: Cluster time of the last entry.
         undone: How many entries were undone since the start.
         failure: The final error after the disk failed; writes are refused.
+        is_closed: It was closed, or is being.
         refusal: Why writes are refused now (not in office, or `failure`); None when they are not.
         memberships: Log index and document of the replica set's configurations in the log, oldest
             first; the first is the one in effect at the commit index.
@@ -134,7 +135,7 @@ class Engine:
         self._background: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._warming: asyncio.Task[None] | None = None
-        self._closed = False
+        self.is_closed = False
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -317,9 +318,9 @@ class Engine:
 
     async def close(self, *, save: bool = True) -> None:
         """Save everything (or not), note the durable index, release the lock."""
-        if self._closed:
+        if self.is_closed:
             return
-        self._closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._warming is not None:
@@ -483,7 +484,7 @@ class Engine:
     def _append(
         self, kind: str, effects: list[bytes], session: SessionPart | None, wall_ms: int
     ) -> TailEntry:
-        assert not self._closed, "a store that is closed takes no entries"
+        assert not self.is_closed, "a store that is closed takes no entries"
         before = self.journal.end
         index = before.index + 1
         time = self.clock.tick()
@@ -745,7 +746,7 @@ class Engine:
             raise failure from error
 
     def _start_background(self) -> None:
-        if self.options.background and self._background is None and not self._closed:
+        if self.options.background and self._background is None and not self.is_closed:
             self._background = asyncio.get_running_loop().create_task(self._run_background())
 
     async def _run_background(self) -> None:

@@ -134,6 +134,7 @@ class Incoming:
         """Write the next piece of a data file; pieces come in order."""
         if not 0 <= number < len(self._files):
             raise MongoError(Code.BAD_VALUE, f"the snapshot has no file {number}")
+        self._check_store()
         await self._disk.submit(THREAD, lambda: self._write(number, offset, data))
 
     def _write(self, number: int, offset: int, data: bytes) -> None:
@@ -147,6 +148,11 @@ class Incoming:
             raise MongoError(Code.OPERATION_FAILED, "a piece of the snapshot is missing")
         file.write(data)
 
+    def _check_store(self) -> None:
+        """Refuse to go on once another snapshot is being installed: its store has these numbers."""
+        if self._engine.is_closed:
+            raise MongoError(Code.OPERATION_FAILED, "another snapshot was installed meanwhile")
+
     def _path(self, file: dict[str, Any]) -> str:
         return f"{self._engine.dbpath}/{file['path']}"
 
@@ -158,6 +164,7 @@ class Incoming:
 
     async def finish(self) -> None:
         """Make all files durable and compare them with the manifest; raises on a difference."""
+        self._check_store()
         await self._disk.submit(THREAD, self._close)
         await self._disk.submit(THREAD, self._secure_folders)
         for file in self._files:
@@ -177,7 +184,13 @@ class Incoming:
             self._disk.fsync_dir(folder)
 
     async def abandon(self) -> None:
-        """Remove what was written."""
+        """Remove what was written.
+
+        Not once the store is closed: this snapshot may be what replaces it, or another one, whose
+        store has files of the same numbers by now. A start removes what no manifest names.
+        """
+        if self._engine.is_closed:
+            return
         await self._disk.submit(THREAD, self._remove)
 
     def _remove(self) -> None:
@@ -193,6 +206,7 @@ class Incoming:
         """
         old = self._engine
         await old.close(save=False)
+        await self._disk.submit(THREAD, lambda: None)  # another snapshot's piece may be under way
         await self._disk.submit(JOURNAL_THREAD, self._switch)
         _forget(old.catalogue)
         return await Engine.open(old.world, old.dbpath, clock=old.clock, options=old.options)

@@ -77,6 +77,27 @@ def test_the_store_is_the_snapshot_and_goes_on_behind_it(seed: int) -> None:
     run(main, SimDisk(seed))
 
 
+def test_seed_1042_a_snapshot_given_up_while_it_is_installed_keeps_its_files() -> None:
+    """The member was stopped in between, and removed what its manifest named already."""
+
+    async def main(world: World) -> None:
+        leader = await _leader(world, 1)
+        other, engine = await _other(world, 2)
+        incoming = await _received(leader, engine)
+        late = snapshot.Incoming(engine, (await snapshot.pin(leader)).line)
+        await late.write(0, 0, b"of another snapshot")
+        await engine.close(save=False)
+        incoming._switch()
+        for one in (incoming, late):
+            await one.abandon()
+        again = await open_engine(other, alone=False)
+        assert state_of(again) == state_of(leader)
+        with pytest.raises(MongoError, match="another snapshot was installed meanwhile"):
+            await late.write(0, 19, b"goes on")
+
+    run(main, SimDisk(3))
+
+
 @pytest.mark.parametrize("step", ["received", "segment", "manifest", "removing"])
 def test_a_power_cut_leaves_the_old_state_or_the_new_one(step: str) -> None:
     async def main(world: World) -> None:
