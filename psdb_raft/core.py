@@ -225,6 +225,12 @@ class Raft(State):
             if not self.is_leader:
                 self.acknowledge(always=True)
 
+    def want_applied(self, index: int) -> None:
+        """Have the peers tell as soon as they have applied the log up to `index`."""
+        if self.is_leader and index > self.wanted:
+            self.wanted = index
+            leader.want_round(self)
+
     def compacted(self, index: int) -> None:
         """Report that the driver removed entries up to `index` (applied ones)."""
         assert index <= self.applied, "an entry not applied was removed"

@@ -97,6 +97,7 @@ def handle_heartbeat(state: State, message: Heartbeat) -> None:
     """Follow; learn the commit index."""
     follow(state, message.sender)
     state.commit_to(message.commit)
+    state.wanted = max(state.wanted, message.wanted)
     if message.round:
         state.send(
             HeartbeatResponse(

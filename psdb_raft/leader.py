@@ -32,7 +32,7 @@ def begin(state: State) -> None:
     state.elapsed = state.stalled = 0
     state.takeover_wait = 0
     _watch_members(state)
-    _want_round(state)
+    want_round(state)
 
 
 def step_down(state: State) -> None:
@@ -65,7 +65,7 @@ def tick(state: State) -> None:
     state.heartbeat_elapsed += 1
     if state.heartbeat_elapsed >= state.settings.heartbeat_ticks:
         state.heartbeat_elapsed = 0
-        _want_round(state)
+        want_round(state)
 
 
 def _disk_hangs(state: State) -> bool:
@@ -102,13 +102,15 @@ def flush(state: State) -> None:
                 Heartbeat(
                     group=state.group, sender=state.id, to=id_, term=state.term,
                     commit=commit, round=state.round if wanted else 0,
+                    wanted=state.wanted if state.wanted > progress.applied else 0,
                 )
             )  # fmt: skip
     if wanted:
         _confirm_reads(state)
 
 
-def _want_round(state: State) -> None:
+def want_round(state: State) -> None:
+    """Have a round of heartbeats go out with what is sent next."""
     state.round_wanted = True
 
 
@@ -267,7 +269,7 @@ def read_index(state: State, context: Any) -> None:
         state.reads_early.append(context)
         return
     state.reads.append((state.round + 1, state.commit, context))
-    _want_round(state)
+    want_round(state)
 
 
 def _confirm_reads(state: State) -> None:

@@ -114,11 +114,13 @@ class Heartbeat(Message):
     Attributes:
         commit: Never above what the leader knows the receiver's log to match.
         round: Echoed; confirms office for reads. 0: only the commit index matters.
+        wanted: Somebody waits until the receiver has applied its log up to here.
 
     """
 
     commit: int
     round: int
+    wanted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

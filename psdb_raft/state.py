@@ -41,6 +41,7 @@ class State:
         matched: As a follower: the log equals that of this term's leader up to here.
         commit: Everything up to here is committed.
         applied: The driver applied the log up to here.
+        wanted: Somebody waits until this much is applied: here, or, as a leader, by its peers.
         configs: `(index, configuration)` of those in the log, oldest first; the first one may be
             older than the log. The last is in effect.
         progress: As a leader: the peers, by id, in the order of the configuration.
@@ -67,6 +68,7 @@ class State:
         self.durable = 0
         self.commit = 0
         self.applied = 0
+        self.wanted = 0
         self.configs: list[tuple[int, Config]] = []
         # follower
         self.matched = 0

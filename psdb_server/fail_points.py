@@ -26,6 +26,8 @@ NAMES: Final = (
     "failGetMoreAfterCursorCheckout",
     "maxTimeAlwaysTimeOut",
     "onPrimaryTransactionalWrite",
+    "rsSyncApplyStop",
+    "stopReplProducer",
 )
 """Sorted. A name that is not here is refused, so that no test runs without its fault."""
 ENDS: Final = "ended by a fail point"

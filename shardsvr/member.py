@@ -231,10 +231,11 @@ class Member(Node):
             if command.read_concern:
                 concern = concern or default_concern(self.settings, "defaultReadConcern")
                 self._limit_read(request)
+            followed = self.followed_term()
             reply = await super().execute(request)
             level = concern.get("level") if concern else None
             if level in COMMITTED_LEVELS:
-                await self.engine.committed(self.engine.log_end)
+                await self.shown_is_committed(followed)
                 if replica_set is not None and level == "linearizable":
                     await replica_set.linearize()
             return reply
@@ -250,6 +251,21 @@ class Member(Node):
             raise
         await self.engine.committed(self.engine.log_end, lone=lone)
         return with_write_concern(reply, self.write_concern(request))
+
+    def followed_term(self) -> int | None:
+        """Return the term in which this member follows, so shows committed state; None else."""
+        return None if self.replica_set is None else self.replica_set.followed_term()
+
+    async def shown_is_committed(self, followed: int | None) -> None:
+        """Return when what a read showed is committed.
+
+        Args:
+            followed: `followed_term` before it read: a member that followed all the while has
+                applied nothing but what is committed, and need not wait.
+
+        """
+        if followed is None or followed != self.followed_term():
+            await self.engine.committed(self.engine.log_end)
 
     def check_writable(self) -> None:
         """Raise 10107 unless this member takes writes; for commands that write in some forms."""

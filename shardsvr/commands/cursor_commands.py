@@ -38,6 +38,7 @@ async def get_more(request: Request) -> Reply:
             Code.BAD_VALUE,
             "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
         )
+    followed = member_of(request).followed_term()
     try:
         if node.fail_points.active:
             node.fail_points.on_get_more(
@@ -51,8 +52,7 @@ async def get_more(request: Request) -> Reply:
     node.cursors.checkin(cursor)
     level = cursor.command.get("readConcern", {}).get("level")
     if level in COMMITTED_LEVELS:
-        engine = member_of(request).engine
-        await engine.committed(engine.log_end)
+        await member_of(request).shown_is_committed(followed)
     request.op.returned = len(batch)
     request.op.origin = cursor.command
     if cursor.exhausted:

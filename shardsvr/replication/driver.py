@@ -114,6 +114,7 @@ class Driver:
         self.on_progress: Callable[[], None] = _nothing
         self.on_snapshot: Callable[[str], None] = _ignore
         self.on_install: Callable[[InstallSnapshot], Awaitable[Engine]] | None = None
+        self.applies: Callable[[], bool] = lambda: True
         self.send: Callable[[Message, list[bytes]], None] = _ignore_message
         self._appended: deque[tuple[int, int]] = deque()
         self._orders: deque[StorageOrder] = deque()
@@ -200,6 +201,8 @@ class Driver:
         if self._waiting_for_transfer and not self.core.is_transferring:
             self._end_transfer()
         self._pump()
+        if self._commit > self.engine.commit_index:
+            self._apply()  # a fail point may have held it back
 
     def schedule(self) -> None:
         """Have the core's orders carried out in the next turn of the loop."""
@@ -265,6 +268,8 @@ class Driver:
         if self._closed:
             return
         self._tell_appended()
+        if self.core.wanted > self.core.applied and self._working is None:
+            self.core.applied_to(self.engine.commit_index)
         while True:
             ready = self.core.ready()
             if not ready:
@@ -380,6 +385,8 @@ class Driver:
         engine = self.engine
         target = self._commit
         if self.office_index == 0:
+            if target > engine.commit_index and not self.applies():
+                return
             target = min(target, engine.commit_index + APPLY_ENTRIES)
             build = engine.received.next_build(target)
             if build == engine.received.applied.index + 1 == engine.commit_index + 1:

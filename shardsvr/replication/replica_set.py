@@ -129,6 +129,7 @@ class ReplicaSet:
         driver.send = self._send
         driver.on_snapshot = self.snapshots.send
         driver.on_install = self._install
+        driver.applies = lambda: self.member.fail_points.fire("rsSyncApplyStop") is None
         self.driver = driver
         driver.start()
         return driver
@@ -198,6 +199,11 @@ class ReplicaSet:
         """The present term."""
         return self.member.engine.member.term if self.driver is None else self.driver.core.term
 
+    def followed_term(self) -> int | None:
+        """Return the term in which this member follows or stands; None in office."""
+        driver = self.driver
+        return None if driver is None or driver.office_index else driver.core.term
+
     # -- messages --------------------------------------------------------------------------------
 
     def handle(
@@ -247,6 +253,8 @@ class ReplicaSet:
             return
         if type(time) is Timestamp:
             self.member.clock.observe(time)
+        if lines and self.member.fail_points.fire("stopReplProducer") is not None:
+            return  # as if it were lost; who leads is heard all the same
         if message.sender not in self._addresses and not self._is_configured(message.sender):
             self._addresses[message.sender] = sender
             self._keep_links()
@@ -540,6 +548,9 @@ class ReplicaSet:
         if not concerns.is_more_than_majority(config, w):
             return None
         term = self.member.engine.term
+        if self.driver is not None:
+            self.driver.core.want_applied(index)
+            self.driver.schedule()
         while True:
             config = self.config
             assert config is not None
@@ -549,12 +560,15 @@ class ReplicaSet:
             await self.progress()
 
     def has_reached(self, row: MemberConfig, index: int) -> bool:
-        """Tell whether a member has the log up to `index` on its disk, as the leader knows."""
+        """Tell whether a member has applied the log up to `index`, as the leader knows.
+
+        A read there shows it then; on its disk it has been for longer.
+        """
         if row.member_id == self.member.engine.member.id:
             return True
         driver = self.driver
         progress = None if driver is None else driver.core.progress.get(row.member_id)
-        return progress is not None and progress.match >= index
+        return progress is not None and progress.applied >= index
 
     # -- founding and changing -------------------------------------------------------------------
 

@@ -12,14 +12,15 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import CursorType, ReadPreference, WriteConcern
-from pymongo.errors import NotPrimaryError, OperationFailure, WriteConcernError
+from pymongo.errors import NotPrimaryError, OperationFailure, WriteConcernError, WTimeoutError
 from pymongo.read_concern import ReadConcern
 from replication_kit import Replicas, until
 
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
-    with Replicas(tmp_path_factory.mktemp("rs"), 3) as started:
+    flags = ("--setParameter", "enableTestCommands=1")
+    with Replicas(tmp_path_factory.mktemp("rs"), 3, *flags) as started:
         started.initiate()
         yield started
 
@@ -199,6 +200,49 @@ def test_reads_at_majority_and_linearizable(replicas: Replicas) -> None:
              "$readPreference": {"mode": "secondary"}}
         )
     assert caught.value.details["code"] == 10107  # type: ignore[index]
+
+
+def test_what_is_not_replicated_is_not_acknowledged_and_not_read(replicas: Replicas) -> None:
+    """With entries held back a write runs out of time, and `majority` answers what it knows."""
+    primary = replicas.primary()
+    others = [replicas.direct(number) for number in range(3) if number != primary]
+    collection = replicas.client().t.held
+    everywhere = collection.with_options(write_concern=WriteConcern(3))
+    everywhere.insert_one({"_id": "before"})
+
+    def hold(name: str, mode: str) -> None:
+        for other in others:
+            other.admin.command("configureFailPoint", name, mode=mode)
+
+    hold("stopReplProducer", "alwaysOn")
+    try:
+        for w in (2, 3, "majority"):
+            with pytest.raises(WTimeoutError) as caught:
+                collection.with_options(
+                    write_concern=WriteConcern(w, wtimeout=100)
+                ).insert_one({"w": w})
+            assert caught.value.code == 64
+        for other in others:
+            found = other.t.command(
+                {"find": "held", "readConcern": {"level": "majority"}, "maxTimeMS": 5000,
+                 "$readPreference": {"mode": "secondary"}}
+            )
+            assert [row["_id"] for row in found["cursor"]["firstBatch"]] == ["before"]
+    finally:
+        hold("stopReplProducer", "off")
+    everywhere.insert_one({"_id": "after"})
+
+    hold("rsSyncApplyStop", "alwaysOn")
+    try:
+        collection.insert_one({"_id": "committed"})
+        with pytest.raises(WTimeoutError):
+            collection.with_options(
+                write_concern=WriteConcern(3, wtimeout=100)
+            ).insert_one({"_id": "not applied"})
+    finally:
+        hold("rsSyncApplyStop", "off")
+    everywhere.insert_one({"_id": "last"})
+    assert {row["_id"] for row in collection.find()} >= {"committed", "not applied", "last"}
 
 
 def test_the_oplog_can_be_read_and_tailed_on_every_member(replicas: Replicas) -> None:
