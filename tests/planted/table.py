@@ -28,6 +28,7 @@ class Fault:
     script: str = ""
 
 
+DRIVER = "shardsvr.replication.driver"
 CANDIDATE, CORE, FOLLOWER = "psdb_raft.candidate", "psdb_raft.core", "psdb_raft.follower"
 LEADER, LOG, STATE, VALUES = (
     "psdb_raft.leader", "psdb_raft.log", "psdb_raft.state", "psdb_raft.values",
@@ -327,6 +328,76 @@ FAULTS: tuple[Fault, ...] = (
         (("shardsvr.replicated_writes",
           "    if not timeout_ms:\n        await member.engine.committed(index)\n",
           "    if not timeout_ms:\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a member tells its leader of entries that its disk does not have",
+        ((DRIVER, "self.core.durable_to(self.engine.journal.durable.index, self._generation)",
+          "self.core.durable_to(self.engine.journal.end.index, self._generation)"),
+         (DRIVER, "        self.engine.receive(lines[order.skip :])\n",
+          "        self.engine.receive(lines[order.skip :])\n        self._on_durable()\n")),
+        finders=("sim",),
+    ),
+    Fault(
+        "a member's term and vote are not written",
+        (("psdb_store.member", "        self.term, self.vote = term, vote\n",
+          "        self.term, self.vote = term, vote\n        return\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "statements are forgotten when office is lost",
+        (("psdb_store.versions", "                self._sessions.put(*entry.session)\n",
+          "                self._sessions.put(entry.session[0], None)\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "the records of statements are not read at a start",
+        (("psdb_store.session_file", "    table.load(records)\n", "    table.load({})\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "an answer stands for another office than that in which the write began",
+        (("shardsvr.replication.replica_set",
+          "if driver is None or not driver.in_office or self.member.engine.term != term:",
+          "if driver is None:"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a new primary serves before its no-op is committed",
+        ((DRIVER, "return 0 < index <= self.engine.commit_index and", "return 0 < index and"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a follower applies what is not committed",
+        ((DRIVER, "            self._commit = max(self._commit, ready.committed)\n",
+          "            self._commit = self.engine.log_end\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a snapshot's files are removed while it is installed",
+        (("psdb_store.snapshot",
+          "        if self._engine.is_closed:\n            return\n        await",
+          "        await"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a snapshot that failed is not sent again",
+        (("shardsvr.replication.snapshots",
+          "        driver.snapshot_finished(member_id, index)\n",
+          "        if index:\n            driver.snapshot_finished(member_id, index)\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a configuration is logged that its voters cannot commit",
+        (("shardsvr.replication.membership",
+          "        await _check_quorum(replica_set, new)\n", ""),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a member behind an emptied disk votes at once",
+        (("shardsvr.replication.membership",
+          "member_id=view.member_id, newly_added=row.votes == 1)\n    elif",
+          "member_id=view.member_id, newly_added=False)\n    elif"),),
         finders=("sim",),
     ),
 )

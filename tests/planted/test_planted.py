@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from pathlib import Path
 
 import pytest
 from planted.hook import patched
+from planted.known_bugs import SHOWN_BY
 from planted.run import find_apart
 from planted.table import FAULTS
 
@@ -25,6 +27,19 @@ def test_every_patch_fits_the_sources() -> None:
 def test_names_are_unique() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(set(names)) == len(names) >= 30
+
+
+def test_each_known_bug_is_shown_by_something() -> None:
+    planted = {fault.name for fault in FAULTS}
+    for bug, shown_by in SHOWN_BY.items():
+        assert shown_by, bug
+        for one in shown_by:
+            file, _, test = one.partition("::")
+            if test:
+                text = (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+                assert f"def {test}(" in text, one
+            else:
+                assert one in planted, one
 
 
 @pytest.mark.slow
