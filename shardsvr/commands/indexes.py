@@ -25,6 +25,23 @@ from shardsvr.commands.catalogue import cursor_reply
 from shardsvr.member import Member
 
 
+def _check_inherited(collection: Collection, specs: list[Document]) -> None:
+    """Refuse to take the collection's collation over for kinds of indexes that have none.
+
+    Such an index is made with `{locale: "simple"}`, as MongoDB's manual says.
+    """
+    inherited = collection.options.get("collation")
+    if inherited is None:
+        return
+    for spec in specs:
+        kind = index_spec.index_kind(spec["key"])
+        if kind in ("2d", "text") and "collation" not in spec:
+            raise MongoError(
+                Code.CANNOT_CREATE_INDEX,
+                f"Index type '{kind}' does not support collation: {text_of(inherited)}",
+            )
+
+
 async def create_indexes(request: Request) -> Reply:
     """Create indexes; those that exist already are skipped."""
     member, name = member_of(request), name_of(request)
@@ -41,6 +58,7 @@ async def create_indexes(request: Request) -> Reply:
     if collection.is_timeseries:
         for spec in checked:
             timeseries.check_index(collection, spec)
+    _check_inherited(collection, specs)
     for spec in checked:
         if "collation" in spec:
             spec["collation"] = full_collation(member, spec["collation"])

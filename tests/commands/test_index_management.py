@@ -110,6 +110,19 @@ def test_different_enough(db: Db, spec: Any) -> None:
     assert len(db.c.index_information()) == 3
 
 
+def test_text_and_2d_do_not_take_a_collation_over(db: Db) -> None:
+    db.create_collection("c", collation={"locale": "en", "strength": 2})
+    for kind in ("text", "2d"):
+        index = {"key": {"a": kind}, "name": kind}
+        assert code_of(lambda: db.command("createIndexes", "c", indexes=[index])) == 67  # noqa: B023
+        simple = {**index, "collation": {"locale": "simple"}}
+        for _ in range(2):
+            db.command("createIndexes", "c", indexes=[simple])
+    other = {**index, "name": "x", "key": {"b": "text"}, "collation": {"locale": "de"}}
+    assert code_of(lambda: db.command("createIndexes", "c", indexes=[other])) == 67
+    assert set(db.c.index_information()) == {"_id_", "text", "2d"}
+
+
 def test_all_indexes_of_a_command_or_none(db: Db) -> None:
     db.c.insert_many([{"a": 1, "b": 1}, {"a": 2, "b": 1}])
     models = [IndexModel("a"), IndexModel("b", unique=True)]
