@@ -20,9 +20,11 @@ from psdb_query.pipeline_split import SplitPipeline, merge_streams, split_pipeli
 from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_query.stages.meta import with_scores
 from psdb_query.stages.model import Run
+from psdb_query.stages.output import check_level
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch, ForeignSource, SpillFile
 from psdb_query.stages.table import STAGES
+from psdb_query.stages.touched import foreign_names
 from psdb_server.cursors import BatchSource, batch_size_of
 from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
@@ -42,37 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BATCH_DOCUMENTS: Final = 1000
-_FOREIGN: Final = frozenset({"$graphLookup", "$lookup", "$merge", "$out", "$unionWith"})
 _ATTEMPTS_MAX: Final = 10
-
-
-def foreign_names(pipeline: Any, db: str) -> list[tuple[str, str]]:
-    """Return the other collections a pipeline touches, as (database, collection)."""
-    found: list[tuple[str, str]] = []
-    for stage in pipeline if type(pipeline) is list else ():
-        if type(stage) is not dict:
-            continue
-        for name, spec in stage.items():
-            if name in _FOREIGN:
-                _names_in(name, spec, db, found)
-            elif name == "$facet" and type(spec) is dict:
-                for part in spec.values():
-                    found += foreign_names(part, db)
-    return found
-
-
-def _names_in(name: str, spec: Any, db: str, found: list[tuple[str, str]]) -> None:
-    target: Any = spec
-    if type(spec) is dict:
-        key = {"$merge": "into", "$unionWith": "coll", "$out": "coll"}.get(name, "from")
-        target = spec if name == "$out" else spec.get(key)
-        found += foreign_names(spec.get("pipeline"), db)
-    if type(target) is dict:
-        coll = target.get("coll")
-        if type(coll) is str:
-            found.append((str(target.get("db", db)), coll))
-    elif type(target) is str:
-        found.append((db, target))
 
 
 async def needs_router(router: Router, db: str, pipeline: Any) -> bool:
@@ -82,6 +54,8 @@ async def needs_router(router: Router, db: str, pipeline: Any) -> bool:
         return False
     home = await router.routing.find(db, "", create=False)
     for other_db, name in names:
+        if f"{other_db}.{name}" in router.routing.spread_views:
+            return True
         target = await router.routing.find(other_db, name)
         if isinstance(target, ChunkMap) or (
             isinstance(home, Target) and target.exists and target.shard != home.shard
@@ -219,12 +193,18 @@ async def read_all(
 ) -> AsyncIterator[Batch]:
     """Read what a filter matches of a collection, wherever it is."""
     command: Document = {"find": name, "filter": spec, **generic_of(ports.body)}
-    if spec:
-        # The pipeline's own, whatever the collection's default is.
-        command["collation"] = ports.body.get("collation", {"locale": "simple"})
-    streams = await ports.op.wait(
-        open_anywhere(ports.router, ports.connection, db, name, command, spec)
-    )
+    # The pipeline's own, whatever the collection's default is.
+    command["collation"] = ports.body.get("collation", {"locale": "simple"})
+    try:
+        streams = await ports.op.wait(
+            open_anywhere(ports.router, ports.connection, db, name, command, spec)
+        )
+    except MongoError as error:
+        if "resolvedView" not in error.extra:
+            raise
+        async for batch in _read_view(ports, db, name, error.extra["resolvedView"], spec):
+            yield batch
+        return
     for stream in streams:
         try:
             async for batch in documents_of(stream, ports):
@@ -248,24 +228,41 @@ async def open_anywhere(
         try:
             return (await open_streams(connection, db, command, targets))[0]
         except MongoError as error:
-            if error.code == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
-                view = error.extra["resolvedView"]
-                inner, base = _view_command(command, view)
-                return await open_anywhere(router, connection, db, base, inner, {})
             if attempt + 1 == _ATTEMPTS_MAX or not router.routing.learn(error, f"{db}.{name}"):
                 raise
     raise AssertionError("unreachable")
 
 
-def _view_command(command: Document, view: Document) -> tuple[Document, str]:
-    """Make an aggregate on a view's collection of a find on the view."""
+async def _read_view(
+    ports: RouterPorts, db: str, name: str, view: Document, spec: Document
+) -> AsyncIterator[Batch]:
+    """Read what a filter matches of a view over sharded collections: run its pipeline here."""
+    given, own = ports.body.get("collation"), view.get("collation")
+    if (Compiled.parse(given) if given else None) != (Compiled.parse(own) if own else None):
+        raise MongoError(
+            Code.OPTION_NOT_SUPPORTED_ON_VIEW,
+            f"Cannot override a view's default collation: {db}.{name}",
+        )
     base = view["ns"].partition(".")[2]
-    pipeline = [*view["pipeline"], {"$match": command.get("filter", {})}]
-    rest = {
-        name: value for name, value in command.items()
-        if name not in ("find", "filter", "aggregate", "pipeline")
-    }
-    return {"aggregate": base, "pipeline": pipeline, "cursor": {}, **rest}, base
+    body: Document = {
+        "aggregate": base, "pipeline": [*view["pipeline"], {"$match": spec}], "$db": db,
+        **generic_of(ports.body),
+    } | {option: ports.body[option] for option in ("allowDiskUse", "collation")
+         if option in ports.body}
+    router = ports.router
+    context, env = reads.context_of(router, body)
+    compiled = compile_pipeline(body["pipeline"], context, database=db, collection=base)
+    for attempt in range(_ATTEMPTS_MAX):
+        found = await router.routing.find(db, base)
+        shards = _shards(router, found, compiled, body)
+        try:
+            batches = await _run(ports, body, found, shards, split_pipeline(compiled), env)
+            break
+        except MongoError as error:
+            if attempt + 1 == _ATTEMPTS_MAX or not router.routing.learn(error, f"{db}.{base}"):
+                raise
+    async for batch in batches:
+        yield batch
 
 
 async def documents_of(stream: Stream, ports: RouterPorts) -> AsyncIterator[Batch]:
@@ -327,9 +324,10 @@ async def _aggregate(
     scripts = context.javascript
     if isinstance(scripts, Scripts) and scripts.used and _calls_scripts(split.merger.spec):
         ports.scripts = scripts
-    batches = await _run(ports, found, shards, split, env)
+    batches = await _run(ports, body, found, shards, split, env)
     source = RoutedSource(ports, batches)
     if compiled.writes is not None:
+        check_level(body.get("readConcern", {}).get("level"), compiled.writes.name)
         size = max(size, 1)
     return await reads.first_batch(router, message, body, source, ns, size, op)
 
@@ -366,11 +364,10 @@ def _shards(
 
 
 async def _run(
-    ports: RouterPorts, found: ChunkMap | Target, shards: list[str], split: SplitPipeline,
-    env: Env,
+    ports: RouterPorts, body: Document, found: ChunkMap | Target, shards: list[str],
+    split: SplitPipeline, env: Env,
 ) -> AsyncIterator[Batch]:
     """Open the shards' part and put the router's part behind it."""
-    body = ports.body
     run = Run(
         ports, env, allow_disk_use=bool(body.get("allowDiskUse", True)),
         memory_bytes=ports.router.parameters["internalQueryMaxBlockingSortMemoryUsageBytes"],

@@ -36,7 +36,9 @@ class RowPorts:
         """Refuse other collections."""
         raise _refused(f"reading {database}.{collection}")
 
-    def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:  # noqa: ARG002
+    def source(
+        self, name: str, spec: Any, database: str, collection: str | None,  # noqa: ARG002
+    ) -> AsyncIterator[Batch]:
         """Refuse stages that read a server."""
         raise _refused(name)
 

@@ -59,6 +59,7 @@ class RoutingTable:
         self._shards: dict[str, tuple[str, Shard]] = {}
         self._databases: dict[str, Target] = {}
         self._known: dict[str, Target | ChunkMap] = {}
+        self.spread_views: dict[str, bool] = {}
         self._stale: dict[str, ChunkMap] = {}
 
     # -- shards --------------------------------------------------------------------------------
@@ -204,6 +205,12 @@ class RoutingTable:
         self._databases.clear()
         self._known.clear()
         self._stale.clear()
+
+    def note_spread_view(self, ns: str) -> None:
+        """Remember that a view stands on sharded collections: what joins it runs here."""
+        if len(self.spread_views) >= _KNOWN_MAX:
+            self.spread_views.clear()
+        self.spread_views[ns] = True
 
     def learn(self, error: Document | MongoError, ns: str) -> bool:
         """Forget what a shard's error says is stale; False for any other error."""

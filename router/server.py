@@ -157,6 +157,9 @@ class Router(Node):
             return reply
         document = bson_codec.decode(reply[BODY_AT:])
         if document.get("code") == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
+            if "joinedView" in document:
+                self.routing.note_spread_view(document["joinedView"])
+                return None
             from router import views
 
             answered: bytes | None = await views.answer(
@@ -186,6 +189,11 @@ class Router(Node):
                     return reply
             except MongoError as failure:
                 error = failure
+            if "joinedView" in error.extra:
+                self.routing.note_spread_view(error.extra["joinedView"])
+                if attempt + 1 == ATTEMPTS_MAX:
+                    raise error
+                continue
             if error.code == Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD:
                 from router import views
 

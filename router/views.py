@@ -9,6 +9,7 @@ from bson.int64 import Int64
 from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_query.collation import Collation
 from psdb_wire.frames import OP_MSG, Message, build_op_msg
 from router import reads
 from router.requests import BODY_AT, generic_of, is_error
@@ -23,6 +24,7 @@ async def answer(
 ) -> Any:
     """Run a read of a view as a pipeline over the collection beneath."""
     view = error.extra["resolvedView"]
+    _check_collation(body, view)
     name = next(iter(body))
     makers = {"aggregate": _aggregate, "count": _count, "distinct": _distinct, "find": _find}
     if name not in makers:
@@ -33,7 +35,7 @@ async def answer(
     pipeline, extra = makers[name](body)
     command: Document = {
         "aggregate": view["ns"].partition(".")[2], "pipeline": [*view["pipeline"], *pipeline],
-        "cursor": {}, **extra, **generic_of(body), "$db": body["$db"],
+        **extra, **generic_of(body), "$db": body["$db"],
     }
     if "collation" in view:
         command["collation"] = view["collation"]
@@ -49,6 +51,16 @@ async def answer(
     if name == "count":
         return reads.answer(router, message, {"n": rows[0]["n"] if rows else 0})
     return reads.answer(router, message, {"values": rows[0]["values"] if rows else []})
+
+
+def _check_collation(body: Document, view: Document) -> None:
+    """Raise 167 for a collation that is not the view's own."""
+    given, own = body.get("collation"), view.get("collation")
+    if given and Collation.parse(given) != (Collation.parse(own) if own else None):
+        ns = f"{body['$db']}.{next(iter(body.values()))}"
+        raise MongoError(
+            Code.OPTION_NOT_SUPPORTED_ON_VIEW, f"Cannot override a view's default collation: {ns}"
+        )
 
 
 def _aggregate(body: Document) -> tuple[list[Any], Document]:
@@ -75,14 +87,21 @@ def _count(body: Document) -> tuple[list[Any], Document]:
         pipeline.append({"$skip": body["skip"]})
     if body.get("limit"):
         pipeline.append({"$limit": abs(body["limit"])})
-    return [*pipeline, {"$count": "n"}], {}
+    return [*pipeline, {"$count": "n"}], {"cursor": {}}
 
 
 def _distinct(body: Document) -> tuple[list[Any], Document]:
-    key = "$" + str(body["key"])
+    """Unwind every array on the way to the values, as MongoDB does."""
+    path = str(body["key"])
+    parts = path.split(".")
+    unwound = [
+        {"$unwind": {
+            "path": "$" + ".".join(parts[:count]), "preserveNullAndEmptyArrays": True,
+        }}
+        for count in range(1, len(parts) + 1)
+    ]
     return [
-        {"$match": body.get("query", {})},
-        {"$unwind": {"path": key, "preserveNullAndEmptyArrays": False}},
-        {"$group": {"_id": key}}, {"$sort": {"_id": 1}},
+        {"$match": body.get("query", {})}, *unwound, {"$match": {path: {"$exists": True}}},
+        {"$group": {"_id": "$" + path}}, {"$sort": {"_id": 1}},
         {"$group": {"_id": None, "values": {"$push": "$_id"}}},
-    ], {}
+    ], {"cursor": {}}

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_query.stages.touched import foreign_names
 from psdb_server.command import Request
 from psdb_server.namespaces import check_collection_name, check_new_collection_name
 from psdb_store.collection import Collection
@@ -71,6 +72,14 @@ def dropped(collection: Collection) -> MongoError:
     """Return the error for a cursor whose collection is gone."""
     return MongoError(
         Code.QUERY_PLAN_KILLED, f"collection dropped. UUID {collection.uuid.as_uuid()}"
+    )
+
+
+def not_the_views(view: Collection) -> MongoError:
+    """Return the error for a pipeline whose collation is not that of a view it reads."""
+    return MongoError(
+        Code.OPTION_NOT_SUPPORTED_ON_VIEW,
+        f"Cannot override a view's default collation: {view.ns}",
     )
 
 
@@ -170,6 +179,19 @@ def resolve_view(
     raise MongoError(
         Code.VIEW_DEPTH_LIMIT_EXCEEDED,
         f"View depth too deep or view cycle detected; maximum depth is {VIEW_DEPTH_MAX}",
+    )
+
+
+def is_spread(member: Member, db: str, name: str, depth: int = 0) -> bool:
+    """Tell whether a collection is sharded, or a view that reads one that is."""
+    if member.sharding.ownership(f"{db}.{name}") is not None:
+        return True
+    collection = member.engine.collection(db, name)
+    if collection is None or not collection.is_view or depth > VIEW_DEPTH_MAX:
+        return False
+    base, pipeline, _collation = resolve_view(member, db, collection)
+    return any(
+        is_spread(member, *pair, depth + 1) for pair in [(db, base), *foreign_names(pipeline, db)]
     )
 
 

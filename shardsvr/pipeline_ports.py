@@ -22,13 +22,14 @@ from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
 from psdb_store.collection import Collection
-from shardsvr.collections import not_on_view, resolve_view
+from shardsvr.collections import not_on_view, not_the_views, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.find_meta import record_meta, wanted_meta
 from shardsvr.member import Member
 from shardsvr.near_source import NearSource, geo_index, nearest_first
 from shardsvr.pipeline_sources import group_keys, shown_fields
 from shardsvr.planning import Plan, next_records, plan_query
+from shardsvr.planning.indexes import same_collation
 from shardsvr.sharding.state import Scope
 from shardsvr.usage import Usage
 
@@ -86,9 +87,13 @@ class Ports:
             self.member.sharding.refuse_sharded(f"{database}.{collection}")
         return Foreign(self, database, collection)
 
-    async def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:
+    async def source(
+        self, name: str, spec: Any, database: str, collection: str | None
+    ) -> AsyncIterator[Batch]:
         """Produce the documents of a stage that reads the server."""
-        rows = _SOURCES[name](self, spec) if name in _SOURCES else None
+        rows = (
+            _SOURCES[name](self, spec, database, collection) if name in _SOURCES else None
+        )
         if rows is None:
             raise MongoError(
                 Code.NOT_IMPLEMENTED, f"The stage {name} is not supported by PSDB yet"
@@ -126,7 +131,11 @@ class Foreign:
         ports = self._ports
         collection = ports.member.engine.collection(self._db, self._name)
         if collection is not None and collection.is_view:
-            name, prefix, _collation = resolve_view(ports.member, self._db, collection)
+            name, prefix, collation = resolve_view(ports.member, self._db, collection)
+            if not same_collation(
+                ports.member.context(collation).collation, pipeline.context.expressions.collation
+            ):
+                raise not_the_views(collection)
             collection = ports.member.engine.collection(self._db, name)
             pipeline = compile_pipeline(
                 [*prefix, *pipeline.spec], pipeline.context.expressions, database=self._db,
@@ -158,7 +167,7 @@ def _serves(index: Any, path: str, collation: Collation | None) -> bool:
     first = next(iter(index.key_pattern.items()))
     return (
         first[0] == path and first[1] in (1, -1) and not index.hidden and not index.sparse
-        and index.partial is None and index.collation == collation
+        and index.partial is None and same_collation(index.collation, collation)
     )
 
 
@@ -301,11 +310,11 @@ def plan_source(
     return PlannedSource(plain, leading.after_match)
 
 
-def _coll_stats(ports: Ports, spec: Any) -> Batch:
+def _coll_stats(ports: Ports, spec: Any, db: str, name: str | None) -> Batch:
     member = ports.member
-    assert ports.collection is not None
-    ns = f"{ports.db}.{ports.collection}"
-    collection = member.engine.collection(ports.db, ports.collection)
+    assert name is not None
+    ns = f"{db}.{name}"
+    collection = member.engine.collection(db, name)
     if collection is None and not ("storageStats" in spec or "latencyStats" in spec):
         raise MongoError(Code.NAMESPACE_NOT_FOUND, f"Collection [{ns}] not found.")
     from bson.datetime_ms import DatetimeMS
@@ -339,9 +348,9 @@ def _coll_stats(ports: Ports, spec: Any) -> Batch:
     return [row]
 
 
-def _index_stats(ports: Ports, _spec: Any) -> Batch:
-    assert ports.collection is not None
-    collection = ports.member.engine.collection(ports.db, ports.collection)
+def _index_stats(ports: Ports, _spec: Any, db: str, name: str | None) -> Batch:
+    assert name is not None
+    collection = ports.member.engine.collection(db, name)
     if collection is None or collection.is_view:
         return []
     from bson.datetime_ms import DatetimeMS
@@ -360,10 +369,10 @@ def _index_stats(ports: Ports, _spec: Any) -> Batch:
     ]
 
 
-def _current_op(ports: Ports, spec: Any) -> Batch:
+def _current_op(ports: Ports, spec: Any, db: str, name: str | None) -> Batch:
     from psdb_server.common.operation_commands import operation_rows
 
-    if ports.db != "admin" or ports.collection is not None:
+    if db != "admin" or name is not None:
         raise MongoError(
             Code.INVALID_NAMESPACE,
             "$currentOp must be run against the 'admin' database with {aggregate: 1}",
@@ -371,7 +380,7 @@ def _current_op(ports: Ports, spec: Any) -> Batch:
     return operation_rows(ports.member, spec)
 
 
-def _local_sessions(ports: Ports, _spec: Any) -> Batch:
+def _local_sessions(ports: Ports, _spec: Any, _db: str, _name: str | None) -> Batch:
     from bson.binary import Binary
     from bson.datetime_ms import DatetimeMS
 
@@ -386,11 +395,11 @@ def _local_sessions(ports: Ports, _spec: Any) -> Batch:
     ]
 
 
-def _plan_cache_stats(ports: Ports, _spec: Any) -> Batch:
+def _plan_cache_stats(ports: Ports, _spec: Any, db: str, name: str | None) -> Batch:
     from shardsvr.commands.plan_cache import describe_cache
 
-    assert ports.collection is not None
-    collection = ports.member.engine.collection(ports.db, ports.collection)
+    assert name is not None
+    collection = ports.member.engine.collection(db, name)
     if collection is None or collection.is_view:
         return []
     place: Document = {"host": ports.member.host}
@@ -399,9 +408,9 @@ def _plan_cache_stats(ports: Ports, _spec: Any) -> Batch:
     return [{**row, **place} for row in describe_cache(collection)]
 
 
-def _query_stats(ports: Ports, _spec: Any) -> Batch:
+def _query_stats(_ports: Ports, _spec: Any, db: str, _name: str | None) -> Batch:
     """Return nothing, as MongoDB does whose `internalQueryStatsRateLimit` is 0, the default."""
-    if ports.db != "admin":
+    if db != "admin":
         raise MongoError(
             Code.INVALID_NAMESPACE,
             "$queryStats must be run against the 'admin' database with {aggregate: 1}",
@@ -409,14 +418,14 @@ def _query_stats(ports: Ports, _spec: Any) -> Batch:
     return []
 
 
-def _query_settings(ports: Ports, spec: Any) -> Batch:
+def _query_settings(ports: Ports, spec: Any, _db: str, _name: str | None) -> Batch:
     from shardsvr.commands.query_settings import describe_settings
 
     debug = type(spec) is dict and bool(spec.get("showDebugQueryShape"))
     return describe_settings(ports.member.settings.query_settings(), debug=debug)
 
 
-def _none_yet(_ports: Ports, _spec: Any) -> Batch:
+def _none_yet(_ports: Ports, _spec: Any, _db: str, _name: str | None) -> Batch:
     """Return nothing: no command of PSDB makes what the stage would show."""
     return []
 

@@ -80,7 +80,7 @@ class Cluster:
         disk.delay_seconds = 0.0
         world = replace(real_world(1), disk=disk, log=Quiet())
         self.cluster = LocalCluster(world, {}, "/data", shards)
-        self._ready: dict[str, str] = {}
+        self.ready: dict[str, str] = {}
         self._filled: dict[str, list[bytes]] = {}
         self._indexed: dict[tuple[str, str], bool] = {}
         self._last_id = 0
@@ -106,9 +106,9 @@ class Cluster:
     def collection(self, name: str, kind: str) -> str:
         """Return the name of a collection that is laid out so, made when it is first needed."""
         made = f"{name}_{kind}" if kind else name
-        if made in self._ready:
+        if made in self.ready:
             return made
-        self._ready[made] = kind
+        self.ready[made] = kind
         ns = f"{DB}.{made}"
         if kind == "hashed":
             self.command({"shardCollection": ns, "key": {"_id": "hashed"}}, "admin")

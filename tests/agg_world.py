@@ -81,7 +81,7 @@ class World:
     def foreign(self, database: str, collection: str) -> MemoryForeign:
         return MemoryForeign(self, database, collection)
 
-    async def source(self, name: str, spec: Any) -> Any:
+    async def source(self, name: str, spec: Any, *_: Any) -> Any:
         for doc in self.sources[name]:
             yield [doc]
 

@@ -351,4 +351,14 @@ def _when_matched(value: Any) -> tuple[str, list[Document] | None]:
     return value, None
 
 
+def check_level(level: Any, stage: str) -> None:
+    """Refuse to write what a linearizable read finds, as MongoDB does."""
+    if level == "linearizable":
+        raise MongoError(
+            Code.INVALID_OPTIONS,
+            f'Command aggregate does not support {{ readConcern: {{ level: "{level}" }} }} '
+            f":: caused by :: {stage} cannot be used with a '{level}' read concern level",
+        )
+
+
 PARSERS: Final = {"$merge": _parse_merge, "$out": _parse_out}

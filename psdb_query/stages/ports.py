@@ -76,7 +76,9 @@ class PipelinePorts(Protocol):
         """Open another collection or view; one that does not exist is empty."""
         ...
 
-    def source(self, name: str, spec: Any) -> AsyncIterator[Batch]:
+    def source(
+        self, name: str, spec: Any, database: str, collection: str | None
+    ) -> AsyncIterator[Batch]:
         """Produce the documents of a stage that reads the server itself (`$collStats`, …)."""
         ...
 

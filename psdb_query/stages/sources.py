@@ -61,9 +61,11 @@ class ServerStage(Stage):
 
     closed = True
 
-    def __init__(self, name: str, spec: Any) -> None:
+    def __init__(self, name: str, spec: Any, context: StageContext) -> None:
         self.name = name
         self.spec = spec
+        self._database = context.database
+        self._collection = context.collection
 
     def run(
         self,
@@ -71,7 +73,7 @@ class ServerStage(Stage):
         run: Run,
     ) -> AsyncIterator[Batch]:
         """Ask the server."""
-        return run.ports.source(self.name, self.spec)
+        return run.ports.source(self.name, self.spec, self._database, self._collection)
 
     def modified(self) -> Modified:
         """Make new documents."""
@@ -89,10 +91,10 @@ def _parse_documents(spec: Any, context: StageContext) -> list[Stage]:
 def _empty(name: str, code: int, message: str) -> Callable[[Any, StageContext], list[Stage]]:
     """Return the parser of a stage whose specification is `{}`."""
 
-    def parse(spec: Any, _context: StageContext) -> list[Stage]:
+    def parse(spec: Any, context: StageContext) -> list[Stage]:
         if type(spec) is not dict or spec:
             raise MongoError(code, message)
-        return [ServerStage(name, spec)]
+        return [ServerStage(name, spec, context)]
 
     return parse
 
@@ -102,19 +104,19 @@ def _with_fields(
 ) -> Callable[[Any, StageContext], list[Stage]]:
     """Return the parser of a stage with typed options."""
 
-    def parse(spec: Any, _context: StageContext) -> list[Stage]:
+    def parse(spec: Any, context: StageContext) -> list[Stage]:
         if type(spec) is not dict:
             raise MongoError(
                 Code.FAILED_TO_PARSE,
                 f"{name} value must be an object. Found: {type_name(spec)}",
             )
         check_object(name, spec, fields)
-        return [ServerStage(name, spec)]
+        return [ServerStage(name, spec, context)]
 
     return parse
 
 
-def _parse_coll_stats(spec: Any, _context: StageContext) -> list[Stage]:
+def _parse_coll_stats(spec: Any, context: StageContext) -> list[Stage]:
     if type(spec) is not dict:
         raise MongoError(
             40166,
@@ -132,10 +134,20 @@ def _parse_coll_stats(spec: Any, _context: StageContext) -> list[Stage]:
     storage = {"freeStorage": _NUMBER, "scale": _NUMBER, "verbose": ("bool",),
                "waitForLock": ("bool",), "numericOnly": ("bool",)}  # fmt: skip
     check_object("$collStats.storageStats", spec.get("storageStats", {}), storage)
-    return [ServerStage("$collStats", spec)]
+    return [ServerStage("$collStats", spec, context)]
 
 
 _SESSIONS: Final = {"allUsers": ("bool",), "users": ("array",)}
+
+
+def _parse_list_sessions(spec: Any, context: StageContext) -> list[Stage]:
+    if (context.database, context.collection) != ("config", "system.sessions"):
+        raise MongoError(
+            Code.INVALID_NAMESPACE,
+            "$listSessions may only be run against config.system.sessions",
+        )
+    return _with_fields("$listSessions", _SESSIONS)(spec, context)
+
 
 PARSERS: Final = {
     "$collStats": _parse_coll_stats,
@@ -158,7 +170,7 @@ PARSERS: Final = {
     ),
     "$listLocalSessions": _with_fields("$listLocalSessions", _SESSIONS),
     "$listSampledQueries": _with_fields("$listSampledQueries", {"namespace": ("string",)}),
-    "$listSessions": _with_fields("$listSessions", _SESSIONS),
+    "$listSessions": _parse_list_sessions,
     "$planCacheStats": _with_fields("$planCacheStats", {"allHosts": ("bool",)}),
     "$querySettings": _with_fields("$querySettings", {"showDebugQueryShape": ("bool",)}),
     "$queryStats": _with_fields("$queryStats", {"transformIdentifiers": ("object",)}),

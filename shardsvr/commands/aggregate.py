@@ -9,8 +9,10 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.query_shapes import WHOLE_SHAPE
+from psdb_query.stages.output import check_level
 from psdb_query.stages.pipeline import Pipeline, compile_pipeline
 from psdb_query.stages.ports import Batch
+from psdb_query.stages.touched import foreign_names
 from psdb_server.command import Command, RawReply, Reply, Request
 from psdb_server.cursors import BatchSource, Cursor, batch_size_of
 from psdb_server.fields import Field, is_number
@@ -19,9 +21,10 @@ from psdb_server.operations import Operation
 from psdb_server.replies import cursor_elements
 from psdb_store.collection import Collection
 from shardsvr import replicated_writes
-from shardsvr.collections import member_of, resolve_view
+from shardsvr.collections import is_spread, member_of, not_the_views, resolve_view
 from shardsvr.find_meta import no_score, wanted_meta
 from shardsvr.pipeline_ports import Ports, encode_batches, run_over
+from shardsvr.planning.indexes import same_collation
 from shardsvr.query_settings import heed
 
 _CHANGE_STREAM: Final = "$changeStream"
@@ -58,20 +61,22 @@ class Aggregation:
         _check_stages(spec)
         collection = member.engine.collection(request.db, name) if name is not None else None
         collation = args.get("collation")
-        if collection is not None and collection.is_view:
+        if collection is not None and collection.is_view and not _tells_of_itself(spec):
             of_view = collection
             name, prefix, view_collation = resolve_view(member, request.db, of_view)
-            if collation is not None and collation != view_collation:
-                raise MongoError(
-                    Code.OPTION_NOT_SUPPORTED_ON_VIEW,
-                    f"Cannot override a view's default collation: {of_view.ns}",
-                )
+            if collation is not None and not same_collation(
+                member.context(collation).collation, member.context(view_collation).collation
+            ):
+                raise not_the_views(of_view)
             collation = view_collation
+            _check_local(request, of_view, name, prefix, view_collation)
+            _check_joined(request, spec)
             spec = [*prefix, *spec]
             collection = member.engine.collection(request.db, name)
-            _check_local(request, of_view, name, prefix, view_collation)
-        elif collation is None and collection is not None:
-            collation = collection.options.get("collation")
+        else:
+            _check_joined(request, spec)
+            if collation is None and collection is not None:
+                collation = collection.options.get("collation")
         self.collection = collection
         self.args = args
         self.env: Env = member.env(args.get("let"))
@@ -104,12 +109,14 @@ class Aggregation:
 def _check_local(
     request: Request, view: Collection, name: str, pipeline: list[Any], collation: Any
 ) -> None:
-    """Send a router back that reads a view here of a collection that is sharded."""
-    routed = request.message.routed or request.generic.routed
-    ns = f"{request.db}.{name}"
-    if routed is None or member_of(request).sharding.ownership(ns) is None:
+    """Send a router back that reads a view here of collections that are sharded."""
+    if not (request.message.routed or request.generic.routed):
         return
-    resolved: Document = {"ns": ns, "pipeline": pipeline}
+    member, db = member_of(request), request.db
+    touched = [(db, name), *foreign_names(pipeline, db)]
+    if not any(is_spread(member, *pair) for pair in touched):
+        return
+    resolved: Document = {"ns": f"{db}.{name}", "pipeline": pipeline}
     if collation is not None:
         resolved["collation"] = collation
     raise MongoError(
@@ -126,6 +133,27 @@ def _check_score(pipeline: Pipeline) -> None:
     match = pipeline.leading().match
     if "textScore" in wanted_meta(pipeline.spec) and (match is None or not match.is_text):
         raise no_score()
+
+
+def _check_joined(request: Request, spec: list[Any]) -> None:
+    """Send a router back that does not know what a view stands on that its pipeline reads."""
+    names = foreign_names(spec, request.db)
+    if not names or not (request.message.routed or request.generic.routed):
+        return
+    member = member_of(request)
+    for db, name in names:
+        collection = member.engine.collection(db, name)
+        if collection is not None and collection.is_view and is_spread(member, db, name):
+            raise MongoError(
+                Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD,
+                f"Command on view must be executed by a router: {db}.{name}",
+                extra={"joinedView": f"{db}.{name}"},
+            )
+
+
+def _tells_of_itself(spec: list[Any]) -> bool:
+    """Tell whether a pipeline is about a view itself, not about its documents."""
+    return bool(spec) and type(spec[0]) is dict and "$collStats" in spec[0]
 
 
 def _check_stages(spec: list[Any]) -> None:
@@ -160,7 +188,7 @@ async def aggregate(request: Request) -> Reply:
     writing = aggregation.pipeline.writes
     if writing is None:
         return await first_batch(request, source, ns, size, writes=False)
-    _check_level(request, writing.name)
+    check_level(request.generic.read_concern.get("level"), writing.name)
     return await _write(request, lambda: first_batch(request, source, ns, size, writes=True))
 
 
@@ -171,17 +199,6 @@ async def _write(request: Request, run: Callable[[], Awaitable[Reply]]) -> Reply
     if replica_set is not None and not replica_set.is_primary:
         return await replicated_writes.on_the_primary(replica_set, request)
     return await member.write_through(request, run)
-
-
-def _check_level(request: Request, stage: str) -> None:
-    """Refuse to write what a linearizable read finds, as MongoDB does."""
-    level = request.generic.read_concern.get("level")
-    if level == "linearizable":
-        raise MongoError(
-            Code.INVALID_OPTIONS,
-            f'Command aggregate does not support {{ readConcern: {{ level: "{level}" }} }} '
-            f":: caused by :: {stage} cannot be used with a '{level}' read concern level",
-        )
 
 
 async def first_batch(
@@ -272,9 +289,14 @@ async def find_on_view(request: Request, view: Collection) -> RawReply:
 
 
 async def count_on_view(request: Request, view: Collection) -> int:
-    """Count the documents of a view that a query matches."""
+    """Count the documents of a view that a query matches, within skip and limit."""
     args = request.args
-    spec: list[Any] = [{"$match": args.get("query", {})}, {"$count": "n"}]
+    spec: list[Any] = [{"$match": args.get("query", {})}]
+    if args.get("skip"):
+        spec.append({"$skip": args["skip"]})
+    if args.get("limit"):
+        spec.append({"$limit": abs(args["limit"])})
+    spec.append({"$count": "n"})
     options: Document = {key: args[key] for key in ("collation", "hint") if key in args}
     rows = await _all_documents(request, view.name, spec, options)
     total: int = rows[0]["n"] if rows else 0
@@ -289,7 +311,7 @@ async def distinct_on_view(request: Request, view: Collection) -> list[Any]:
     spec: list[Any] = [{"$match": args.get("query", {})}]
     options: Document = {key: args[key] for key in ("collation", "hint") if key in args}
     found: dict[bytes, Any] = {}
-    collation = member_of(request).context(args.get("collation")).collation
+    collation = member_of(request).context(view.options.get("collation")).collation
     rows = await _all_documents(request, view.name, spec, options)
     collect_distinct(found, rows, args["key"], collation)
     return [found[key] for key in sorted(found)]

@@ -27,7 +27,7 @@ from psdb_server.fields import Field
 from psdb_server.namespaces import check_collection_name
 from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
-from shardsvr.collections import member_of
+from shardsvr.collections import member_of, not_on_view
 from shardsvr.commands.aggregate import Aggregation
 
 VALUES_MAX: Final = 100
@@ -231,7 +231,12 @@ async def map_reduce(request: Request) -> Reply:
             31264, "Cannot run server-side javascript without the javascript engine enabled"
         )
     request.node.operations.count("command")
-    options = {"collation": args["collation"]} if args.get("collation") else {}
+    collection = member.engine.collection(request.db, name)
+    if collection is not None and collection.is_view:
+        raise not_on_view(collection)
+    options: Document = {
+        name: args[name] for name in ("bypassDocumentValidation", "collation") if args.get(name)
+    }
     spec: list[Document] = [{"$match": args.get("query") or {}}]
     if args.get("sort"):
         spec.append({"$sort": args["sort"]})
