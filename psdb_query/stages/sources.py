@@ -141,12 +141,13 @@ _SESSIONS: Final = {"allUsers": ("bool",), "users": ("array",)}
 
 
 def _parse_list_sessions(spec: Any, context: StageContext) -> list[Stage]:
+    stages = _with_fields("$listSessions", _SESSIONS)(spec, context)
     if (context.database, context.collection) != ("config", "system.sessions"):
         raise MongoError(
             Code.INVALID_NAMESPACE,
             "$listSessions may only be run against config.system.sessions",
         )
-    return _with_fields("$listSessions", _SESSIONS)(spec, context)
+    return stages
 
 
 PARSERS: Final = {

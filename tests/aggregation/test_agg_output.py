@@ -237,7 +237,7 @@ def test_distances_in_metres() -> None:
         ("$currentOp", {"allUsers": True, "idleSessions": True}, None),
         ("$indexStats", {}, "c"),
         ("$listLocalSessions", {"users": []}, None),
-        ("$listSessions", {}, "c"),
+        ("$listSessions", {}, "system.sessions"),
         ("$planCacheStats", {}, "c"),
         ("$queryStats", {}, None),
         ("$shardedDataDistribution", {}, None),
@@ -247,7 +247,8 @@ def test_sources_come_from_the_server(name: str, spec: Doc, collection: str | No
     world = World()
     world.sources[name] = [{"n": 2}, {"n": 1}]
     stages = [{name: spec}, {"$sort": {"n": 1}}]
-    pipeline = compile_pipeline(stages, CompileContext(), database="db", collection=collection)
+    database = "config" if name == "$listSessions" else "db"
+    pipeline = compile_pipeline(stages, CompileContext(), database=database, collection=collection)
     assert pipeline.source_stage is not None
     assert run_compiled(pipeline, [], world=world) == [{"n": 1}, {"n": 2}]
 
