@@ -102,6 +102,12 @@ class RouterPorts(RowPorts):
         """Open another collection or view."""
         return RouterForeign(self, database, collection)
 
+    def matching(
+        self, database: str, collection: str, spec: Document, env: Env,  # noqa: ARG002
+    ) -> AsyncIterator[Batch]:
+        """Read what a filter matches of a collection."""
+        return read_all(self, database, collection, spec)
+
     async def indexes_of(self, db: str, name: str) -> list[Document]:
         """Return the indexes of a collection, asked for once; none of a view's or a missing one's.
 
@@ -249,17 +255,23 @@ async def _read_view(
         **generic_of(ports.body),
     } | {option: ports.body[option] for option in ("allowDiskUse", "collation")
          if option in ports.body}
-    router = ports.router
+    async for batch in run_pipeline(ports, body):
+        yield batch
+
+
+async def run_pipeline(ports: RouterPorts, body: Document) -> AsyncIterator[Batch]:
+    """Run the pipeline of an aggregate over whatever shards it takes."""
+    router, db, name = ports.router, body["$db"], body["aggregate"]
     context, env = reads.context_of(router, body)
-    compiled = compile_pipeline(body["pipeline"], context, database=db, collection=base)
+    compiled = compile_pipeline(body["pipeline"], context, database=db, collection=name)
     for attempt in range(_ATTEMPTS_MAX):
-        found = await router.routing.find(db, base)
+        found = await router.routing.find(db, name)
         shards = _shards(router, found, compiled, body)
         try:
             batches = await _run(ports, body, found, shards, split_pipeline(compiled), env)
             break
         except MongoError as error:
-            if attempt + 1 == _ATTEMPTS_MAX or not router.routing.learn(error, f"{db}.{base}"):
+            if attempt + 1 == _ATTEMPTS_MAX or not router.routing.learn(error, f"{db}.{name}"):
                 raise
     async for batch in batches:
         yield batch

@@ -156,25 +156,23 @@ async def aggregate(
 
 
 async def map_reduce(
-    router: Router, _connection: Connection, _message: Message, body: Document, db: str
+    router: Router, connection: Connection, message: Message, body: Document, db: str
 ) -> Any:
-    """Send it to its shard, whose output must be in a database of the same shard."""
+    """Send it to its shard, or run it here when input or output are not there as a whole."""
     name, out = body["mapReduce"], body.get("out")
     found = await router.routing.find(db, name if type(name) is str else "", create=True)
-    if isinstance(found, ChunkMap):
-        raise MongoError(
-            Code.NOT_IMPLEMENTED, "mapReduce of a sharded collection is not supported by PSDB yet"
-        )
     target = out.get("db", db) if type(out) is dict else db
     into = next(iter(out.values()), None) if type(out) is dict else out
-    if type(target) is str and target not in ("admin", "config", "local"):
+    spread = isinstance(found, ChunkMap)
+    named = type(target) is str and target not in ("admin", "config", "local")
+    if not isinstance(found, ChunkMap) and named:
         there = await router.routing.find(target, into if type(into) is str else "", create=True)
-        if isinstance(there, ChunkMap) or there.channel is not found.channel:
-            raise MongoError(
-                Code.NOT_IMPLEMENTED,
-                "mapReduce into a collection on another shard is not supported by PSDB yet",
-            )
-    return NotImplemented
+        spread = isinstance(there, ChunkMap) or there.channel is not found.channel
+    if not spread:
+        return NotImplemented
+    from router import map_reduce as gathered
+
+    return await gathered.map_reduce(router, connection, message, body, found)
 
 
 async def aggregate_sharded(

@@ -105,6 +105,15 @@ class Ports:
         """Return the field whose geospatial index answers a `$geoNear`."""
         return geo_index(self.member.engine.collection(database, collection), key)[0]
 
+    def matching(
+        self, database: str, collection: str, spec: Document, env: Env
+    ) -> AsyncIterator[Batch]:
+        """Read what a filter matches of a collection."""
+        pipeline = compile_pipeline(
+            [{"$match": spec}], self.member.context(), database=database, collection=collection
+        )
+        return self.foreign(database, collection).run(pipeline, env)
+
     async def out(self, target: Any, batches: AsyncIterator[Batch]) -> None:
         """Replace a collection; see `shardsvr.pipeline_writes`."""
         from shardsvr import pipeline_writes
