@@ -7,8 +7,9 @@ first and votes later.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -17,6 +18,9 @@ from shardsvr.replication.heartbeats import PeerView
 
 if TYPE_CHECKING:
     from shardsvr.replication.replica_set import ReplicaSet
+
+_OWN_CHANGE_SECONDS: Final = 5.0
+"""A user's change waits so long for one that the primary makes by itself."""
 
 
 # -- replSetInitiate -------------------------------------------------------------------------------
@@ -156,6 +160,10 @@ async def reconfigure(replica_set: ReplicaSet, document: Document) -> None:
 
 
 async def _one_change(replica_set: ReplicaSet, new: ReplSetConfig) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_OWN_CHANGE_SECONDS):
+            while replica_set.changes_itself:
+                await replica_set.progress()
     if replica_set.change_in_progress:
         raise MongoError(
             Code.CONFIGURATION_IN_PROGRESS,
@@ -340,7 +348,7 @@ async def _replace_row(
     changed = dataclasses.replace(
         config, version=config.version + 1, term=replica_set.term, members=rows
     )
-    replica_set.change_in_progress = True
+    replica_set.change_in_progress = replica_set.changes_itself = True
     try:
         await replica_set.change(changed)
     except MongoError as error:
@@ -349,7 +357,7 @@ async def _replace_row(
             {"host": new.host, "error": str(error)},
         )
     finally:
-        replica_set.change_in_progress = False
+        replica_set.change_in_progress = replica_set.changes_itself = False
 
 
 def _invalid(message: str) -> MongoError:

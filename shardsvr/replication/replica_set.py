@@ -75,6 +75,8 @@ class ReplicaSet:
         driver: Runs the core; None before the member belongs to a set.
         is_primary: It takes writes.
         is_removed: The primary said that this member is not in its configuration any more.
+        change_in_progress: The configuration is being changed.
+        changes_itself: It is, and nobody asked: a learner becomes a voter, or a folder is new.
         installing: A snapshot is being installed.
         election_time: Cluster time of the last election won here, and its wall time in ms.
         heartbeats: What the other members last said of themselves.
@@ -92,6 +94,7 @@ class ReplicaSet:
         self.election_time = Timestamp(0, 0)
         self.election_wall = 0
         self.change_in_progress = False
+        self.changes_itself = False
         self.peers = Peers(member.world, self._on_down)
         self.heartbeats: Heartbeats = Heartbeats(self)
         self.local = LocalCollections(self)
