@@ -82,9 +82,10 @@ class WritePlan:
         """Put the writing stage above a plan."""
         if plan["stage"].startswith("EXPRESS_"):
             return {**plan, "stage": _EXPRESS[self._stage]}
-        inner = {name: value for name, value in plan.items() if name != "isCached"}
+        is_cached = plan.get("isCached", False)
+        inner = {name: value for name, value in _unlimited(plan).items() if name != "isCached"}
         return {
-            "isCached": plan.get("isCached", False), "stage": self._stage, "inputStage": inner,
+            "isCached": is_cached, "stage": self._stage, "inputStage": inner,
         }
 
     def _ran(self, stages: Document) -> Document:
@@ -108,8 +109,13 @@ class WritePlan:
             "needTime": stages["works"] - stages["isEOF"],
             **{name: stages[name] for name in shared},
             **counts,
-            "inputStage": stages,
+            "inputStage": _unlimited(stages),
         }
+
+
+def _unlimited(plan: Document) -> Document:
+    """Return what stands below the limit of one: a write of one document stops by itself."""
+    return plan["inputStage"] if plan["stage"] == "LIMIT" else plan
 
 
 class _DryRun:

@@ -151,6 +151,9 @@ def test_explained_writes_tell_what_they_would_do(orders: Any) -> None:
     upsert = {"update": "orders", "updates": [
         {"q": {"item": "none"}, "u": {"$set": {"price": 1}}, "upsert": True}]}  # fmt: skip
     assert statistics(db, upsert)["executionStages"]["nWouldUpsert"] == 1
+    one = {"delete": "orders", "deletes": [{"q": query, "limit": 1}]}
+    assert names(planner(db, one)["winningPlan"])[:2] == ["DELETE", "FETCH"]
+    assert names(statistics(db, one)["executionStages"])[:2] == ["DELETE", "FETCH"]
     modify = {"findAndModify": "orders", "query": query, "sort": {"quantity": -1}, "remove": True}
     assert statistics(db, modify)["executionStages"]["nWouldDelete"] == 1
     assert orders.count_documents({}) == 200
