@@ -158,7 +158,7 @@ class Journal:
         """Return the work that writes one batch, in a new segment when the last is full."""
         segment = self.segments[-1]
         fresh: Segment | None = None
-        full = segment.size >= self.options.segment_bytes
+        full = segment.size >= self.options.segment_limit_bytes
         if lines and full and segment.before.index < self.durable.index:
             fresh = self._next_segment(segment)
             segment = fresh

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from psdb_base.limits import YIELD_DOCUMENTS
+
+_SEGMENT_BYTES_MIN: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,8 @@ class StoreOptions:
     history_ms: int = 0
     history_bytes: int = 64 * 1024 * 1024
     freeze_gc: bool = False
+
+    @property
+    def segment_limit_bytes(self) -> int:
+        """How large a segment grows: they go as a whole, so a small window takes small ones."""
+        return min(self.segment_bytes, max(self.oplog_bytes // 8, _SEGMENT_BYTES_MIN))

@@ -67,6 +67,7 @@ class Member(Node):
         connect: Makes the way to another server of the cluster by its `host`.
         sharding: What it knows as a shard.
         locks: Of collections and databases that a change of the catalogue works on.
+        ttl_reset: Set when the pause of the TTL monitor is another one.
 
     """
 
@@ -92,6 +93,7 @@ class Member(Node):
         self.connect: Callable[[str], Any] | None = None
         self.sharding = ShardingState(self)
         self.ttl_passes = 0
+        self.ttl_reset = asyncio.Event()
         self.ttl_deleted = 0
         self.replica_set: ReplicaSet | None = None
         name = options.get("replication", {}).get("replSetName")
@@ -145,7 +147,9 @@ class Member(Node):
         self.sharding.reset()
 
     def parameter_changed(self, name: str) -> None:
-        """Keep as much history as was asked for, from now on."""
+        """Keep as much history as was asked for, from now on; wake who waits for a time."""
+        if name == ttl.SLEEP:
+            self.ttl_reset.set()
         if name == HISTORY_WINDOW:
             history_ms: int = self.parameters[HISTORY_WINDOW] * 1000
             self.store_options = dataclasses.replace(self.store_options, history_ms=history_ms)

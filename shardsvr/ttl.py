@@ -19,13 +19,14 @@ from psdb_store.index import Index
 if TYPE_CHECKING:
     from shardsvr.member import Member
 
+SLEEP: Final = "ttlMonitorSleepSecs"
 UNIT_DOCUMENTS: Final = 128
 
 
 async def monitor(member: Member) -> None:
     """Delete expired documents now and then, until cancelled."""
     while True:
-        await asyncio.sleep(member.parameters["ttlMonitorSleepSecs"])
+        await _pause(member)
         enabled = member.parameters["ttlMonitorEnabled"] and member.is_primary
         if not enabled or member.gate.locks:
             continue
@@ -36,6 +37,19 @@ async def monitor(member: Member) -> None:
                 "W", "INDEX", 5400703, "TTL pass ended early", {"error": str(error)}
             )
         member.ttl_passes += 1
+
+
+async def _pause(member: Member) -> None:
+    """Wait for as long as the parameter says, also when it is set meanwhile."""
+    clock = member.world.clock
+    begun = clock.monotonic()
+    while (left := begun + member.parameters[SLEEP] - clock.monotonic()) > 0:
+        member.ttl_reset.clear()
+        try:
+            async with asyncio.timeout(left):
+                await member.ttl_reset.wait()
+        except TimeoutError:
+            return
 
 
 async def sweep(member: Member) -> None:

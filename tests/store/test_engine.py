@@ -18,7 +18,7 @@ from psdb_base.errors import MongoError
 from psdb_base.order import key
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_store.engine import Engine
+from psdb_store.engine import Engine, StoreOptions
 
 
 async def _reopen(engine: Engine, **options: Any) -> Engine:
@@ -666,5 +666,24 @@ def test_too_much_uncommitted_makes_writers_wait() -> None:
                 unit.commit()
             peak = max(peak, engine.stats()["log"]["uncommittedBytes"])
         assert 5000 < peak < 8000
+
+    run(main, SimDisk())
+
+
+def test_a_small_window_of_the_log_takes_small_segments() -> None:
+    megabyte = 2**20
+    assert StoreOptions().segment_limit_bytes == 64 * megabyte
+    assert StoreOptions(oplog_bytes=megabyte).segment_limit_bytes == megabyte
+    assert StoreOptions(oplog_bytes=80 * megabyte).segment_limit_bytes == 10 * megabyte
+
+    async def main(world: World) -> None:
+        engine = await open_engine(world, oplog_bytes=megabyte)
+        c = await engine.create_collection("d", "c", {})
+        for number in range(40):
+            await put(engine, c, {"_id": number, "pad": "x" * 100_000})
+        await engine.checkpoint()
+        assert megabyte / 4 < engine.journal.size_bytes <= megabyte
+        assert engine.journal.first_index > 1
+        await engine.close()
 
     run(main, SimDisk())
