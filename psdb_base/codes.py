@@ -372,7 +372,6 @@ class Code(IntEnum):
     CANNOT_UPGRADE = 387
     RESUME_TENANT_CHANGE_STREAM = 388
     NATIVE_HTTP_CLIENT_ERROR = 389
-    MERGE_STAGE_NO_MATCHING_DOCUMENT = 390
     CANNOT_INSERT_TIMESERIES_BUCKETS_WITH_MIXED_SCHEMA = 391
     OFFLINE_VALIDATION_FAILED_TO_COMPLETE = 393
     TIMESERIES_BUCKET_FROZEN = 394
@@ -390,6 +389,7 @@ class Code(IntEnum):
     INTERRUPTED_DUE_TO_REPL_STATE_CHANGE = 11602
     BACKGROUND_OPERATION_IN_PROGRESS_FOR_DATABASE = 12586
     BACKGROUND_OPERATION_IN_PROGRESS_FOR_NAMESPACE = 12587
+    MERGE_STAGE_NO_MATCHING_DOCUMENT = 13113
     DATABASE_DIFFER_CASE = 13297
     STALE_CONFIG = 13388
     NOT_PRIMARY_NO_SECONDARY_OK = 13435
@@ -762,7 +762,6 @@ CODE_NAMES: Final[dict[int, str]] = {
     387: "CannotUpgrade",
     388: "ResumeTenantChangeStream",
     389: "NativeHttpClientError",
-    390: "MergeStageNoMatchingDocument",
     391: "CannotInsertTimeseriesBucketsWithMixedSchema",
     393: "OfflineValidationFailedToComplete",
     394: "TimeseriesBucketFrozen",
@@ -780,6 +779,7 @@ CODE_NAMES: Final[dict[int, str]] = {
     11602: "InterruptedDueToReplStateChange",
     12586: "BackgroundOperationInProgressForDatabase",
     12587: "BackgroundOperationInProgressForNamespace",
+    13113: "MergeStageNoMatchingDocument",
     13297: "DatabaseDifferCase",
     13388: "StaleConfig",
     13435: "NotPrimaryNoSecondaryOk",

@@ -9,7 +9,7 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.context import Env
-from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget
+from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget, not_updated
 from psdb_query.stages.ports import Batch
 from psdb_server.namespaces import OUT_PREFIX
 from router.aggregation import list_indexes
@@ -153,7 +153,10 @@ async def _update(ports: RouterPorts, db: str, name: str, statement: MergeStatem
     }
     if statement.constants is not None:
         spec["c"] = statement.constants
-    result = await _run(ports, db, name, [Write(0, "update", spec)])
+    try:
+        result = await _run(ports, db, name, [Write(0, "update", spec)])
+    except MongoError as error:
+        raise not_updated(error) from error
     if result.matched:
         return
     if statement.must_match:

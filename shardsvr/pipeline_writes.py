@@ -14,7 +14,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.context import Env
 from psdb_query.filters import compile_filter
-from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget
+from psdb_query.stages.output import MergeStatement, MergeTarget, OutTarget, not_updated
 from psdb_query.stages.ports import Batch
 from psdb_query.updates import compile_update
 from psdb_server.namespaces import OUT_PREFIX, check_new_collection_name
@@ -201,10 +201,13 @@ class _Merge:
         assert self.statement.update is not None
         update = compile_update(self.statement.update, context)
         old = record.document()
-        new = update.apply(old, {**self.env, **constants})
-        if new is old:
-            return
-        raw, new = documents.prepare_update(self.member, new)
+        try:
+            new = update.apply(old, {**self.env, **constants})
+            if new is old:
+                return
+            raw, new = documents.prepare_update(self.member, new)
+        except MongoError as error:
+            raise not_updated(error) from error
         if raw == record.raw:
             return
         if self.validates:

@@ -351,6 +351,17 @@ def _when_matched(value: Any) -> tuple[str, list[Document] | None]:
     return value, None
 
 
+def not_updated(error: MongoError) -> MongoError:
+    """Return the error of a `$merge` whose update failed: with the likely cause, if it has one."""
+    if error.code != Code.IMMUTABLE_FIELD:
+        return error
+    return MongoError(
+        error.code,
+        "$merge failed to update the matching document, did you attempt to modify the _id or the "
+        f"shard key? :: caused by :: {error.message}",
+    )
+
+
 def check_level(level: Any, stage: str) -> None:
     """Refuse to write what a linearizable read finds, as MongoDB does."""
     if level == "linearizable":

@@ -275,6 +275,10 @@ def _check_places(elements: list[Document], context: StageContext) -> None:
             raise MongoError(40602, f"{name} is only valid as the first stage in a pipeline.")
         if STAGES[name].last_only and at != len(names) - 1:
             raise MongoError(40601, f"{name} can only be the final stage in the pipeline")
+        if STAGES[name].of_change_streams and names[0] != "$changeStream":
+            raise MongoError(
+                Code.ILLEGAL_OPERATION, f"{name} can only be used in a $changeStream pipeline"
+            )
     if place == "top":
         _check_namespace(names, context.collection)
 

@@ -44,6 +44,7 @@ class StageDefinition:
         in_update: Allowed in an update by pipeline.
         changes: Documents come out changed, made or removed other than by choice.
         collectionless: Runs with `{aggregate: 1}` and with nothing else.
+        of_change_streams: Only behind `$changeStream` (else 20).
         api_v1: Belongs to the Stable API, version 1.
         missing: Code and message answered when there is no module.
 
@@ -65,6 +66,7 @@ class StageDefinition:
     in_update: bool = False
     changes: bool = True
     collectionless: bool = False
+    of_change_streams: bool = False
     api_v1: bool = True
     missing: tuple[int, str] | None = None
 
@@ -99,7 +101,7 @@ STAGES: Final[dict[str, StageDefinition]] = {
     ),
     "$changeStreamSplitLargeEvent": StageDefinition(
         "change_stream", last_only=True, on_shard=False, in_facet=False, in_sub_pipeline=False,
-        in_view=False,
+        in_view=False, of_change_streams=True,
     ),
     "$collStats": _server(on_every_shard=True),
     "$count": _grouping("group"),

@@ -250,6 +250,38 @@ def test_out_refuses_capped_collections_views_and_sharded_ones(
     assert refused(cluster, spread, [{"$out": spread}]) == 28769
 
 
+@pytest.mark.parametrize("source", ["spread", "alone"])
+def test_merge_demands_a_match(cluster: Cluster, spread: str, source: str) -> None:
+    name = spread if source == "spread" else "alone"
+    cluster.fill(name, [{"_id": 1}])
+    stage = {"$merge": {"into": f"empty_{source}", "whenNotMatched": "fail"}}
+    assert refused(cluster, name, [stage]) == 13113
+
+
+@pytest.mark.parametrize("source", ["spread", "alone"])
+def test_merge_leaves_ids_alone(cluster: Cluster, spread: str, source: str) -> None:
+    name = spread if source == "spread" else "alone"
+    cluster.fill(name, [{"_id": 1, "k": 7}])
+    target = f"keyed_{source}"
+    cluster.command({"insert": target, "documents": [{"_id": 2, "k": 7}]})
+    cluster.index(target, {"k": 1}, unique=True)
+    for matched in ("replace", "merge"):
+        stage = {"$merge": {"into": target, "on": "k", "whenMatched": matched}}
+        with pytest.raises(MongoError, match="did you attempt to modify the _id") as caught:
+            cluster.aggregate(name, [stage])
+        assert caught.value.code == 66
+    without: list[Doc] = [{"$unset": "_id"}, {"$set": {"n": 1}}, {"$merge": {
+        "into": target, "on": "k"}}]
+    if source == "alone":
+        assert refused(cluster, name, without) == 66
+    assert cluster.documents(target) == [{"_id": 2, "k": 7}]
+
+
+def test_large_events_are_split_in_change_streams_only(cluster: Cluster, spread: str) -> None:
+    assert refused(cluster, spread, [{"$changeStreamSplitLargeEvent": {}}]) == 20
+    assert refused(cluster, "alone", [{"$changeStreamSplitLargeEvent": {}}]) == 20
+
+
 # Being stopped
 
 
