@@ -84,9 +84,10 @@ class Cluster:
         self.client.admin.command("shardCollection", f"scale.{name}", key=key, **options)
         collection = self.client.scale[name]
         for start in range(0, DOCUMENTS, 2000):
-            collection.insert_many(
+            rows = [
                 {"_id": n, "k": n, "v": n % 100, "pad": PAD} for n in range(start, start + 2000)
-            )
+            ]
+            collection.insert_many(rows, ordered=False)
         return collection
 
 
@@ -98,7 +99,7 @@ def _cpu(server: Server) -> float:
 
 def mean_us(work: Callable[[int], Any], count: int, rounds: int = 5) -> float:
     """Median over rounds of the mean microseconds of a call."""
-    work(0)
+    work(-1)
     figures = []
     for turn in range(rounds):
         begin = time.perf_counter()
@@ -343,18 +344,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each load step")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
+    parser.add_argument(
+        "--quick", action="store_true",
+        help="less of everything, to see that it runs; prints its results and writes nothing",
+    )
     options = parser.parse_args()
     path = ROOT / "bench/scale.json"
+    if options.quick:
+        results = measure((1, 100, 1000), (1, 2), (1, 2), (1, 4), 1.0)
+        _page(results)
+        print(json.dumps(results, indent=1))
+        return
     if not options.page:
-        results = {
-            "cores": os.cpu_count(),
-            "routed": routed_against_direct(),
-            "chunks": by_chunks((1, 100, 10_000)),
-            "scatter_gather": scatter_gather((1, 2, 4, 8)),
-            "rising_load": rising_load((1, 2, 4), (1, 2, 4, 8, 16, 32), options.seconds),
-        }
+        results = measure(
+            (1, 100, 10_000), (1, 2, 4, 8), (1, 2, 4), (1, 2, 4, 8, 16, 32), options.seconds
+        )
         path.write_text(json.dumps(results, indent=1) + "\n")
     write_page(json.loads(path.read_text()))
+
+
+def measure(
+    chunks: tuple[int, ...], scattered: tuple[int, ...], shards: tuple[int, ...],
+    clients: tuple[int, ...], seconds: float,
+) -> dict[str, Any]:
+    """Measure everything, telling how far it is."""
+    parts: dict[str, Callable[[], Any]] = {
+        "routed": routed_against_direct,
+        "chunks": lambda: by_chunks(chunks),
+        "scatter_gather": lambda: scatter_gather(scattered),
+        "rising_load": lambda: rising_load(shards, clients, seconds),
+    }
+    results: dict[str, Any] = {"cores": os.cpu_count()}
+    for name, part in parts.items():
+        begin = time.perf_counter()
+        results[name] = part()
+        print(f"{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    return results
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A round looks at each collection: first what is on draining shards or outside its zone, then the
 difference between the fullest and the emptiest shard. Above three times the chunk size a range
 of at most one chunk's size moves; a chunk is cut only by moving a part of it. A shard takes part
-in at most one migration of a round. Neighbours on a shard are merged again afterwards.
+in at most one migration of a round. Neighbours on a shard are merged again, but not before
+`autoMergerIntervalSecs` (an hour) have passed: what somebody has cut stays cut for a while.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Balancer:
         rounds: How many rounds there were.
         in_round: One is under way.
         wake: Set to begin a round at once.
+        merged_at: When neighbours were last merged, by the monotonic clock.
 
     """
 
@@ -45,6 +47,7 @@ class Balancer:
         self.rounds = 0
         self.in_round = False
         self.wake = asyncio.Event()
+        self.merged_at = member.world.clock.monotonic()
 
     async def run(self) -> None:
         """Balance for ever."""
@@ -115,6 +118,10 @@ class Balancer:
     async def _merge(self, collections: list[Document]) -> None:
         """Merge what lies together, where that is on."""
         member = self.member
+        now = member.world.clock.monotonic()
+        if now - self.merged_at < member.parameters["autoMergerIntervalSecs"]:
+            return
+        self.merged_at = now
         setting = store.find(member, "settings", "automerge")
         if setting is not None and not setting.get("enabled", True):
             return

@@ -160,10 +160,30 @@ async def _move_blocked(member: Member, row: Document, target: Document) -> None
             (routing.OUTCOMES, routing.outcome_row(member, identifier, "committed", db)),
         ])
         await store.settled(member)
-    finally:
+    except MongoError:
         await unblock(member, [old], identifier, db)
+        if await routing.fence(member, identifier) == "aborted":
+            await _forget_copies(member, target["_id"], identifier, db)
+        raise
+    await unblock(member, [old], identifier, db)
     await refresh(member, [target["_id"]], f"{db}.")
     await store.note(member, "movePrimary.commit", db, {"from": old, "to": target["_id"]})
+
+
+async def _forget_copies(member: Member, shard: str, identifier: Binary, db: str) -> None:
+    """Have a shard drop what a move brought that was given up.
+
+    One that does not hear it drops it when the database moves there once more.
+    """
+    try:
+        await command_on(member, shard, {
+            "_shardsvrArrive": 1, "id": identifier, "database": db, "step": "forget",
+        })
+    except MongoError as error:
+        member.world.log.write(
+            "W", "SHARDING", 22065, "A shard keeps copies of a move that was given up",
+            {"shard": shard, "database": db, "error": str(error)},
+        )
 
 
 async def check_metadata(request: Request) -> Reply:

@@ -21,10 +21,7 @@ async def remove_shard(request: Request) -> Reply:
     if row is None:
         raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {name} does not exist")
     others = [one for one in rows if one is not row and not one.get("draining")]
-    databases = [
-        one["_id"] for one in store.documents(member, "databases")
-        if one["primary"] == row["_id"]
-    ]
+    databases = _databases_of(member, row["_id"])
     if not row.get("draining"):
         if not others:
             raise MongoError(
@@ -35,8 +32,10 @@ async def remove_shard(request: Request) -> Reply:
         store.write(member, [("shards", {**row, "draining": True})])
         await store.note(member, "removeShard.start", "", {"shard": row["_id"]})
         return _progress("draining started successfully", "started", row, databases)
+    may_leave = await _may_leave(member, row["host"])
+    databases = _databases_of(member, row["_id"])
     chunks = [c for c in store.unordered(member, "chunks") if c["shard"] == row["_id"]]
-    if chunks or databases:
+    if chunks or databases or not may_leave:
         reply = _progress("draining ongoing", "ongoing", row, databases)
         reply["remaining"] = {
             "chunks": Int64(len(chunks)), "collectionsToMove": Int64(0),
@@ -56,6 +55,19 @@ async def remove_shard(request: Request) -> Reply:
     return {
         "msg": "removeshard completed successfully", "state": "completed", "shard": row["_id"],
     }
+
+
+def _databases_of(member: Member, shard: str) -> list[str]:
+    return [row["_id"] for row in store.documents(member, "databases") if row["primary"] == shard]
+
+
+async def _may_leave(member: Member, host: str) -> bool:
+    """Tell whether a drained shard has brought its migrations to their end; a dead one may go."""
+    try:
+        reply = await member.sharding.peer(host).command("admin", {"_shardsvrMayLeave": 1})
+    except MongoError:
+        return True
+    return bool(reply["mayLeave"])
 
 
 def _check_zones(member: Member, row: Document, rows: list[Document]) -> None:

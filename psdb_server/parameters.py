@@ -27,6 +27,7 @@ PARAMETERS: Final[dict[str, Parameter]] = {
     "authenticationMechanisms": Parameter(
         ["SCRAM-SHA-1", "SCRAM-SHA-256"], "array", at_startup=False, at_runtime=False
     ),
+    "autoMergerIntervalSecs": Parameter(3600, "int", least=1),
     "enableTestCommands": Parameter(False, "safe bool", at_runtime=False),
     "featureCompatibilityVersion": Parameter(
         {"version": "8.0"}, "object", at_startup=False, at_runtime=False

@@ -175,6 +175,11 @@ def query_laws(_first: int, count: int) -> Outcome:
     return pytest("examples", count, "-m", "soak", "--timeout=7200", "tests/query", PSDB_SOAK="1")
 
 
+def sharded_spec(_first: int, count: int) -> Outcome:
+    """Run all specification tests that a sharded cluster may run."""
+    return pytest("runs", count, "tests/spec/test_sharded_spec.py", PSDB_SPEC_SHARDED="all")
+
+
 def marked(_first: int, count: int) -> Outcome:
     """Run the tests that only a soak runs: planted faults, laws over many examples."""
     return pytest(
@@ -195,6 +200,7 @@ PARTS: dict[str, Part] = {
     "query-laws": Part("examples", 150_000, 150_000, query_laws),
     "replica-sets": Part("seeds", 2000, 10, replica_sets),
     "sharded": Part("seeds", 500, 10, sharded),
+    "sharded-spec": Part("runs", 1, 1, sharded_spec),
     "soak-tests": Part("runs", 1, 1, marked),
     "storms": Part("storms", 20_000, 1000, storms),
 }

@@ -36,6 +36,13 @@ async def set_identity(request: Request) -> Reply:
     return {}
 
 
+async def may_leave(request: Request) -> Reply:
+    """Tell whether no migration or change of the catalogue is still to be brought to an end."""
+    state = member_of(request).sharding
+    busy = state.donating is not None or state.incoming or state.records.all(records.COORDINATORS)
+    return {"mayLeave": not busy}
+
+
 async def clear_identity(request: Request) -> Reply:
     """Forget the cluster this member was a shard of, with its parts of sharded collections.
 
@@ -64,6 +71,10 @@ COMMANDS = (
     Command(
         "_shardsvrClearIdentity", clear_identity, admin_only=True, writes=True,
         help="Internal: the shard has left its cluster.",
+    ),
+    Command(
+        "_shardsvrMayLeave", may_leave, admin_only=True, writes=True,
+        help="Internal: whether all that moved has come to its end.",
     ),
     Command(
         "_shardsvrSetIdentity", set_identity,

@@ -97,10 +97,12 @@ async def clone_database(request: Request) -> Reply:
 async def arrive(request: Request) -> Reply:
     """Get ready for a database that moves here, or be done with it."""
     state, args = member_of(request).sharding, request.args
-    if args["begins"]:
+    if args["step"] == "begin":
         await blocking.expect_database(state, args)
-    else:
+    elif args["step"] == "end":
         blocking.expect_no_more(state, args)
+    else:
+        await blocking.forget_copies(state, args)
     return {}
 
 
@@ -371,7 +373,7 @@ COMMANDS = (
         _NS, *_BOUNDS, Field("bytesMax", "int", required=True), Field("limit", "int"),
     ), "bounds that cut a range"),
     _internal("_shardsvrArrive", arrive, (
-        _ID, Field("database", "string", required=True), Field("begins", "bool", required=True),
+        _ID, Field("database", "string", required=True), Field("step", "string", required=True),
         Field("sharded", "array"),
     ), "a database moves here"),
     _internal("_shardsvrBlock", block, (_ID, _NS), "close a section"),
@@ -425,7 +427,7 @@ COMMANDS = (
     _internal("_shardsvrRefresh", refresh, (Field("namespaces", "array", required=True),),
               "ask the config server what is owned"),
     _internal("_shardsvrTakeCopies", take_copies, (
-        _ID, _NS, Field("documents", "any", required=True),
+        _ID, _NS, Field("documents", "any"), Field("sessions", "objects"),
     ), "take documents of a collection"),
     _internal("_shardsvrUnblock", unblock, (_ID, _NS), "open a section"),
     Command(

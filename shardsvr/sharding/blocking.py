@@ -24,8 +24,8 @@ from psdb_server.operations import Operation
 from psdb_store.collection import Collection
 from shardsvr.collections import dropped
 from shardsvr.sharding import records as names
-from shardsvr.sharding.recipient import make_collection, put_copies
-from shardsvr.sharding.state import Section, ShardingState
+from shardsvr.sharding.recipient import make_collection, note_session, put_copies
+from shardsvr.sharding.state import Arrival, Section, ShardingState
 
 _BATCH_DOCUMENTS: Final = 1000
 _BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -34,26 +34,6 @@ _BUSY_SECONDS: Final = 10.0
 _SILENT_SECONDS: Final = 20.0
 """After so long without a step of the change its section is opened by the shard itself."""
 _RETRY_SECONDS: Final = 0.5
-
-
-class Arrival:
-    """A move of a database to here.
-
-    Attributes:
-        identifier: The move's id.
-        turn: Its place among the moves this member was told of.
-        accepted: The config server has said that it is still open.
-        made: Collections that were made for it.
-
-    """
-
-    __slots__ = ("accepted", "identifier", "made", "turn")
-
-    def __init__(self, identifier: bytes, turn: int) -> None:
-        self.identifier = identifier
-        self.turn = turn
-        self.accepted = False
-        self.made: set[str] = set()
 
 
 async def close(state: ShardingState, identifier: Any, ns: str) -> None:
@@ -169,6 +149,8 @@ async def _drop_what_has_left(
 
 async def clone_database(state: ShardingState, op: Operation, args: Document) -> None:
     """Copy the collections that are not sharded; nothing of them is written meanwhile."""
+    from shardsvr.sharding.donor import session_parts
+
     identifier, db = args["id"], args["database"]
     section = state.sections.get(db)
     if section is None:
@@ -180,13 +162,18 @@ async def clone_database(state: ShardingState, op: Operation, args: Document) ->
         peer = state.peer(args["toHost"])
         sharded = args["sharded"]
         command: Document = {"_shardsvrArrive": 1, "id": identifier, "database": db}
-        await peer.command("admin", {**command, "begins": True, "sharded": sharded})
+        await peer.command("admin", {**command, "step": "begin", "sharded": sharded})
         cloned = [
             one for one in state.member.engine.collections(db) if one.ns not in sharded
         ]
+        for rows in session_parts(state.member):  # a write that is retried there was done here
+            await peer.command("admin", {
+                "_shardsvrTakeCopies": 1, "id": identifier, "ns": f"{db}.", "sessions": rows,
+            })
+            op.check()
         for collection in cloned:
             await _clone(op, peer, identifier, collection)
-        await peer.command("admin", {**command, "begins": False})
+        await peer.command("admin", {**command, "step": "end"})
         await state.records.write(put=[(names.COORDINATORS, {
             "_id": identifier, "ns": db, "phase": "catalogue",
             "cloned": [{"ns": one.ns, "uuid": one.uuid} for one in cloned],
@@ -227,17 +214,15 @@ async def expect_database(state: ShardingState, args: Document) -> None:
 
     """
     db, identifier = args["database"], args["id"]
-    known: Arrival | None = state.arrivals.get(db)
+    known = state.arrivals.get(db)
     if known is not None and known.identifier == bytes(identifier) and known.accepted:
         return  # the command was sent twice
-    arrival = Arrival(bytes(identifier), 0 if known is None else known.turn + 1)
-    state.arrivals[db] = arrival
+    state.arrivals[db] = arrival = Arrival(bytes(identifier))
     reply = await state.config.command("admin", {
         "_configsvrGetOwnership": 1, "ns": db, "shard": state.member.shard_name,
         "id": identifier,
     })
     if reply.get("outcome") is not None or db in state.sections:
-        state.arrivals.pop(db, None)
         raise _unexpected(db)
     async with state.arriving:
         _arrival(state, db, identifier, accepted=False)
@@ -251,7 +236,7 @@ async def expect_database(state: ShardingState, args: Document) -> None:
 
 def _arrival(state: ShardingState, db: str, identifier: Any, *, accepted: bool = True) -> Arrival:
     """Return the move under way; 117 when it is another one, or none."""
-    arrival: Arrival | None = state.arrivals.get(db)
+    arrival = state.arrivals.get(db)
     if arrival is None or arrival.identifier != bytes(identifier):
         raise _unexpected(db)
     if accepted and not arrival.accepted:
@@ -266,10 +251,26 @@ def _unexpected(db: str) -> MongoError:
 
 
 def expect_no_more(state: ShardingState, args: Document) -> None:
-    """Take no more copies of a move."""
-    arrival: Arrival | None = state.arrivals.get(args["database"])
+    """Take no more copies of a move: all have come."""
+    arrival = state.arrivals.get(args["database"])
     if arrival is not None and arrival.identifier == bytes(args["id"]):
-        del state.arrivals[args["database"]]
+        arrival.accepted = False
+
+
+async def forget_copies(state: ShardingState, args: Document) -> None:
+    """Drop what a move has brought that was fenced, unless another one has begun."""
+    db, identifier = args["database"], bytes(args["id"])
+    async with state.arriving:
+        arrival = state.arrivals.get(db)
+        if arrival is None or arrival.identifier != identifier:
+            return
+        arrival.accepted = False
+        engine = state.member.engine
+        for ns in sorted(arrival.made):
+            collection = engine.collection(db, ns.partition(".")[2])
+            if collection is not None and state.arrivals.get(db) is arrival:
+                await state.member.catalogue(engine.drop_collection(collection))
+        arrival.made.clear()
 
 
 async def make_copy(state: ShardingState, args: Document) -> None:
@@ -283,13 +284,17 @@ async def make_copy(state: ShardingState, args: Document) -> None:
 
 
 async def take(state: ShardingState, args: Document) -> None:
-    """Take copies of a collection that moves here as a whole."""
+    """Take copies of a collection that moves here as a whole, and what sessions have done."""
     db, _, name = args["ns"].partition(".")
 
     def check() -> None:
         _arrival(state, db, args["id"])
 
     check()
+    for row in args.get("sessions", ()):
+        note_session(state, row)
+    if "documents" not in args:
+        return
     collection = state.member.engine.collection(db, name)
     if collection is None:
         raise MongoError(Code.NAMESPACE_NOT_FOUND, f"{args['ns']} was dropped")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from bson.binary import Binary
 from bson.int64 import Int64
@@ -34,6 +34,9 @@ from shardsvr.sharding.cloning import records_in, size_of
 from shardsvr.sharding.ownership import Ownership
 from shardsvr.sharding.recipient import NOT_UNDER_WAY
 from shardsvr.sharding.state import Section, ShardingState
+
+if TYPE_CHECKING:
+    from shardsvr.member import Member
 
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _LOG_SLICE: Final = 1000
@@ -198,12 +201,7 @@ class Donation:
             "range": self.spec["range"], "fromShard": self.member.shard_name,
             "epoch": own.version.epoch, "timestamp": own.version.timestamp,
         })
-        rows = [
-            (lsid, record.txn_number, record.runs)
-            for lsid, record in self.member.engine.sessions.snapshot().items()
-        ]
-        for start in range(0, len(rows), _LOG_SLICE):
-            await self._send([], [], rows[start : start + _LOG_SLICE])
+        await self._send([], [], session_rows(self.member))
 
     async def _send(
         self, raws: list[bytes], removed: list[Any], sessions: list[_SessionRow]
@@ -217,7 +215,7 @@ class Donation:
         removals = [{"_id": one} for one in removed]
         for removal in _by_size(removals, lambda one: len(bson_codec.encode(one))):
             await self._send_one(removed=removal)
-        for rows in _by_size(sessions, lambda row: sum(len(run[2]) for run in row[2])):
+        for rows in _by_size(sessions, _session_bytes):
             await self._send_one(sessions=[_session_document(*row) for row in rows])
 
     async def _send_one(self, **fields: Any) -> None:
@@ -349,6 +347,24 @@ class Donation:
         await self.state.records.write(remove=[(names.COORDINATORS, self.id)])
         self.state.in_office(tell_recipient(self.state, self.spec, committed=False))
         return True
+
+
+def session_rows(member: Member) -> list[_SessionRow]:
+    """Return what all sessions have done."""
+    return [
+        (lsid, record.txn_number, record.runs)
+        for lsid, record in member.engine.sessions.snapshot().items()
+    ]
+
+
+def session_parts(member: Member) -> Iterator[list[Document]]:
+    """Give what all sessions have done, as a recipient notes it, in messages of bounded size."""
+    for rows in _by_size(session_rows(member), _session_bytes):
+        yield [_session_document(*row) for row in rows]
+
+
+def _session_bytes(row: _SessionRow) -> int:
+    return sum(len(run[2]) for run in row[2])
 
 
 def _session_document(lsid: bytes, number: int, runs: list[Run]) -> Document:

@@ -135,7 +135,7 @@ async def take(state: ShardingState, args: Document) -> None:
     check()
     _remove_all(state, collection, [row["_id"] for row in args["removed"]])
     for row in args["sessions"]:
-        _note_session(state, row)
+        note_session(state, row)
 
 
 def _not_under_way() -> MongoError:
@@ -189,7 +189,7 @@ def _remove_all(state: ShardingState, collection: Collection, identifiers: list[
         unit.commit()
 
 
-def _note_session(state: ShardingState, row: Document) -> None:
+def note_session(state: ShardingState, row: Document) -> None:
     """Take over what a session has done at the donor, as an entry without effect."""
     engine = state.member.engine
     lsid, number = bytes(row["lsid"]), int(row["txnNumber"])

@@ -68,6 +68,7 @@ async def _delete_ranges(state: ShardingState) -> None:
     first_seen: dict[bytes, float] = {}
     while True:
         waiting = False
+        _give_up_silent(state)
         try:
             for task in state.records.all(names.DELETIONS) if state.member.is_primary else ():
                 waiting = True
@@ -87,6 +88,14 @@ async def _delete_ranges(state: ShardingState) -> None:
             pass
 
 
+def _give_up_silent(state: ShardingState) -> None:
+    """Expect nothing more of a donor that has sent nothing for long."""
+    now = state.member.world.clock.monotonic()
+    for identifier, known in list(state.incoming.items()):
+        if now - known["seen"] > _GIVEN_UP_SECONDS:
+            state.incoming.pop(identifier)
+
+
 async def _look_at_pending(
     state: ShardingState, task: Document, first_seen: dict[bytes, float]
 ) -> None:
@@ -96,10 +105,7 @@ async def _look_at_pending(
     identifier = bytes(task["_id"])
     now = state.member.world.clock.monotonic()
     since = first_seen.setdefault(identifier, now)
-    incoming = state.incoming.get(identifier)
-    if incoming is not None and now - incoming["seen"] > _GIVEN_UP_SECONDS:
-        state.incoming.pop(identifier)
-    if incoming is not None:
+    if identifier in state.incoming:
         first_seen[identifier] = now
     elif now - since > _SILENT_SECONDS:
         await recipient.resolve(state, task)

@@ -56,6 +56,24 @@ class Section:
         self.busy = 0
 
 
+class Arrival:
+    """A move of a database to here.
+
+    Attributes:
+        identifier: The move's id.
+        accepted: The config server has said that it is still open, and more may come.
+        made: Collections that were made for it.
+
+    """
+
+    __slots__ = ("accepted", "identifier", "made")
+
+    def __init__(self, identifier: bytes) -> None:
+        self.identifier = identifier
+        self.accepted = False
+        self.made: set[str] = set()
+
+
 class ShardingState:
     """What one member knows as a shard.
 
@@ -79,7 +97,7 @@ class ShardingState:
         self.sections: dict[str, Section] = {}
         self.multi_writes: dict[str, int] = {}
         self.incoming: dict[bytes, Any] = {}
-        self.arrivals: dict[str, Any] = {}
+        self.arrivals: dict[str, Arrival] = {}
         self.arriving = asyncio.Lock()
         self.donating: Any = None
         self.idle = asyncio.Event()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 from typing import Any
 
 import pymongo
@@ -85,6 +87,47 @@ def _write(
         return collection.find_one_and_update(query, {"$set": {"z": step}}, sort=[("_id", -1)])
     except PyMongoError as error:
         return type(error).__name__, getattr(error, "code", None)
+
+
+def keep_moving(client: pymongo.MongoClient, ns: str, stop: threading.Event) -> None:
+    """Move, split and merge chunks until told to stop."""
+    chance = random.Random(0)
+    while not stop.is_set():
+        k, shard = chance.randrange(100), f"shard{chance.randrange(3)}"
+        with contextlib.suppress(PyMongoError):
+            if chance.random() < 0.2:
+                client.admin.command("split", ns, middle={"k": k})
+            elif chance.random() < 0.1:
+                client.admin.command("mergeAllChunksOnShard", ns, shard=shard)
+            else:
+                client.admin.command("moveChunk", ns, find={"k": k}, to=shard)
+                moved.append(k)
+
+
+moved: list[int] = []
+"""Keys whose chunks were moved meanwhile."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, *(
+    pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 13)
+)])
+def test_moving_is_as_unsharded(sharded: Any, db: pymongo.database.Database, seed: int) -> None:
+    client, ns = db.client, f"{db.name}.moving"
+    db.other.insert_many([{"_id": n, "name": f"g{n}"} for n in range(5)])
+    expected = answers(db.plain, seed)
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    stop = threading.Event()
+    moved.clear()
+    mover = threading.Thread(target=keep_moving, args=(sharded.clients[1], ns, stop))
+    mover.start()
+    try:
+        found = answers(db.moving, seed)
+    finally:
+        stop.set()
+        mover.join()
+    assert found == expected
+    assert len(moved) > 3
 
 
 @pytest.mark.slow
