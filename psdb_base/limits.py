@@ -10,6 +10,8 @@ DOCUMENT_BYTES_MAX: Final = 16 * 1024 * 1024
 DOCUMENT_INTERNAL_BYTES_MAX: Final = DOCUMENT_BYTES_MAX + 16 * 1024
 """Largest document in a reply or between members (a stored document plus its envelope)."""
 MESSAGE_BYTES_MAX: Final = 48_000_000
+MESSAGE_INTERNAL_BYTES_MAX: Final = MESSAGE_BYTES_MAX + 64 * 1024
+"""Largest message between nodes: a client's with what a router adds, or a reply."""
 WRITE_BATCH_COUNT_MAX: Final = 100_000
 NESTING_PROMISED_MAX: Final = 100
 NESTING_STORED_MAX: Final = 180

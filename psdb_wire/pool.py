@@ -14,14 +14,13 @@ from typing import Final, cast
 from psdb_base.bson_codec import decode, encode
 from psdb_base.codes import Code
 from psdb_base.errors import MongoError
-from psdb_base.limits import MESSAGE_BYTES_MAX
+from psdb_base.limits import MESSAGE_INTERNAL_BYTES_MAX
 from psdb_base.values import Document
 from psdb_base.world import Network
 from psdb_wire.channel import raise_for, run_command
 from psdb_wire.frames import MORE_TO_COME, FrameReader, build_op_msg, parse
 
 CONNECT_SECONDS: Final = 10.0
-REPLY_BYTES_OVERHEAD: Final = 64 * 1024
 _FLAGS_OFFSET: Final = 16
 
 
@@ -36,7 +35,7 @@ class ClientConnection(asyncio.Protocol):
         self.generation = 0
         self.closed = False
         self._lost = lost
-        self._reader = FrameReader(MESSAGE_BYTES_MAX + REPLY_BYTES_OVERHEAD)
+        self._reader = FrameReader(MESSAGE_INTERNAL_BYTES_MAX)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._reply: asyncio.Future[bytes] | None = None
 

@@ -15,7 +15,12 @@ from typing import Any, Final, cast
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
-from psdb_base.limits import CONNECTIONS_MAX, MESSAGE_BYTES_MAX, PRE_HELLO_MESSAGE_BYTES_MAX
+from psdb_base.limits import (
+    CONNECTIONS_MAX,
+    MESSAGE_BYTES_MAX,
+    MESSAGE_INTERNAL_BYTES_MAX,
+    PRE_HELLO_MESSAGE_BYTES_MAX,
+)
 from psdb_base.world import Listener, World
 from psdb_wire import compression
 from psdb_wire.connection import Connection, Handler, Result, Stream
@@ -73,6 +78,7 @@ class ServerConnection(Connection, asyncio.Protocol):
         self._eof = False
         self._pumping = False
         self._drained: asyncio.Future[None] | None = None
+        self._internal = False
 
     # -- what handlers use --------------------------------------------------------------------
 
@@ -84,8 +90,25 @@ class ServerConnection(Connection, asyncio.Protocol):
     @hello_done.setter
     def hello_done(self, done: bool) -> None:
         self._hello_done = done
-        if done:
-            self._reader.limit = self._server.message_bytes_max
+        self._set_limit()
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is another node of the cluster; a router adds to what a client sent."""
+        return self._internal
+
+    @internal.setter
+    def internal(self, internal: bool) -> None:
+        self._internal = internal
+        self._set_limit()
+
+    def _set_limit(self) -> None:
+        if not self._hello_done:
+            return
+        limit = self._server.message_bytes_max
+        if self._internal and limit == MESSAGE_BYTES_MAX:
+            limit = MESSAGE_INTERNAL_BYTES_MAX
+        self._reader.limit = limit
 
     @property
     def is_active(self) -> bool:

@@ -8,7 +8,7 @@ import struct
 import bson
 import pytest
 
-from psdb_base.limits import PRE_HELLO_MESSAGE_BYTES_MAX
+from psdb_base.limits import MESSAGE_BYTES_MAX, PRE_HELLO_MESSAGE_BYTES_MAX
 from psdb_wire.compression import compress, decompress
 from psdb_wire.frames import (
     EXHAUST_ALLOWED,
@@ -378,6 +378,20 @@ def test_before_hello_only_small_messages_are_taken(world, attach, ping, log):
         connection.hello_done = True
         transport.protocol.data_received(ping(2, size=PRE_HELLO_MESSAGE_BYTES_MAX * 2))
         assert ids(transport) == [2]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("internal", [False, True])
+def test_a_router_may_add_to_the_largest_message(world, attach, ping, internal):
+    async def run():
+        connection, transport = attach(Server(world, echo))
+        connection.hello_done = True
+        connection.internal = internal
+        head = ping(1)
+        longer = (MESSAGE_BYTES_MAX + 124).to_bytes(4, "little") + head[4:16]
+        transport.protocol.data_received(longer)
+        assert transport.closing != internal
 
     asyncio.run(run())
 
