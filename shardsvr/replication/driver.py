@@ -120,6 +120,8 @@ class Driver:
         self._orders: deque[StorageOrder] = deque()
         self._working: asyncio.Task[None] | None = None
         self._building: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._promise: HardState | None = None
         self._generation = 0
         self._scheduled = False
         self._commit = engine.commit_index
@@ -303,18 +305,23 @@ class Driver:
 
     def _save(self, state: HardState) -> None:
         """Make term and vote durable; the core is told when they are."""
-        task = asyncio.ensure_future(self.engine.member.advance(state.term, state.vote))
-        task.add_done_callback(lambda done: self._saved(state, done))
+        self._promise = state
+        if self._saving is None:
+            self._saving = asyncio.get_running_loop().create_task(self._save_promises())
 
-    def _saved(self, state: HardState, done: asyncio.Future[None]) -> None:
-        if done.cancelled() or self._closed:
-            return
-        error = done.exception()
-        if error is not None:
+    async def _save_promises(self) -> None:
+        """Save one promise after the other; a newer one stands for those that wait."""
+        try:
+            while self._promise is not None and not self._closed:
+                state, self._promise = self._promise, None
+                await self.engine.member.advance(state.term, state.vote)
+                if not self._closed:
+                    self.core.saved_hard_state(state)
+                    self._pump()
+        except (MongoError, OSError) as error:
             self.engine.fail_disk(error, "the member's file")
-            return
-        self.core.saved_hard_state(state)
-        self._pump()
+        finally:
+            self._saving = None
 
     # -- the log ---------------------------------------------------------------------------------
 

@@ -339,12 +339,6 @@ FAULTS: tuple[Fault, ...] = (
         finders=("sim",),
     ),
     Fault(
-        "a member's term and vote are not written",
-        (("psdb_store.member", "        self.term, self.vote = term, vote\n",
-          "        self.term, self.vote = term, vote\n        return\n"),),
-        finders=("sim",),
-    ),
-    Fault(
         "statements are forgotten when office is lost",
         (("psdb_store.versions", "                self._sessions.put(*entry.session)\n",
           "                self._sessions.put(entry.session[0], None)\n"),),
