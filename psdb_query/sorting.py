@@ -298,6 +298,9 @@ class TopK:
         name = self._sorter.single
         if bound is MISSING or name is None:
             return docs
+        docs = self._unlike_or_ahead(docs, name, bound)
+        if len(docs) < _SPARE:
+            return docs
         values = column_of(docs, name)
         kinds = set(map(type, values))
         if type(bound) is str:
@@ -315,6 +318,28 @@ class TopK:
             # A NaN, which sorts last here, is either passed over by `max` or what it returns.
             return []
         return [doc for value, doc in pairs if not value <= bound]
+
+
+    def _unlike_or_ahead(self, docs: list[Document], name: str, bound: Any) -> list[Document]:
+        """Drop documents whose value is of the bound's type and behind it, in one pass.
+
+        A NaN is neither before nor behind anything, so it stays.
+        """
+        kind = type(bound)
+        if kind is str and self._sorter.collation is not None:
+            return docs
+        try:
+            if self._sorter.parts[0].ascending:
+                return [
+                    doc for doc in docs
+                    if (value := doc[name]).__class__ is not kind or not value >= bound
+                ]
+            return [
+                doc for doc in docs
+                if (value := doc[name]).__class__ is not kind or not value <= bound
+            ]
+        except KeyError:
+            return docs
 
 
 _EXACT_NUMBERS: Final = {int, float, Int64}
