@@ -138,12 +138,24 @@ def _number_lte(name: str, operand: float, match: Match) -> Batch:
 
 def _string_eq(name: str, operand: str, match: Match) -> Batch:
     def scan(docs: list[Any], env: Env) -> list[Any]:
-        return [
-            doc
-            for doc in docs
-            if (value := doc.get(name)) == operand
-            or (value.__class__ in _RARE_STRING and match(doc, env))
-        ]
+        try:
+            return [
+                doc
+                for doc in docs
+                if (value := doc[name]) == operand
+                or (
+                    value.__class__ is not str
+                    and value.__class__ in _RARE_STRING
+                    and match(doc, env)
+                )
+            ]
+        except KeyError:  # a document has no such field
+            return [
+                doc
+                for doc in docs
+                if (value := doc.get(name)) == operand
+                or (value.__class__ in _RARE_STRING and match(doc, env))
+            ]
 
     return scan
 
