@@ -102,7 +102,7 @@ def move(client: pymongo.MongoClient, key: int, to: str) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # `cluster/test_sharded_faults.py` does the like with replica sets, every time
 def test_moves_under_writes_and_kills(cluster: Cluster) -> None:
     client = cluster.clients[0]
     client.admin.command("shardCollection", "test.counters", key={"k": 1})
