@@ -88,7 +88,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
         "base/test_real_pulses.py::test_a_loop_that_stands_still_is_spoken_for",
     ),
     "a statement that is sent again over a failover has its effect twice": (
-        "statements are forgotten when office is lost",
+        "the records of statements are not read at a start",
         "sim/test_power_cut.py::test_a_server_that_forgets_statements_is_noticed",
     ),
 }
