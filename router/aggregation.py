@@ -94,9 +94,10 @@ class RouterPorts(RowPorts):
 
     def spill(self) -> SpillFile:
         """Open temporary storage."""
-        from router.spill import RouterSpill
+        from psdb_server.spill import Spill
 
-        return RouterSpill(self.router.world)
+        disk = self.router.world.disk
+        return Spill(disk, disk.open_nameless())
 
     def foreign(self, database: str, collection: str) -> ForeignSource:
         """Open another collection or view."""
