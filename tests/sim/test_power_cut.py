@@ -28,7 +28,7 @@ from psdb_store.sessions import SessionTable
 from shardsvr.member import Member
 from shardsvr.session_turns import SessionTurns
 
-COUNT = int(os.environ.get("PSDB_SIM_SEEDS", "20"))
+COUNT = int(os.environ.get("PSDB_SIM_SEEDS", "10"))
 FIRST = int(os.environ.get("PSDB_SIM_FIRST", "0"))
 SEEDS = [int(os.environ["PSDB_SEED"])] if "PSDB_SEED" in os.environ else range(FIRST, FIRST + COUNT)
 SEEDS_UNTIL_FOUND = 40
