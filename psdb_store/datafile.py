@@ -155,11 +155,11 @@ async def verify(disk: Disk, path: str, entry: dict[str, Any], block_bytes: int)
     raise StorageDamagedError(path, number, f"the file {reason} the manifest")
 
 
-def check_header(path: str, line: bytes) -> None:
+def check_header(path: str, line: bytes, kind: str = "data") -> None:
     """Refuse a file of another kind or a newer format."""
     header: dict[str, Any] = orjson.loads(line)
-    if header.get("psdb") != "data":
-        raise StorageDamagedError(path, 1, "this is not a data file")
+    if header.get("psdb") != kind:
+        raise StorageDamagedError(path, 1, f"this is not a {kind} file")
     if header["format"] != FORMAT:
         raise newer_format(path, header["format"], FORMAT)
 

@@ -15,11 +15,17 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from psdb_store.cold import Cold, Home
-from psdb_store.datafile import THREAD, DataFile, blocks, cut_rest, parse_block, verify
-from psdb_store.failures import StorageDamagedError, newer_format
+from psdb_store.datafile import (
+    FORMAT,
+    THREAD,
+    DataFile,
+    blocks,
+    check_header,
+    cut_rest,
+    parse_block,
+    verify,
+)
 from psdb_store.file_writer import FileWriter, file_fields
 from psdb_store.lines import seal
 from psdb_store.sessions import SessionRecord, SessionTable, read_runs, runs_json
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from psdb_store.options import StoreOptions
 
 FOLDER: Final = "sessions"
-FORMAT: Final = 1
 
 
 class SessionFile:
@@ -97,7 +102,7 @@ async def load_sessions(
         if not begun:
             begun = True
             header, _, block = block.partition(b"\n")
-            _check_header(path, header)
+            check_header(path, header, "sessions")
         if block:
             _take(records, block)
         await asyncio.sleep(0)
@@ -117,14 +122,6 @@ def _take(records: dict[bytes, SessionRecord], block: bytes) -> None:
 def session_record(row: dict[str, Any]) -> SessionRecord:
     """Return the record of a session's parsed line."""
     return SessionRecord(row["txnNumber"], read_runs(row["statements"]), row["lastUse"])
-
-
-def _check_header(path: str, line: bytes) -> None:
-    header: dict[str, Any] = orjson.loads(line)
-    if header.get("psdb") != "sessions":
-        raise StorageDamagedError(path, 1, "this is not a file of sessions")
-    if header["format"] != FORMAT:
-        raise newer_format(path, header["format"], FORMAT)
 
 
 def _line(lsid: bytes, record: SessionRecord | None) -> bytes:
