@@ -91,6 +91,7 @@ class Snapshots:
         """Send the newest checkpoint; return its log index once it is installed."""
         driver = self._set.driver
         assert driver is not None
+        term = driver.core.term
         self._last_id += 1
         number = self._last_id
         pinned = await snapshot.pin(driver.engine)
@@ -100,13 +101,16 @@ class Snapshots:
             pinned = await snapshot.pin(driver.engine)
         try:
             for offset in range(0, len(pinned.line), PIECE_BYTES):
+                self._check_office(term)
                 await self._piece(
                     host, number, MANIFEST, offset, pinned.line[offset : offset + PIECE_BYTES]
                 )
             for place, file in enumerate(pinned.files):
                 for offset in range(0, file["bytes"], PIECE_BYTES):
                     data = await pinned.read(file, offset, PIECE_BYTES)
+                    self._check_office(term)
                     await self._piece(host, number, place, offset, data)
+            self._check_office(term)  # the message says who leads this term
             message = self._message(member_id, pinned)
             await self._ask(host, {
                 "_replSetSnapshotEnd": number, "from": driver.engine.member.id,
@@ -117,13 +121,17 @@ class Snapshots:
             asyncio.get_running_loop().call_later(10.0, pinned.release)
         return pinned.position.index
 
+    def _check_office(self, term: int) -> None:
+        driver = self._set.driver
+        assert driver is not None
+        if not driver.core.is_leader or driver.core.term != term:
+            raise MongoError(Code.NOT_WRITABLE_PRIMARY, "office was lost")
+
     async def _piece(
         self, host: str, number: int, file: int, offset: int, data: bytes
     ) -> None:
         driver = self._set.driver
         assert driver is not None
-        if not driver.core.is_leader:
-            raise MongoError(Code.NOT_WRITABLE_PRIMARY, "office was lost")
         await self._ask(host, {
             "_replSetSnapshot": number, "from": driver.engine.member.id, "file": file,
             "offset": offset, "data": Binary(data),

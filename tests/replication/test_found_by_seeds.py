@@ -10,6 +10,7 @@ import pytest
 from bson.timestamp import Timestamp
 
 from psdb_base.errors import Code, MongoError
+from psdb_raft.messages import InstallSnapshot
 from shardsvr.replication import snapshots
 from shardsvr.replication.replica_set import ReplicaSet
 
@@ -76,5 +77,48 @@ def test_seed_18_who_waits_for_a_time_moves_the_log_of_the_store_that_is() -> No
         request: Any = SimpleNamespace(op=SimpleNamespace(check=lambda: None))
         await ReplicaSet.wait_for_time(replica_set, request, Timestamp(3, 1))
         assert appended == ["new"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_seed_182_a_snapshot_does_not_end_in_another_term_than_it_began(
+    monkeypatch: pytest.MonkeyPatch, *, again: bool,
+) -> None:
+    """Office was lost while the last piece went out: the end named the sender as the new leader."""
+
+    async def main() -> None:
+        core = SimpleNamespace(is_leader=True, term=4)
+        asked: list[str] = []
+
+        async def request(_host: str, command: dict[str, Any], _seconds: float) -> None:
+            asked.append(next(iter(command)))
+            core.term, core.is_leader = 5, again
+
+        pinned = SimpleNamespace(
+            line=b"{}", files=[], manifest={}, release=lambda: None,
+            position=SimpleNamespace(index=1),
+        )
+
+        async def pin(_: object) -> Any:
+            return pinned
+
+        monkeypatch.setattr(snapshots.snapshot, "pin", pin)
+        monkeypatch.setattr(snapshots, "membership_of", lambda _: (1, {}))
+        replica_set: Any = SimpleNamespace(
+            driver=SimpleNamespace(
+                core=core, engine=SimpleNamespace(member=SimpleNamespace(id="a"))
+            ),
+            peers=SimpleNamespace(request=request),
+        )
+        sender = snapshots.Snapshots(replica_set)
+        end = InstallSnapshot(
+            group="g", sender="a", to="b", term=5, index=1, index_term=1, config_index=1, config={}
+        )
+        monkeypatch.setattr(sender, "_message", lambda *_: end)
+        with pytest.raises(MongoError) as caught:
+            await sender._transfer("b", "there:1")
+        assert caught.value.code == Code.NOT_WRITABLE_PRIMARY
+        assert asked == ["_replSetSnapshot"]
 
     asyncio.run(main())
