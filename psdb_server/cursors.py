@@ -100,6 +100,7 @@ class Cursor:
 
     Attributes:
         seconds_left: What its command's `maxTimeMS` leaves for all its getMores together.
+        committed: Its command reads nothing but what is committed.
         user: The getMore that uses it now.
         failure: What the next getMore is told: the collection is no longer there.
         interrupt: Ends what the getMore that uses it waits for, where killing that is not enough.
@@ -107,9 +108,9 @@ class Cursor:
     """
 
     __slots__ = (
-        "await_data", "command", "created_ms", "deadline_ms", "failure", "id", "interrupt",
-        "last_use", "lsid", "no_timeout", "ns", "pending", "returned", "seconds_left", "source",
-        "tailable", "user",
+        "await_data", "command", "committed", "created_ms", "deadline_ms", "failure", "id",
+        "interrupt", "last_use", "lsid", "no_timeout", "ns", "pending", "returned",
+        "seconds_left", "source", "tailable", "user",
     )
 
     def __init__(self, cursor_id: int, ns: str, source: Source, lsid: bytes | None) -> None:
@@ -126,6 +127,7 @@ class Cursor:
         self.tailable = False
         self.await_data = False
         self.command: Document = {}
+        self.committed = False
         self.created_ms = 0
         self.deadline_ms = 0
         self.returned = 0

@@ -269,7 +269,7 @@ class Node:
             )
             if message.flags & MORE_TO_COME:
                 return None
-            raw = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times())
+            raw = replies.close_body(elements + replies.OK_ELEMENT + self.reply_times(op))
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
             failure = error
             return self.error_message(labelled(error, body), message)
@@ -401,9 +401,9 @@ class Node:
             "active": server.active,
         }
 
-    def reply_times(self) -> bytes:
-        """Return `$clusterTime` and `operationTime` for a reply; a role extends this."""
-        now, operation_time = self.clock.now, self.operation_time()
+    def reply_times(self, op: Operation | None = None) -> bytes:
+        """Return `$clusterTime` and `operationTime` for the reply of an operation."""
+        now, operation_time = self.clock.now, self.operation_time(op)
         # While nothing is written the two stay the same objects, and so do the bytes.
         last_now, last_time, elements = self._times
         if now is not last_now or operation_time is not last_time:
@@ -411,8 +411,8 @@ class Node:
             self._times = now, operation_time, elements
         return elements
 
-    def operation_time(self) -> Timestamp | None:
-        """Time of the last operation this node's reply rests on."""
+    def operation_time(self, op: Operation | None) -> Timestamp | None:  # noqa: ARG002
+        """Time of the last operation that this node's reply rests on; a role knows it."""
         return self.clock.now
 
     def parse(

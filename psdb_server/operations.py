@@ -71,6 +71,7 @@ class Operation:
         by_id: It looked one document up by `_id`, without a plan.
         returned: Documents in its reply, None for a command that returns none.
         origin: The command that opened the cursor of a getMore.
+        committed: It reads nothing but what is committed.
         profiled: Its statements are to be noted.
         statements: What they did.
 
@@ -78,9 +79,9 @@ class Operation:
 
     __slots__ = (
         "_clock", "_countdown", "_docs", "_keys", "_killed", "_steps", "away", "by_id", "command",
-        "connection", "db", "deadline", "execution", "lsid", "name", "ns", "opid", "origin",
-        "profiled", "progress", "returned", "started", "started_ms", "statements", "waiting",
-        "yields",
+        "committed", "connection", "db", "deadline", "execution", "lsid", "name", "ns", "opid",
+        "origin", "profiled", "progress", "returned", "started", "started_ms", "statements",
+        "waiting", "yields",
     )
 
     def __init__(
@@ -104,6 +105,7 @@ class Operation:
         self.returned: int | None = None
         self.origin: Document | None = None
         self.profiled = False
+        self.committed = False
         self.statements: list[Statement] = []
         self.yields = 0
         self._keys = self._docs = 0

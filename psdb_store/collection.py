@@ -132,6 +132,10 @@ class Collection:
         rid = self.ids.get(id_key)
         return None if rid is None else self.records[rid]
 
+    def rid_of(self, id_key: bytes) -> int | None:
+        """Return the number of the record with this `_id` key."""
+        return self.ids.get(id_key)
+
     def get(self, rid: int) -> Record | None:
         """Return the latest version of a record, None when it was deleted."""
         return self.records.get(rid)
@@ -157,6 +161,13 @@ class Collection:
             self._first_rid = found[0].rid if found else self.next_rid
         self.warm(found)
         return found
+
+    def index_scan(
+        self, index: Index, low: bytes, high: bytes, *, after: tuple[bytes, int] | None,
+        limit: int, **bounds: Any,
+    ) -> list[tuple[bytes, int]]:
+        """Return at most `limit` entries of an index; fewer mean the end. See `Index.scan`."""
+        return index.scan(low, high, after=after, limit=limit, **bounds)
 
     def warm(self, records: list[Record]) -> None:
         """Read back what is not in memory of records that are about to be looked at, at once."""

@@ -271,7 +271,7 @@ class Engine:
         self._terms_before, self._terms = recovered_terms(opened, self._terms)
         for line in opened.lines:
             self._note_membership(line)
-        self.commit_index = self.versions.horizon = applied.index
+        self.commit_index = self.versions.commit_index = self.versions.horizon = applied.index
         self.versions.committed_time, self.versions.committed_wall = (
             self.last_timestamp, self.last_wall,
         )

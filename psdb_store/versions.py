@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeAlias
 
@@ -198,6 +198,7 @@ class Versions:
         history_ms: How long committed history is kept for views in the past; 0: not at all.
         history_bytes: How many bytes of old versions it may keep.
         past: Index entries of old versions.
+        commit_index: Everything up to it is committed.
         committed_time, committed_wall, committed_line: Cluster and wall time and line of the last
             entry committed here.
 
@@ -218,7 +219,7 @@ class Versions:
         self._views: dict[int, View] = {}
         self._superseded: deque[Superseded] = deque()
         self._kept_bytes = 0
-        self._committed = 0
+        self.commit_index = 0
         self.past = Past(self)
 
     def push(self, entry: TailEntry) -> None:
@@ -226,10 +227,17 @@ class Versions:
         self.tail.append(entry)
         self.tail_bytes += len(entry.line)
 
+    def tail_of(self, c: Collection) -> Iterator[Applied]:
+        """Give the effects on a collection that are not committed, oldest first."""
+        for entry in self.tail:
+            for applied in entry.applied:
+                if applied[0] is c:
+                    yield applied
+
     def committed(self, index: int) -> None:
         """Entries up to `index` are committed: catalogue changes take effect, undo is forgotten."""
         tail = self.tail
-        self._committed = index
+        self.commit_index = index
         while tail and tail[0].index <= index:
             entry = tail.popleft()
             self.committed_time, self.committed_wall = entry.time, entry.wall
@@ -281,7 +289,7 @@ class Versions:
         The window gives way when what it keeps has grown too large. It ends at the last commit,
         or where nothing is written any more at `now_ms`.
         """
-        limit = min([self._committed, *(view.at for view in self._views.values())])
+        limit = min([self.commit_index, *(view.at for view in self._views.values())])
         young_ms = max(self.committed_wall, now_ms) - self.history_ms
         superseded = self._superseded
         while superseded and superseded[0][0] <= limit:
@@ -317,6 +325,9 @@ class Versions:
         return undone
 
 
+_NONE: Final[Any] = OOBTree()
+
+
 class Past:
     """Index entries that old versions have and their successors have not, per index in use.
 
@@ -327,9 +338,18 @@ class Past:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
         self._kept: dict[int, tuple[Index, Collection, Any, list[int]]] = {}
+        self._of_tail: tuple[tuple[TailEntry, TailEntry, int], dict[int, list[bytes]]] | None = None
 
     def entries(self, c: Collection, index: Index) -> Any:
         """Return a tree of entries, or an empty one."""
+        tree, uncommitted = self._committed(c, index), self._uncommitted(c, index)
+        if not uncommitted:
+            return tree
+        return OOTreeSet([*tree, *uncommitted])
+
+    def _committed(self, c: Collection, index: Index) -> Any:
+        if not self._versions.superseded:
+            return _NONE
         _, _, tree, upto = self._kept.setdefault(id(index), (index, c, OOBTree(), [-1]))
         newest = upto[0]
         for at, _, where, new, old in reversed(self._versions.superseded):
@@ -340,16 +360,28 @@ class Past:
                 for entry in _lost(index, new, old):
                     tree[entry] = tree.get(entry, 0) + 1
         upto[0] = newest
-        uncommitted = [
-            entry
-            for change in self._versions.tail
-            for where, new, old in change.applied
-            if where is c and old is not None
-            for entry in _lost(index, new, old)
-        ]
-        if not uncommitted:
-            return tree
-        return OOTreeSet([*tree, *uncommitted])
+        return tree
+
+    def _uncommitted(self, c: Collection, index: Index) -> list[bytes]:
+        """Work it out once for as long as the tail is the same."""
+        tail = self._versions.tail
+        if not tail:
+            self._of_tail = None
+            return []
+        same = self._of_tail is not None and all(
+            a is b for a, b in zip(self._of_tail[0], (tail[0], tail[-1], len(tail)), strict=True)
+        )
+        if self._of_tail is None or not same:
+            self._of_tail = (tail[0], tail[-1], len(tail)), {}
+        known = self._of_tail[1]
+        if id(index) not in known:
+            known[id(index)] = [
+                entry
+                for _, new, old in self._versions.tail_of(c)
+                if old is not None
+                for entry in _lost(index, new, old)
+            ]
+        return known[id(index)]
 
     def dropped(self, at: int, c: Collection, new: Record | None, old: Record) -> None:
         """Forget the entries of a version that is dropped."""

@@ -27,6 +27,8 @@ from psdb_server.fields import is_number
 from psdb_server.node import Node
 from psdb_server.operations import Operation
 from psdb_server.replies import document_elements
+from psdb_store.collection import Collection
+from psdb_store.committed import Committed
 from psdb_store.engine import Engine
 from psdb_store.options import StoreOptions
 from psdb_wire.connection import Connection, Handler
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 HISTORY_WINDOW: Final = "minSnapshotHistoryWindowInSeconds"
-COMMITTED_LEVELS: Final = frozenset({"linearizable", "majority"})
 _SHARD_IDENTITY: Final = order.key("shardIdentity")
 
 
@@ -235,13 +236,11 @@ class Member(Node):
             if command.read_concern:
                 concern = concern or default_concern(self.settings, "defaultReadConcern")
                 self._limit_read(request)
-            followed = self.followed_term()
-            reply = await super().execute(request)
             level = concern.get("level") if concern else None
-            if level in COMMITTED_LEVELS:
-                await self.shown_is_committed(followed)
-                if replica_set is not None and level == "linearizable":
-                    await replica_set.linearize()
+            request.op.committed = level == "majority"
+            reply = await super().execute(request)
+            if level == "linearizable":
+                await self.linearize()
             return reply
         self._writer = request.connection
         if self.settings.get(WRITE_BLOCK):
@@ -256,20 +255,11 @@ class Member(Node):
         await self.engine.committed(self.engine.log_end, lone=lone)
         return with_write_concern(reply, self.write_concern(request))
 
-    def followed_term(self) -> int | None:
-        """Return the term in which this member follows, so shows committed state; None else."""
-        return None if self.replica_set is None else self.replica_set.followed_term()
-
-    async def shown_is_committed(self, followed: int | None) -> None:
-        """Return when what a read showed is committed.
-
-        Args:
-            followed: `followed_term` before it read: a member that followed all the while has
-                applied nothing but what is committed, and need not wait.
-
-        """
-        if followed is None or followed != self.followed_term():
-            await self.engine.committed(self.engine.log_end)
+    async def linearize(self) -> None:
+        """Return when what a read showed is committed, and was the latest in the whole set."""
+        await self.engine.committed(self.engine.log_end)
+        if self.replica_set is not None:
+            await self.replica_set.linearize()
 
     def check_writable(self) -> None:
         """Raise 10107 unless this member takes writes; for commands that write in some forms."""
@@ -386,8 +376,11 @@ class Member(Node):
                 "readConcern afterClusterTime value must not be greater than the current "
                 "clusterTime",
             )
+        committed = request.generic.read_concern.get("level") == "majority"
         if self.replica_set is not None:
-            await self.replica_set.wait_for_time(request, after)
+            await self.replica_set.wait_for_time(request, after, committed=committed)
+        elif committed and self.engine.versions.committed_time < after:
+            await self.engine.committed(self.engine.log_end)
 
     async def catalogue(self, change: Coroutine[Any, Any, T]) -> T:
         """Carry a catalogue change through, also when the client that asked for it goes away."""
@@ -403,9 +396,20 @@ class Member(Node):
         task.add_done_callback(self._tasks.remove)  # type: ignore[arg-type]
         return task
 
-    def operation_time(self) -> Timestamp:
-        """Cluster time of the newest entry in the log."""
+    def operation_time(self, op: Operation | None) -> Timestamp:
+        """Cluster time of the newest entry in the log, or of what the operation could see of it."""
+        if op is not None and op.committed:
+            return self.engine.versions.committed_time
         return self.engine.last_timestamp
+
+    def committed_of(self, op: Operation, collection: Collection) -> Committed | None:
+        """Return a collection's committed state where an operation reads that; None: the latest.
+
+        What is virtual shows nothing else.
+        """
+        if not op.committed or collection.virtual:
+            return None
+        return Committed(collection, self.engine.versions)
 
     def describe_role(self, primary: str) -> Document:
         """Fields of `hello`: a member without a replica-set name is a standalone."""

@@ -22,6 +22,7 @@ from psdb_query.stages.ports import Batch
 from psdb_server.operations import Operation
 from psdb_server.scripting import Scripts
 from psdb_store.collection import Collection
+from psdb_store.committed import Committed
 from shardsvr.collections import not_on_view, not_the_views, resolve_view
 from shardsvr.commands.stats import storage_stats
 from shardsvr.find_meta import record_meta, wanted_meta
@@ -56,6 +57,10 @@ class Ports:
         self.scripts: Scripts | None = None
         self.scope = scope
         self.validates = validates
+
+    def committed_of(self, collection: Collection) -> Committed | None:
+        """Return the committed state of a collection where that is read; None: the latest."""
+        return self.member.committed_of(self.op, collection)
 
     async def checkpoint(self, documents: int) -> None:
         """Count work; see `Operation.checkpoint`."""
@@ -164,7 +169,10 @@ class Foreign:
             return None
         context = CompileContext(collation=collation)
         chosen = compile_filter({path: {"$in": values}}, context)
-        execution = plan_query(collection, chosen, member.env(), collation=collation).open()
+        execution = plan_query(
+            collection, chosen, member.env(), collation=collation,
+            committed=self._ports.committed_of(collection),
+        ).open()
         found: Batch = []
         while not execution.done:
             found += [record.document() for record in execution.next_batch(YIELD_DOCUMENTS)]
@@ -230,7 +238,9 @@ def run_over(
     )
     if pipeline.source_stage is not None or collection is None:
         return pipeline.run(nothing(), run)
-    found = plan_source(collection, pipeline, env, hint, ports.scope)
+    found = plan_source(
+        collection, pipeline, env, hint, ports.scope, ports.committed_of(collection)
+    )
     if found.near is not None:
         run = replace(run, nearest_first=(found.near.path, found.near.condition))
     needed = needed_paths(pipeline.stages[found.done :])
@@ -275,7 +285,8 @@ class PlannedSource:
 
 
 def plan_source(
-    collection: Collection, pipeline: Pipeline, env: Env, hint: Any, scope: Scope | None = None
+    collection: Collection, pipeline: Pipeline, env: Env, hint: Any, scope: Scope | None = None,
+    committed: Committed | None = None,
 ) -> PlannedSource:
     """Plan the leading `$match` (and `$sort`, where an index gives the order)."""
     leading = pipeline.leading()
@@ -285,7 +296,8 @@ def plan_source(
     if near is not None:
         chosen = scope.guarded(near.filter) if scope is not None and guards else near.filter
         plan = plan_query(
-            collection, chosen, env, hint=hint, limit=near.limit, collation=context.collation
+            collection, chosen, env, hint=hint, limit=near.limit, collation=context.collation,
+            committed=committed,
         )
         return PlannedSource(plan, near.at, near)
     chosen = leading.match.filter if leading.match is not None else compile_filter({}, context)
@@ -295,18 +307,19 @@ def plan_source(
     if wanted:
         # Not from an index alone: what is told of is a record.
         plan = plan_query(
-            collection, chosen, env, hint=hint, collation=context.collation, meta=True
+            collection, chosen, env, hint=hint, collation=context.collation, meta=True,
+            committed=committed,
         )
         return PlannedSource(plan, leading.after_match, wanted=wanted)
     shown = shown_fields(pipeline, leading.after_match)
     if leading.sort is None:
-        keys = group_keys(collection, pipeline, chosen, env, hint, shown)
+        keys = group_keys(collection, pipeline, chosen, env, hint, shown, committed)
         if keys is not None:
             return PlannedSource(keys, leading.after_match)
     plan = plan_query(
         collection, chosen, env, hint=hint, collation=context.collation, projection=shown,
         sort=leading.sort.sorter if leading.sort is not None else None,
-        limit=leading.limit if leading.sort is not None else None,
+        limit=leading.limit if leading.sort is not None else None, committed=committed,
     )
     if leading.sort is None:
         return PlannedSource(plan, leading.after_match)
@@ -314,7 +327,8 @@ def plan_source(
         done = leading.after_match if leading.limit else leading.after_sort
         return PlannedSource(plan, done)
     plain = plan_query(
-        collection, chosen, env, hint=hint, collation=context.collation, projection=shown
+        collection, chosen, env, hint=hint, collation=context.collation, projection=shown,
+        committed=committed,
     )
     return PlannedSource(plain, leading.after_match)
 

@@ -10,6 +10,7 @@ from psdb_query.projection import Projection, compile_projection
 from psdb_query.stages.group import GroupStage
 from psdb_query.stages.pipeline import Pipeline, needed_paths
 from psdb_store.collection import Collection
+from psdb_store.committed import Committed
 from psdb_store.index import Index
 from shardsvr.planning import Plan, plan_query
 from shardsvr.planning.nodes import DistinctScan, Node
@@ -40,7 +41,7 @@ def _is_within(path: str, paths: frozenset[str]) -> bool:
 
 def group_keys(
     collection: Collection, pipeline: Pipeline, chosen: Filter, env: Env, hint: Any,
-    shown: Projection | None,
+    shown: Projection | None, committed: Committed | None = None,
 ) -> Plan | None:
     """Plan the source of a `$group` that wants nothing but its keys, if an index may have them.
 
@@ -56,7 +57,9 @@ def group_keys(
         return None
     if not any(_holds_all(index, path) for index in collection.indexes.values()):
         return None
-    plan = plan_query(collection, chosen, env, hint=hint, distinct=path, projection=shown)
+    plan = plan_query(
+        collection, chosen, env, hint=hint, distinct=path, projection=shown, committed=committed
+    )
     scan = _distinct_scan(plan.winner)
     return plan if scan is None or _holds_all(scan.index, path) else None
 

@@ -102,7 +102,7 @@ class SpilledSort:
             await op.checkpoint(YIELD_DOCUMENTS)
         async for batch in self._sort.sorted():
             ports.op = self._op or op
-            found = [query.collection.get(row["r"]) for _, row in batch]
+            found = [query.state.get(row["r"]) for _, row in batch]
             yield [one for one in found if one is not None and execution.matches(one)]
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from psdb_query.filters import Filter
 from psdb_query.projection import Projection
 from psdb_server.operations import Operation
 from psdb_store.collection import Collection, Record
+from psdb_store.committed import State
 from shardsvr.member import Member
 
 AWAIT_MS_DEFAULT: Final = 1000
@@ -58,14 +59,21 @@ def check_tailable(args: Document, collection: Collection | None) -> bool:
 
 
 class TailSource:
-    """A cursor's source that follows a capped collection in natural order."""
+    """A cursor's source that follows a capped collection in natural order.
+
+    Attributes:
+        state: What it sees of the collection: the latest state, or the committed one.
+        exhausted: It gives nothing more.
+
+    """
 
     def __init__(
-        self, member: Member, collection: Collection, chosen: Filter, env: Env,
+        self, member: Member, op: Operation, collection: Collection, chosen: Filter, env: Env,
         projection: Projection | None, args: Document,
     ) -> None:
         self._member = member
         self._collection = collection
+        self.state: State = member.committed_of(op, collection) or collection
         self._filter = chosen
         self._env = env
         self._projection = projection
@@ -82,14 +90,13 @@ class TailSource:
             MongoError: 136 when the last document given was overwritten since.
 
         """
-        collection = self._collection
         found: list[bytes] = []
         self._check_position()
         wanted = count or YIELD_DOCUMENTS
         if self._left is not None:
             wanted = min(wanted, self._left)
         while len(found) < wanted and not self.exhausted:
-            records = collection.scan(self._after, YIELD_DOCUMENTS)
+            records = self.state.scan(self._after, YIELD_DOCUMENTS)
             if not records:
                 break
             for record in records:
@@ -108,7 +115,7 @@ class TailSource:
     def _check_position(self) -> None:
         if self._collection.dropped:
             self.exhausted = True
-        elif self._after is not None and self._collection.get(self._after) is None:
+        elif self._after is not None and self.state.get(self._after) is None:
             raise MongoError(
                 Code.CAPPED_POSITION_LOST,
                 "CollectionScan died due to position in capped collection being deleted. "
@@ -139,14 +146,14 @@ class TailSource:
         """Return True when something was written, False after the time or at the cursor's end."""
         engine, clock = self._member.engine, self._member.world.clock
         deadline = clock.monotonic() + milliseconds / 1000
-        seen = self._collection.next_rid
+        seen = self.state.next_rid
         while not self.exhausted:
             left = deadline - clock.monotonic()
-            if self._collection.next_rid != seen or left <= 0:
-                return self._collection.next_rid != seen
+            if self.state.next_rid != seen or left <= 0:
+                return self.state.next_rid != seen
             try:
                 async with asyncio.timeout(min(left, _SLICE_SECONDS)):
-                    await engine.committed(engine.log_end + 1)
+                    await engine.committed(engine.commit_index + 1)
             except TimeoutError:
                 pass
             op.check()

@@ -214,6 +214,7 @@ async def first_batch(
     opened = request.node.cursors.register(ns, source, request.generic.lsid)
     opened.pending = cursor.pending
     opened.command = request.body
+    opened.committed = request.op.committed
     opened.seconds_left = request.op.remaining_seconds()
     return RawReply(cursor_elements(opened.id, ns, batch, b"firstBatch"))
 

@@ -30,6 +30,7 @@ def query_plan(request: Request, collection: Collection) -> Any:
         collection, chosen, member.env(),
         hint=args.get("hint"), collation=context.collation,
         count=request.command.name == "count", distinct=args.get("key"),
+        committed=member.committed_of(request.op, collection),
     )
 
 
@@ -48,7 +49,7 @@ async def count(request: Request) -> Reply:
 
         return {"n": await count_on_view(request, collection)}
     if is_whole(request):
-        total = collection.count
+        total = (member_of(request).committed_of(request.op, collection) or collection).count
     else:
         total = await _count_matching(request, collection, skip + limit if limit else 0)
     total = max(0, total - skip)

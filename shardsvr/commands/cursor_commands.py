@@ -13,7 +13,6 @@ from psdb_server.fields import Field, type_name
 from psdb_server.namespaces import check_collection_name
 from psdb_server.replies import cursor_elements
 from shardsvr.collections import member_of
-from shardsvr.member import COMMITTED_LEVELS
 from shardsvr.tailing import AWAIT_MS_DEFAULT
 
 
@@ -38,7 +37,7 @@ async def get_more(request: Request) -> Reply:
             Code.BAD_VALUE,
             "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
         )
-    followed = member_of(request).followed_term()
+    request.op.committed = cursor.committed
     try:
         if node.fail_points.active:
             node.fail_points.on_get_more(
@@ -50,9 +49,8 @@ async def get_more(request: Request) -> Reply:
         await node.cursors.end(cursor)
         raise
     node.cursors.checkin(cursor)
-    level = cursor.command.get("readConcern", {}).get("level")
-    if level in COMMITTED_LEVELS:
-        await member_of(request).shown_is_committed(followed)
+    if cursor.command.get("readConcern", {}).get("level") == "linearizable":
+        await member_of(request).linearize()
     request.op.returned = len(batch)
     request.op.origin = cursor.command
     if cursor.exhausted:

@@ -159,7 +159,7 @@ async def find(request: Request) -> Reply:
         heed(request)
         return await find_on_view(request, collection)
     shows_all = member_of(request).sharding.shows_all(request)
-    point = _point(collection, args) if shows_all else None
+    point = _point(request, collection, args) if shows_all else None
     if point is not None:
         request.op.by_id = True
         request.op.returned = len(point)
@@ -176,7 +176,9 @@ async def find(request: Request) -> Reply:
     return await first_batch(request, source)
 
 
-def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
+def _point(
+    request: Request, collection: Collection | None, args: Document
+) -> list[bytes] | None:
     """Answer `{_id: value}` by one look-up; None when the query is more than that."""
     spec = args.get("filter")
     if collection is None or not spec or len(spec) != 1:
@@ -191,7 +193,8 @@ def _point(collection: Collection | None, args: Document) -> list[bytes] | None:
         return None
     if collection.is_timeseries:
         return None
-    record = collection.by_id(order.key(value))
+    state = member_of(request).committed_of(request.op, collection) or collection
+    record = state.by_id(order.key(value))
     return [] if record is None else [record.raw]
 
 
@@ -247,6 +250,7 @@ def make_plan(
         min_=args.get("min"), max_=args.get("max"),
         sort_memory_bytes=member_of(request).parameters[SORT_MEMORY],
         bounds_memory=bounds_memory,
+        committed=member_of(request).committed_of(request.op, collection),
     )
     return plan, projection, env
 
@@ -302,9 +306,9 @@ def _open_tail(request: Request, collection: Collection) -> TailSource:
     """Open the source of a tailable cursor; on an empty collection it is at its end at once."""
     _context, env, chosen, _sorter, projection = compile_find(request, collection)
     source = TailSource(
-        member_of(request), collection, chosen, env, projection, request.args
+        member_of(request), request.op, collection, chosen, env, projection, request.args
     )
-    source.exhausted = not collection.count
+    source.exhausted = not source.state.count
     return source
 
 
@@ -330,6 +334,7 @@ async def first_batch(request: Request, source: Any) -> RawReply:
     opened.tailable = args.get("tailable", False)
     opened.await_data = args.get("awaitData", False)
     opened.command = request.body
+    opened.committed = request.op.committed
     opened.seconds_left = request.op.remaining_seconds()
     return RawReply(cursor_elements(opened.id, request.op.ns, batch, b"firstBatch"))
 

@@ -53,10 +53,10 @@ class ClusteredScan(Node):
         if self.bounds is None:
             query.collection.scans += 1
         scan = stages.IndexScan(
-            query.collection, self.index, self.ranges, reverse=self.reverse
+            query.state, self.index, self.ranges, reverse=self.reverse
         )
         chosen = None if query.filter.is_trivial else Selector(query.filter, query.env)
-        return stages.Fetch(scan, query.collection, chosen)
+        return stages.Fetch(scan, query.state, chosen)
 
 
 def adapted(query: Query, candidate: Candidate) -> Candidate:

@@ -111,7 +111,7 @@ class Execution:
     def _latest(self, row: Any) -> Any:
         if type(row) is not Record:
             return row
-        current = self._query.collection.get(row.rid)
+        current = self._query.state.get(row.rid)
         if current is None or current is row:
             return current
         if self._selector is None:

@@ -20,7 +20,7 @@ from psdb_query.bounds_geo import span_interval
 from psdb_query.bounds_ranges import key_ranges
 from psdb_query.geo import cells, grid, sphere
 from psdb_query.geo.regions import NearPoint
-from psdb_store.collection import Collection
+from psdb_store.committed import State
 from psdb_store.record import Record
 from shardsvr.planning.indexes import Access
 from shardsvr.planning.stages import IndexScan, Selector, Stage
@@ -150,7 +150,7 @@ class Nearest(Stage):
         "_collection", "_filter", "_measured", "_order", "_seen", "_target", "_waiting", "cells",
     )  # fmt: skip
 
-    def __init__(self, collection: Collection, target: Target, selector: Selector) -> None:
+    def __init__(self, collection: State, target: Target, selector: Selector) -> None:
         super().__init__()
         self._collection = collection
         self._target = target

@@ -89,7 +89,7 @@ class CollectionScan(Node):
     def open(self, query: Query) -> Stage:
         """Make the scan."""
         query.collection.scans += 1
-        return stages.CollectionScan(query.collection, _selector(query), reverse=self.reverse)
+        return stages.CollectionScan(query.state, _selector(query), reverse=self.reverse)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class IdLookup(Node):
     def open(self, query: Query) -> Stage:
         """Make the look-up."""
         whole = isinstance(query.filter.tree, tree.Compare)
-        return stages.IdLookup(query.collection, self.key, _selector(query, needed=not whole))
+        return stages.IdLookup(query.state, self.key, _selector(query, needed=not whole))
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class IndexScan(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the scan."""
-        return stages.IndexScan(query.collection, self.index, self.ranges, reverse=self.reverse)
+        return stages.IndexScan(query.state, self.index, self.ranges, reverse=self.reverse)
 
 
 def index_fields(index: Index, pattern: dict[str, Any]) -> Document:
@@ -212,7 +212,7 @@ class Fetch(Node):
         """Make the stage."""
         return stages.Fetch(
             self.child.open(query),
-            query.collection,
+            query.state,
             _selector(query),
             () if self.checked else self.indexes,
         )
@@ -241,7 +241,7 @@ class Covered(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the stage."""
-        return stages.Covered(self.child.open(query), query.collection)
+        return stages.Covered(self.child.open(query), query.state)
 
 
 @dataclass(frozen=True)
@@ -334,7 +334,7 @@ class Sort(Node):
         assert query.sort is not None
         return stages_combine.Sort(
             self.child.open(query),
-            query.collection,
+            query.state,
             query.sort,
             Selector(query.filter, query.env),
             query.env,
@@ -459,7 +459,7 @@ class CountScan(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the scan."""
-        return stages_keys.CountKeys(query.collection, self.index, self.ranges)
+        return stages_keys.CountKeys(query.state, self.index, self.ranges)
 
 
 @dataclass(frozen=True)
@@ -483,4 +483,4 @@ class DistinctScan(Node):
 
     def open(self, query: Query) -> Stage:
         """Make the scan."""
-        return stages_keys.DistinctKeys(query.collection, self.index, self.ranges, self.descending)
+        return stages_keys.DistinctKeys(query.state, self.index, self.ranges, self.descending)

@@ -13,6 +13,7 @@ from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
+from psdb_store.committed import Committed
 from shardsvr.planning import (
     access,
     clustered,
@@ -130,6 +131,7 @@ def plan_query(
     meta: bool = False,
     sort_memory_bytes: int = SORT_MEMORY_BYTES_MAX,
     bounds_memory: bool = True,
+    committed: Committed | None = None,
 ) -> Plan:
     """Plan a query over a collection.
 
@@ -151,6 +153,7 @@ def plan_query(
         meta: Scores are wanted; see `Execution.meta`.
         sort_memory_bytes: What a sort in memory may hold; beyond it the run raises
             `SortOverflowError` before it has given anything.
+        committed: The collection's committed state, where no other is to be read.
         bounds_memory: False lets a sort hold more, to be explained.
 
     Raises:
@@ -174,6 +177,7 @@ def plan_query(
         meta,
         sort_memory_bytes=sort_memory_bytes,
         bounds_memory=bounds_memory,
+        committed=committed,
     )
     return plan_of(query)
 

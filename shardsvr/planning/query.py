@@ -12,6 +12,7 @@ from psdb_query.filters import Filter, tree
 from psdb_query.projection import Projection
 from psdb_query.sorting import Sorter
 from psdb_store.collection import Collection
+from psdb_store.committed import Committed, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Query:
         allowed: Names of the indexes that an index filter or query settings leave; None for all.
         sort_memory_bytes: What a sort in memory may hold.
         bounds_memory: A sort that would hold more ends with `SortOverflowError`.
+        committed: The committed state of the collection, where that is read; None: the latest.
         settings: The settings of the query's shape, if there are any.
         shown: The filter's tree as it was asked, where `filter` has been made to test `$text`.
 
@@ -74,6 +76,12 @@ class Query:
     sort_memory_bytes: int = SORT_MEMORY_BYTES_MAX
     bounds_memory: bool = True
     settings: Document | None = None
+    committed: Committed | None = None
+
+    @property
+    def state(self) -> State:
+        """What the plan reads."""
+        return self.collection if self.committed is None else self.committed
 
     @property
     def needs_meta(self) -> bool:

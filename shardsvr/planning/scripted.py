@@ -102,7 +102,7 @@ class ScriptedExecution:
     def _give(self, count: int) -> list[Record]:
         """Hand out what is still the latest version; look at changed ones again."""
         given: list[Record] = []
-        get = self._query.collection.get
+        get = self._query.state.get
         while self._found and len(given) < count and self._left != 0:
             record = self._found.pop(0)
             latest = get(record.rid)

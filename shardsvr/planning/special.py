@@ -101,4 +101,4 @@ def _open_near(found: Access, query: Query) -> Stage:
         near.max_distance,
         near.distance,
     )
-    return Nearest(query.collection, target, Selector(query.filter.answered_by_index(), query.env))
+    return Nearest(query.state, target, Selector(query.filter.answered_by_index(), query.env))

@@ -15,7 +15,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_query.bounds_ranges import KeyRanges
 from psdb_query.context import Env
-from psdb_store.collection import Collection
+from psdb_store.committed import State
 from psdb_store.index import IdIndex, Index
 from psdb_store.record import Record
 
@@ -65,13 +65,13 @@ class Stage:
         return int(getattr(self, name)) + sum(child.total(name) for child in self.children)
 
 
-def check_collection(collection: Collection) -> None:
+def check_collection(collection: State) -> None:
     """Raise 175 when the collection was dropped since the plan was made."""
     if collection.dropped:
         raise MongoError(Code.QUERY_PLAN_KILLED, f"collection dropped: {collection.ns}")
 
 
-def check_index(collection: Collection, index: Index) -> None:
+def check_index(collection: State, index: Index) -> None:
     """Raise 175 when the index was dropped since the plan was made: nobody keeps it up now."""
     check_collection(collection)
     if collection.indexes.get(index.name) is not index:
@@ -95,7 +95,7 @@ class CollectionScan(Stage):
     __slots__ = ("_after", "_collection", "_filter", "_reverse")
 
     def __init__(
-        self, collection: Collection, filter_: Selector | None, *, reverse: bool = False
+        self, collection: State, filter_: Selector | None, *, reverse: bool = False
     ) -> None:
         super().__init__()
         self._collection = collection
@@ -164,7 +164,7 @@ class IdLookup(Stage):
 
     __slots__ = ("_collection", "_filter", "_key")
 
-    def __init__(self, collection: Collection, key: bytes, filter_: Selector | None) -> None:
+    def __init__(self, collection: State, key: bytes, filter_: Selector | None) -> None:
         super().__init__()
         self._collection = collection
         self._key = key
@@ -206,7 +206,7 @@ class IndexScan(Stage):
     )
 
     def __init__(
-        self, collection: Collection, index: Index, ranges: KeyRanges, *, reverse: bool = False
+        self, collection: State, index: Index, ranges: KeyRanges, *, reverse: bool = False
     ) -> None:
         super().__init__()
         self._collection = collection
@@ -282,10 +282,11 @@ class IndexScan(Stage):
     def _scan(self, low: bytes, high: bytes, limit: int) -> list[tuple[bytes, int]]:
         index = self._index
         if isinstance(index, IdIndex) and not index.is_built and high[:-1] == low:
-            rid = self._collection.ids.get(low)
+            rid = self._collection.rid_of(low)
             return [] if rid is None or self._after is not None else [(low, rid)]
-        return index.scan(
-            low, high, high_inclusive=False, after=self._after, reverse=self._reverse, limit=limit
+        return self._collection.index_scan(
+            index, low, high, high_inclusive=False, after=self._after, reverse=self._reverse,
+            limit=limit,
         )
 
     def _checked(
@@ -345,7 +346,7 @@ class Fetch(Stage):
     def __init__(
         self,
         child: Stage,
-        collection: Collection,
+        collection: State,
         filter_: Selector | None,
         trusted: tuple[Index, ...] = (),
     ) -> None:
@@ -383,7 +384,7 @@ class Covered(Stage):
 
     __slots__ = ("_child", "_get")
 
-    def __init__(self, child: Stage, collection: Collection) -> None:
+    def __init__(self, child: Stage, collection: State) -> None:
         super().__init__(child)
         self._child = child
         self._get = collection.get

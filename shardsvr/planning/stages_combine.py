@@ -12,7 +12,7 @@ from psdb_query.context import Env
 from psdb_query.sorting import Sorter
 from psdb_query.stages.meta import META
 from psdb_query.stages.spilling import refuse_spilling
-from psdb_store.collection import Collection
+from psdb_store.committed import State
 from psdb_store.record import Record
 from shardsvr.planning.stages import Selector, Stage
 
@@ -178,7 +178,7 @@ class Sort(Stage):
     def __init__(
         self,
         child: Stage,
-        collection: Collection,
+        collection: State,
         sorter: Sorter,
         selector: Selector,
         env: Env,

@@ -8,7 +8,7 @@ from psdb_base import order
 from psdb_base.values import Document
 from psdb_query.bounds_keys import component_ends
 from psdb_query.bounds_ranges import BEHIND, KeyRanges
-from psdb_store.collection import Collection
+from psdb_store.committed import State
 from psdb_store.index import Index
 from psdb_store.record import Record
 from shardsvr.planning.stages import IndexScan, Stage, check_index
@@ -46,7 +46,7 @@ class DistinctKeys(Stage):
 
     def __init__(
         self,
-        collection: Collection,
+        collection: State,
         index: Index,
         ranges: KeyRanges,
         descending: tuple[bool, ...],
@@ -94,7 +94,9 @@ class DistinctKeys(Stage):
         self.seeks += 1
         if low >= high:
             return None
-        pairs = self._index.scan(low, high, high_inclusive=False, after=self._after, limit=1)
+        pairs = self._collection.index_scan(
+            self._index, low, high, high_inclusive=False, after=self._after, limit=1
+        )
         self.keys_examined += len(pairs)
         return pairs[0] if pairs else None
 

@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from psdb_base.values import Document
-from psdb_store.collection import Collection
+from psdb_store.committed import State
 from psdb_store.record import Record
 from shardsvr.planning.stages import Selector, Stage
 
@@ -27,7 +27,7 @@ class TextOr(Stage):
     __slots__ = ("_at", "_collection", "_filter", "_heads", "_place", "_rids", "_scores")
 
     def __init__(
-        self, collection: Collection, scans: list[Stage], heads: list[bytes],
+        self, collection: State, scans: list[Stage], heads: list[bytes],
         selector: Selector | None,
     ) -> None:
         super().__init__(*scans)

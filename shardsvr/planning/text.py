@@ -94,7 +94,7 @@ class FetchText(Node):
     def open(self, query: Query) -> Stage:
         """Make the stage."""
         selector = selector_of(query, is_plain=self.is_plain)
-        return stages.Fetch(self.child.open(query), query.collection, selector)
+        return stages.Fetch(self.child.open(query), query.state, selector)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class ScoredText(Node):
         scans = [scan.open(query) for scan in self.scans]
         heads = [scan.ranges.ranges[0][0] for scan in self.scans]
         selector = selector_of(query, is_plain=self.is_plain)
-        return TextOr(query.collection, scans, heads, selector)
+        return TextOr(query.state, scans, heads, selector)
 
 
 def selector_of(query: Query, *, is_plain: bool) -> Selector | None:

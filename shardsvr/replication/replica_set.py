@@ -202,11 +202,6 @@ class ReplicaSet:
         """The present term."""
         return self.member.engine.member.term if self.driver is None else self.driver.core.term
 
-    def followed_term(self) -> int | None:
-        """Return the term in which this member follows or stands; None in office."""
-        driver = self.driver
-        return None if driver is None or driver.office_index else driver.core.term
-
     # -- messages --------------------------------------------------------------------------------
 
     def handle(
@@ -486,19 +481,25 @@ class ReplicaSet:
         elif OPLOG in (target, request.args.get("collection")) or target is None:
             await self.local.refresh()
 
-    async def wait_for_time(self, request: Request, after: Timestamp) -> None:
-        """Return when this member has applied everything up to a cluster time.
+    async def wait_for_time(
+        self, request: Request, after: Timestamp, *, committed: bool = False
+    ) -> None:
+        """Return when this member has applied everything up to a cluster time, or committed it.
 
         A primary moves its log there; a secondary waits, and asks its primary to do so.
         """
         asked = 0.0
-        while self.member.engine.last_timestamp < after:  # a snapshot brings another engine
-            if self.is_primary:
-                self.member.engine.append_noop()
+        while True:
+            engine = self.member.engine  # a snapshot brings another
+            reached = engine.last_timestamp >= after
+            if not reached and self.is_primary:
+                engine.append_noop()
+                reached = True
+            if reached and (not committed or engine.versions.committed_time >= after):
                 return
             now = self.member.world.clock.monotonic()
             leader = self.leader
-            if leader is not None and now - asked > 1.0:
+            if not reached and leader is not None and now - asked > 1.0:
                 asked = now
                 self._ask_for_time(leader.host, after)
             try:

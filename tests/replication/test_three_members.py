@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 from bson.timestamp import Timestamp
 from pymongo import CursorType, ReadPreference, WriteConcern
-from pymongo.errors import NotPrimaryError, OperationFailure, WriteConcernError, WTimeoutError
+from pymongo.errors import (
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    WriteConcernError,
+    WTimeoutError,
+)
 from pymongo.read_concern import ReadConcern
 from replication_kit import Replicas, until
 
@@ -243,6 +249,76 @@ def test_what_is_not_replicated_is_not_acknowledged_and_not_read(replicas: Repli
         hold("rsSyncApplyStop", "off")
     everywhere.insert_one({"_id": "last"})
     assert {row["_id"] for row in collection.find()} >= {"committed", "not applied", "last"}
+
+
+def test_a_primary_reads_at_majority_from_its_commit_point_at_once(replicas: Replicas) -> None:
+    """While nothing can be replicated: `local` shows what was written, `majority` what is safe."""
+    primary = replicas.primary()
+    others = [replicas.direct(number) for number in range(3) if number != primary]
+    db = replicas.direct(primary).point
+    replicas.client(w=3).point.rows.insert_many(
+        [{"_id": number, "v": 1, "n": number} for number in range(8)]
+    )
+    db.rows.create_index([("v", 1), ("n", 1)])
+    replicas.client().point.create_collection("capped", capped=True, size=10_000)
+    db.capped.insert_one({"_id": 0})
+
+    def read(command: dict[str, Any], level: str, **more: Any) -> dict[str, Any]:
+        concern = {"level": level, **more}
+        return db.command({**command, "readConcern": concern, "maxTimeMS": 5000})
+
+    cursor = read({"find": "rows", "sort": {"v": 1, "n": 1}, "batchSize": 2}, "majority")["cursor"]
+    lookup = [
+        {"$match": {"_id": 0}},
+        {"$lookup": {"from": "rows", "localField": "v", "foreignField": "v", "as": "r"}},
+        {"$project": {"size": {"$size": "$r"}}},
+    ]
+    reads: list[tuple[dict[str, Any], Callable[[dict[str, Any]], Any], Any, Any]] = [
+        ({"find": "rows", "filter": {"_id": 8}}, _batch, [], [{"_id": 8, "v": 1, "n": 8}]),
+        ({"find": "rows", "filter": {"_id": 1}}, _batch, [{"_id": 1, "v": 1, "n": 1}], []),
+        ({"find": "rows", "filter": {"n": -2}}, _batch, [], [{"_id": 2, "v": 7, "n": -2}]),
+        ({"count": "rows"}, lambda reply: reply["n"], 8, 8),
+        ({"count": "rows", "query": {"v": 1}}, lambda reply: reply["n"], 8, 7),
+        ({"distinct": "rows", "key": "v"}, lambda reply: reply["values"], [1], [1, 7]),
+        ({"aggregate": "rows", "pipeline": lookup, "cursor": {}}, _batch,
+         [{"_id": 0, "size": 8}], [{"_id": 0, "size": 7}]),
+        ({"find": "capped", "tailable": True, "batchSize": 9}, _batch,
+         [{"_id": 0}], [{"_id": 0}, {"_id": 1}]),
+    ]  # fmt: skip
+    for other in others:
+        other.admin.command("configureFailPoint", "stopReplProducer", mode="alwaysOn")
+    try:
+        for collection, name, change in (
+            (db.rows, "insert_one", ({"_id": 8, "v": 1, "n": 8},)),
+            (db.rows, "delete_one", ({"_id": 1},)),
+            (db.rows, "update_one", ({"_id": 2}, {"$set": {"v": 7, "n": -2}})),
+            (db.capped, "insert_one", ({"_id": 1},)),
+        ):
+            held: Any = collection.with_options(write_concern=WriteConcern("majority", wtimeout=50))
+            with pytest.raises(WTimeoutError):
+                getattr(held, name)(*change)
+        for command, value, safe, latest in reads:
+            assert value(read(command, "local")) == latest, command
+            assert value(read(command, "majority")) == safe, command
+        rest = db.command({"getMore": cursor["id"], "collection": "rows"})
+        assert [row["_id"] for row in rest["cursor"]["nextBatch"]] == list(range(2, 8))
+        written = read({"ping": 1}, "local")["operationTime"]
+        assert rest["operationTime"] < written
+        with pytest.raises(ExecutionTimeout):
+            db.command({
+                "find": "rows", "maxTimeMS": 50,
+                "readConcern": {"level": "majority", "afterClusterTime": written},
+            })
+    finally:
+        for other in others:
+            other.admin.command("configureFailPoint", "stopReplProducer", mode="off")
+    for command, value, _, latest in reads:
+        assert value(read(command, "majority", afterClusterTime=written)) == latest, command
+
+
+def _batch(reply: dict[str, Any]) -> list[Any]:
+    rows: list[Any] = reply["cursor"]["firstBatch"]
+    return rows
 
 
 def test_the_oplog_can_be_read_and_tailed_on_every_member(replicas: Replicas) -> None:

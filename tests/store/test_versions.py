@@ -15,6 +15,7 @@ from psdb_base.errors import MongoError
 from psdb_base.order import key
 from psdb_base.world import World
 from psdb_store.collection import Collection
+from psdb_store.committed import Committed
 from psdb_store.engine import Engine
 from psdb_store.history import view_at
 from psdb_store.versions import View
@@ -133,6 +134,89 @@ def test_a_view_in_the_past_needs_versions_that_are_still_there() -> None:
     run(main, SimDisk())
 
 
+async def _make_collection(engine: Engine) -> Collection:
+    """Make a collection with indexes in a store whose log the caller commits."""
+    await engine.member.advance(1)
+    engine.term = 1
+    engine.append_noop()
+    make = asyncio.get_running_loop().create_task(engine.create_collection("d", "c", {}))
+    await asyncio.sleep(0)
+    engine.advance_commit(engine.log_end)
+    c = await make
+    for spec in INDEXES:
+        build = asyncio.get_running_loop().create_task(engine.create_index(c, spec))
+        while not build.done():
+            engine.advance_commit(engine.log_end)
+            await asyncio.sleep(0)
+    return c
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_committed_state_is_that_at_the_commit_point(seed: int) -> None:
+    """Whatever is executed beyond it, and undone, and how far ever it moves."""
+
+    async def main(world: World) -> None:
+        rng = random.Random(seed)
+        engine = await open_engine(world, alone=False, cache_bytes=rng.choice([0, 10**9]))
+        c = await _make_collection(engine)
+        committed = Committed(c, engine.versions)
+        states: dict[int, dict[int, bytes]] = {}
+
+        def note() -> None:
+            states[engine.log_end] = {rid: record.raw for rid, record in c.records.items()}
+
+        note()
+        for _ in range(40):
+            for _ in range(rng.randint(0, 5)):
+                change(engine, c, rng)
+                note()
+            engine.advance_commit(rng.randint(engine.commit_index, engine.log_end))
+            _check_committed(committed, states[engine.commit_index], rng)
+            if rng.random() < 0.2:
+                await engine.truncate_to(rng.randint(engine.commit_index, engine.log_end))
+                _check_committed(committed, states[engine.commit_index], rng)
+                engine.advance_commit(engine.log_end)
+                await engine.checkpoint()
+        assert not engine.versions.past._kept
+
+    run(main, SimDisk())
+
+
+def _check_committed(
+    committed: Committed, state: dict[int, bytes], rng: random.Random
+) -> None:
+    c = committed.collection
+    found: list[tuple[int, bytes]] = []
+    while batch := committed.scan(found[-1][0] if found else None, rng.choice([1, 3, 100])):
+        found += [(record.rid, record.raw) for record in batch]
+    assert dict(found) == state
+    assert committed.count == len(state)
+    assert committed.next_rid > max(state, default=0)
+    for rid in range(1, c.next_rid):
+        record = committed.get(rid)
+        assert (None if record is None else record.raw) == state.get(rid)
+    docs = {rid: decode(raw) for rid, raw in state.items()}
+    for rid, doc in docs.items():
+        assert committed.rid_of(key(doc["_id"])) == rid
+    for record in c.records.values():
+        if record.rid not in state:
+            assert committed.by_id(c.id_key_of(record)) is None
+    for index in c.indexes.values():
+        wanted = sorted((one, rid) for rid, doc in docs.items() for one in index.keys_of(doc))
+        for reverse in (False, True):
+            limit, after = rng.choice([1, 3, 100]), None
+            pairs: list[tuple[bytes, int]] = []
+            while True:
+                more = committed.index_scan(
+                    index, b"", b"", after=after, limit=limit, reverse=reverse
+                )
+                pairs += more
+                if len(more) < limit:
+                    break
+                after = pairs[-1]
+            assert pairs == (wanted[::-1] if reverse else wanted)
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_undo_gives_the_state_at_the_commit_point(seed: int) -> None:
     """Entries that were not committed vanish from memory, sessions, indexes and the log."""
@@ -142,18 +226,7 @@ def test_undo_gives_the_state_at_the_commit_point(seed: int) -> None:
         engine = await open_engine(
             world, alone=False, segment_bytes=rng.choice([500, 10**6]), slice_documents=5
         )
-        await engine.member.advance(1)
-        engine.term = 1
-        engine.append_noop()
-        make = asyncio.get_running_loop().create_task(engine.create_collection("d", "c", {}))
-        await asyncio.sleep(0)
-        engine.advance_commit(engine.log_end)
-        c = await make
-        for spec in INDEXES:
-            build = asyncio.get_running_loop().create_task(engine.create_index(c, spec))
-            while not build.done():
-                engine.advance_commit(engine.log_end)
-                await asyncio.sleep(0)
+        c = await _make_collection(engine)
         states = {}
         sessions = {}
 
