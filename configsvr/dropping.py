@@ -13,6 +13,7 @@ from typing import Final
 from bson.binary import Binary
 
 from configsvr import routing, store
+from configsvr.carrying import to_the_end
 from configsvr.moving import command_on, locked, shard_row
 from configsvr.shard_collection import check_not_fenced, persistently, refresh, unblock
 from psdb_base.errors import Code, MongoError
@@ -215,15 +216,18 @@ COMMANDS = (
         help="Internal: what is inconsistent in the catalogue.",
     ),
     Command(
-        "_configsvrDropCollection", drop_collection, (Field("ns", "string", required=True),),
+        "_configsvrDropCollection", to_the_end(drop_collection),
+        (Field("ns", "string", required=True),),
         admin_only=True, writes=True, help="Internal: drop a sharded collection.",
     ),
     Command(
-        "_configsvrDropDatabase", drop_database, (Field("database", "string", required=True),),
+        "_configsvrDropDatabase", to_the_end(drop_database),
+        (Field("database", "string", required=True),),
         admin_only=True, writes=True, help="Internal: drop a database on all shards.",
     ),
     Command(
-        "movePrimary", move_primary, (Field("to", "string", required=True),), target="string",
+        "movePrimary", to_the_end(move_primary), (Field("to", "string", required=True),),
+        target="string",
         admin_only=True, writes=True, write_concern=True, help="Move a database's primary shard.",
     ),
 )

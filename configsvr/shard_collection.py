@@ -16,6 +16,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.timestamp import Timestamp
 
 from configsvr import catalogue, chunks, initial, routing, store, zones
+from configsvr.carrying import to_the_end
 from configsvr.moving import command_on, locked
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern, check_pattern
@@ -391,12 +392,12 @@ COMMANDS = (
         admin_only=True, writes=True, write_concern=True, help="Create a database.",
     ),
     Command(
-        "refineCollectionShardKey", refine, (Field("key", "object", required=True),),
+        "refineCollectionShardKey", to_the_end(refine), (Field("key", "object", required=True),),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Add fields to a shard key.",
     ),
     Command(
-        "shardCollection", shard_collection,
+        "shardCollection", to_the_end(shard_collection),
         (
             Field("key", "object", required=True), Field("unique", "safe bool"),
             Field("numInitialChunks", "count"), Field("presplitHashedZones", "safe bool"),

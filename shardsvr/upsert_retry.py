@@ -14,7 +14,7 @@ from typing import Any, Final
 from psdb_base import order
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
-from psdb_query.filters.tree import And, Compare, Node
+from psdb_query.filters.tree import And, Compare, Guard, Node
 
 ATTEMPTS_MAX: Final = 100
 """After so many attempts the duplicate key is reported."""
@@ -57,5 +57,7 @@ def _equalities(node: Node) -> Iterator[tuple[str | None, Any]]:
             yield from _equalities(child)
     elif isinstance(node, Compare) and node.op == "$eq":
         yield node.path, node.value
+    elif isinstance(node, Guard):
+        return  # the server's own: it says which documents are to be seen at all
     else:
         yield None, None

@@ -74,16 +74,19 @@ async def receive_end(request: Request) -> Reply:
 
 
 async def block(request: Request) -> Reply:
-    """Close the section of a collection or database for a change of the catalogue."""
-    args = request.args
-    await blocking.close(member_of(request).sharding, args["id"], args["ns"])
+    """Close the section of a collection or database for a change of the catalogue.
+
+    Half of it would be a section that nobody opens: it is carried through without its sender too.
+    """
+    args, member = request.args, member_of(request)
+    await member.catalogue(blocking.close(member.sharding, args["id"], args["ns"]))
     return {}
 
 
 async def unblock(request: Request) -> Reply:
     """Take over the outcome of a change of the catalogue, and open the section."""
-    args = request.args
-    await blocking.open_again(member_of(request).sharding, args["id"], args["ns"])
+    args, member = request.args, member_of(request)
+    await member.catalogue(blocking.open_again(member.sharding, args["id"], args["ns"]))
     return {}
 
 

@@ -126,7 +126,7 @@ class Donation:
             self.done.exception()  # nobody may be waiting
 
     async def _run(self) -> Document:
-        part = self._check()
+        part = await self._look_up()
         await self._check_size(part)
         await self.state.records.write(
             put=[(names.COORDINATORS, {**self.spec, "phase": "cloning"})]
@@ -145,6 +145,14 @@ class Donation:
             unpin()
         await tell_recipient(self.state, self.spec, committed=True)
         return {"counts": self.counts}
+
+    async def _look_up(self) -> Part:
+        """Find what is to be given away; this shard may not have heard yet that it owns it."""
+        try:
+            return self._check()
+        except MongoError:
+            await self.state.refresh(self.ns)
+            return self._check()
 
     def _check(self) -> Part:
         db, _, name = self.ns.partition(".")
