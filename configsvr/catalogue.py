@@ -13,11 +13,13 @@ from bson.int64 import Int64
 from bson.timestamp import Timestamp
 
 from configsvr import store
+from configsvr.carrying import to_the_end
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import check_database_name
+from psdb_wire.ways import addresses, set_name
 from shardsvr.collections import member_of
 from shardsvr.member import Member
 
@@ -40,21 +42,46 @@ async def register_shard(request: Request) -> Reply:
     return {"shardAdded": name}
 
 
-async def _register(member: Member, host: str, name: str | None) -> str:
-    await store.ready(member, "shards")
-    known = store.documents(member, "shards")
-    for shard in known:
-        if shard["host"] == host:
-            if name is not None and shard["_id"] != name:
+def _existing(member: Member, host: str, name: str | None) -> Document | None:
+    """Return the row of a shard that is there already; 20 when it has another name."""
+    for row in store.documents(member, "shards"):
+        known: str = row["host"]
+        same = set_name(host) and set_name(host) == set_name(known)
+        if not same and host != known:
+            continue
+        if name not in (None, row["_id"]):
+            raise MongoError(
+                Code.ILLEGAL_OPERATION,
+                f"A shard already exists containing the replica set '{set_name(host) or host}'",
+            )
+        return row
+    return None
+
+
+def _check_strange(member: Member, host: str) -> None:
+    """See that no server of a new shard is of another one."""
+    for row in store.documents(member, "shards"):
+        for one in addresses(host):
+            # Port 0 is no address: all servers within one process are there.
+            if one in addresses(row["host"]) and not one.endswith(":0"):
                 raise MongoError(
                     Code.ILLEGAL_OPERATION,
-                    f"A shard already exists containing the replica set '{host}'",
+                    f"'{one}' is already a member of the existing shard '{row['host']}' "
+                    f"({row['_id']}).",
                 )
-            return str(shard["_id"])
+
+
+async def _register(member: Member, host: str, name: str | None) -> str:
+    await store.ready(member, "shards")
+    existing = _existing(member, host, name)
+    if existing is not None:
+        return str(existing["_id"])
+    taken = {row["_id"] for row in store.documents(member, "shards")}
     if name is None:
-        taken = {shard["_id"] for shard in known}
-        name = next(n for n in (f"shard{i:04d}" for i in range(10_000)) if n not in taken)
-    elif any(shard["_id"] == name for shard in known):
+        wanted = [set_name(host)] if set_name(host) else []
+        wanted += [f"shard{i:04d}" for i in range(10_000)]
+        name = next(n for n in wanted if n not in taken)
+    elif name in taken:
         raise MongoError(Code.ILLEGAL_OPERATION, f"A shard named {name} already exists")
     store.write(member, [("shards", {
         "_id": name, "host": host, "state": 1, "topologyTime": member.clock.tick(),
@@ -71,6 +98,7 @@ async def add_shard(request: Request) -> Reply:
     if name == "config":
         raise MongoError(Code.BAD_VALUE, "use of shard replica set with name 'config' is not "
                          "allowed")
+    is_new = _existing(member, host, name) is None
     peer = member.sharding.peer(host)
     try:
         hello = await peer.command("admin", {"hello": 1})
@@ -79,38 +107,68 @@ async def add_shard(request: Request) -> Reply:
         raise MongoError(
             Code.OPERATION_FAILED, f"Could not connect to shard {host} :: caused by :: {error}"
         ) from error
-    if hello.get("msg") == "isdbgrid":
-        raise MongoError(Code.ILLEGAL_OPERATION, f"{host} is a router, not a shard")
-    known = [row["_id"] for row in store.unordered(member, "shards") if row["host"] == host]
+    _check_server(host, hello)
     names = [row["name"] for row in listed["databases"] if row["name"] not in _INTERNAL]
-    if not known:
-        for database in names:
-            row = store.find(member, "databases", database)
-            if row is not None:
-                raise MongoError(
-                    Code.OPERATION_FAILED,
-                    f"can't add shard '{host}' because a local database '{database}' exists in "
-                    f"another {row['primary']}",
-                )
-    added = await _register(member, host, name)
+    if is_new:
+        _check_strange(member, host)
+        _check_databases(member, host, names)
+    added = await _register(member, peer.follow() or host, name)
     await peer.command("admin", {
         "_shardsvrSetIdentity": 1, "shardName": added,
-        "configsvrConnectionString": request.args.get("configdb", own_host(member)),
+        "configsvrConnectionString": own_host(member, args.get("configdb")),
     })
-    for database in names if not known else ():
-        await _create_database(member, database, added)
-    if not known:
+    if is_new:
+        for database in names:
+            await _create_database(member, database, added)
         await store.note(member, "addShard", "", {"name": added, "host": host})
     return {"shardAdded": added}
 
 
-def own_host(member: Member) -> str:
-    """Return where the config servers are reached, as shards are told it."""
+def _check_server(host: str, hello: Document) -> None:
+    """See that a server can be a shard, and that all of `host` is of one set."""
+    name, actual = set_name(host), hello.get("setName")
+    problem = None
+    if hello.get("msg") == "isdbgrid":
+        raise MongoError(Code.ILLEGAL_OPERATION, f"{host} is a router, not a shard")
+    if actual and not name:
+        problem = (
+            f"host is part of set {actual}; use replica set url format <setname>/<server1>,"
+            "<server2>, ..."
+        )
+    elif name and actual and name != actual:
+        problem = (
+            f"the provided connection string ({host}) does not match the actual set name {actual}"
+        )
+    elif name and actual:
+        known = {one.lower() for key in ("hosts", "passives") for one in hello.get(key, ())}
+        strange = [one for one in addresses(host) if one not in known]
+        if strange:
+            problem = (
+                f"in seed list {host}, host {strange[0]} does not belong to replica set {name}"
+            )
+    if problem is not None:
+        raise MongoError(Code.OPERATION_FAILED, problem)
+
+
+def _check_databases(member: Member, host: str, names: list[str]) -> None:
+    """See that none of a new shard's databases is in the cluster already."""
+    for database in names:
+        row = store.find(member, "databases", database)
+        if row is not None:
+            raise MongoError(
+                Code.OPERATION_FAILED,
+                f"can't add shard '{host}' because a local database '{database}' exists in "
+                f"another {row['primary']}",
+            )
+
+
+def own_host(member: Member, told: str | None = None) -> str:
+    """Return where the config servers are reached; `told` is what a router was started with."""
     replica_set = member.replica_set
     if replica_set is not None and replica_set.config is not None:
         hosts = [row.host for row in replica_set.config.members if not row.hidden]
         return f"{replica_set.name}/{','.join(hosts)}"
-    return member.config_host or member.host
+    return told or member.config_host or member.host
 
 
 async def get_shards(request: Request) -> Reply:
@@ -239,7 +297,7 @@ COMMANDS = (
         admin_only=True, writes=True, help="Internal: a router says that it lives.",
     ),
     Command(
-        "addShard", add_shard,
+        "addShard", to_the_end(add_shard),
         (Field("name", "string"), Field("maxSize", "number"), Field("configdb", "string")),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Register a shard.",

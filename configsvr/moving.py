@@ -10,6 +10,8 @@ from bson.binary import Binary
 from bson.timestamp import Timestamp
 
 from configsvr import chunks, routing, store
+from configsvr.carrying import to_the_end
+from configsvr.following import is_named
 from configsvr.zones import zone_of
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -25,9 +27,10 @@ _RECOVERY_PAUSE_SECONDS: Final = 0.2
 
 
 def shard_row(member: Member, name: str) -> Document:
-    """Return a shard's row by its name or host; 70 ShardNotFound."""
-    for row in store.unordered(member, "shards"):
-        if name in (row["_id"], row["host"]):
+    """Return a shard's row by its name, host, set or a member; 70 ShardNotFound."""
+    rows = store.unordered(member, "shards")
+    for row in [row for row in rows if row["_id"] == name] or rows:
+        if is_named(row, name):
             return row
     raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {name} does not exist")
 
@@ -365,7 +368,7 @@ COMMANDS = (
         target="string", admin_only=True, writes=True, help="Merge neighbouring chunks.",
     ),
     Command(
-        "moveChunk", move_chunk,
+        "moveChunk", to_the_end(move_chunk),
         (
             *_WHICH, Field("to", "string", required=True), Field("forceJumbo", "safe bool"),
             Field("waitForDelete", "safe bool"), Field("_waitForDelete", "safe bool"),
@@ -376,7 +379,7 @@ COMMANDS = (
         help="Move a chunk to another shard.",
     ),
     Command(
-        "moveRange", move_range,
+        "moveRange", to_the_end(move_range),
         (
             Field("toShard", "string", required=True), Field("min", "object"),
             Field("max", "object"), Field("forceJumbo", "safe bool"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bson.int64 import Int64
 
 from configsvr import store
+from configsvr.moving import shard_row
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -17,9 +18,8 @@ async def remove_shard(request: Request) -> Reply:
     member, name = member_of(request), str(request.target)
     await store.ready(member, "shards")
     rows = store.documents(member, "shards")
-    row = next((one for one in rows if name in (one["_id"], one["host"])), None)
-    if row is None:
-        raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {name} does not exist")
+    identifier = shard_row(member, name)["_id"]
+    row = next(one for one in rows if one["_id"] == identifier)
     others = [one for one in rows if one is not row and not one.get("draining")]
     databases = _databases_of(member, row["_id"])
     if not row.get("draining"):

@@ -8,6 +8,7 @@ from configsvr import (
     balancer,
     catalogue,
     dropping,
+    following,
     moving,
     removal,
     routing,
@@ -54,6 +55,7 @@ class ConfigServer(Member):
         await dropping.resume(self)
 
     async def start(self) -> None:
-        """Start the member and the balancer, which rests while this is not the primary."""
+        """Start the member and its background work, which rests while this is not the primary."""
         await super().start()
         self.spawn(self.balancer.run())
+        self.spawn(following.follow(self))

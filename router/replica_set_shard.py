@@ -25,6 +25,7 @@ from psdb_wire.channel import raise_for
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields, build_op_msg
 from psdb_wire.pool import ConnectionPool, split_address
+from psdb_wire.ways import addresses
 from router import topology
 from router.requests import BODY_AT, NOT_OK
 from router.selection import (
@@ -89,17 +90,17 @@ class ReplicaSetShard:
     Args:
         world: Clock, random, network.
         name: The set's name.
-        addresses: Some of its members.
+        seeds: Some of its members.
         hello: The handshake of its connections.
         selection_seconds: How long a command waits for a member that fits.
 
     """
 
     def __init__(
-        self, world: World, name: str, addresses: list[str], hello: Document, *,
+        self, world: World, name: str, seeds: list[str], hello: Document, *,
         selection_seconds: float = SELECTION_SECONDS,
     ) -> None:
-        self.view = ReplicaSet.seeded(name, addresses)
+        self.view = ReplicaSet.seeded(name, seeds)
         self._world = world
         self._hello = hello
         self._selection_seconds = selection_seconds
@@ -108,6 +109,7 @@ class ReplicaSetShard:
         self._changed: asyncio.Future[None] | None = None
         self._closed = False
         self._last_request_id = 0
+        self._seen = set(self.view.addresses)
 
     # -- what the router uses -----------------------------------------------------------------
 
@@ -132,6 +134,28 @@ class ReplicaSetShard:
     def pools(self) -> list[ConnectionPool]:
         """Return the pools of the members' connections."""
         return [member.pool for _address, member in sorted(self._members.items())]
+
+    def leads_to(self, host: str) -> bool:
+        """Tell whether a host of this set's name is this set: it names a member of now or before.
+
+        While no primary is known, the others that it names are looked at as well.
+        """
+        known = addresses(host)
+        if not self._seen.intersection(known):
+            return False
+        if self.view.primary is None and not self._seen.issuperset(known):
+            self._seen.update(known)
+            self.view = self.view.with_hosts(tuple(known))
+            if self._members:
+                self._look()
+        return True
+
+    def follow(self) -> str | None:
+        """Look at the members from now on; return the set's `host` by its primary's list."""
+        if not self._members:
+            self._look()
+        primary = self.view.primary
+        return None if primary is None else f"{self.view.name}/{','.join(primary.hosts)}"
 
     async def close(self) -> None:
         """Stop the monitors and close all connections."""
@@ -239,6 +263,7 @@ class ReplicaSetShard:
         self.view = before.updated(server)
         if self.view == before:
             return
+        self._seen.update(self.view.addresses)
         for one in before.servers:
             now = self.view.server(one.address)
             if one.kind == topology.PRIMARY and (now is None or now.kind != topology.PRIMARY):

@@ -13,6 +13,7 @@ from typing import Any, Final
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_versions import UNSHARDED, Routed
 from psdb_base.values import Document
+from psdb_wire.ways import Ways
 from router.chunk_map import ChunkMap
 from router.shards import Shard
 
@@ -54,7 +55,7 @@ class RoutingTable:
 
     def __init__(self, config: Shard, connect: Callable[[str], Shard]) -> None:
         self.config = config
-        self.connect = connect
+        self._ways = Ways(connect)
         self._config_target = Target("config", config, None)
         self._shards: dict[str, tuple[str, Shard]] = {}
         self._databases: dict[str, Target] = {}
@@ -66,21 +67,16 @@ class RoutingTable:
 
     async def close(self) -> None:
         """Close the ways to the shards and to the config server."""
-        for name in sorted(self._shards):
-            await self._shards[name][1].close()
+        for way in self._ways.all():
+            await way.close()
         await self.config.close()
 
     async def refresh_shards(self) -> None:
         """Read the shards from the config server."""
         reply = await self.config.command("admin", {"_configsvrGetShards": 1})
-        shards: dict[str, tuple[str, Shard]] = {}
-        for row in reply["shards"]:
-            known = self._shards.get(row["_id"])
-            if known is not None and known[0] == row["host"]:
-                shards[row["_id"]] = known
-            else:
-                shards[row["_id"]] = (row["host"], self.connect(row["host"]))
-        self._shards = shards
+        self._shards = {
+            row["_id"]: (row["host"], self._ways.to(row["host"])) for row in reply["shards"]
+        }
 
     async def shards(self) -> list[tuple[str, Shard]]:
         """Return all shards as (name, channel), in order of name."""
@@ -101,7 +97,10 @@ class RoutingTable:
 
     def host_of(self, shard: str) -> str:
         """Return a shard's connection string as it is known."""
-        return self._shards[shard][0] if shard in self._shards else shard
+        if shard not in self._shards:
+            return shard
+        host, way = self._shards[shard]
+        return way.follow() or host
 
     # -- databases and collections -------------------------------------------------------------
 

@@ -68,7 +68,7 @@ async def shard_map(request: Request) -> Reply:
     """`getShardMap`: hosts by shard, shards by host."""
     router = router_of(request)
     shards = await router.routing.shards()
-    config = config_address(router) or "config"
+    config = router.routing.config.follow() or config_address(router) or "config"
     hosts = {"config": config} | {name: router.routing.host_of(name) for name, _ in shards}
     by_host: dict[str, str] = {}
     for name, host in hosts.items():

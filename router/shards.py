@@ -32,6 +32,14 @@ class Shard(Protocol):
         """Return the pools of its connections."""
         ...
 
+    def leads_to(self, host: str) -> bool:
+        """Tell whether this is the way to a host of the same name."""
+        ...
+
+    def follow(self) -> str | None:
+        """Return its `host` as the members of a set tell it now, None while that is not known."""
+        ...
+
     async def close(self) -> None:
         """Close all connections."""
         ...
@@ -56,6 +64,14 @@ class RemoteShard:
     def pools(self) -> list[ConnectionPool]:
         """Return the pool of its connections."""
         return [self._channel] if isinstance(self._channel, ConnectionPool) else []
+
+    def leads_to(self, _host: str) -> bool:
+        """Tell that it does: an address is all there is to a single server."""
+        return True
+
+    def follow(self) -> str | None:
+        """Return None: a single server stays where it is."""
+        return None
 
     async def close(self) -> None:
         """Close all connections."""
@@ -84,6 +100,14 @@ class LocalShard:
     def pools(self) -> list[ConnectionPool]:
         """Return none: there are no sockets."""
         return []
+
+    def leads_to(self, _host: str) -> bool:
+        """Tell that it does: names are unique in this process."""
+        return True
+
+    def follow(self) -> str | None:
+        """Return None: it stays where it is."""
+        return None
 
     async def close(self) -> None:
         """Hand over nothing more."""

@@ -37,7 +37,7 @@ from shardsvr.backups import Backups
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
 from shardsvr.settings import DEFAULT_MAX_TIME, WRITE_BLOCK, Settings, default_concern
-from shardsvr.sharding import recovery
+from shardsvr.sharding import config_servers, recovery
 from shardsvr.sharding.state import ShardingState
 from shardsvr.usage import Usage
 from shardsvr.validation import Validators
@@ -137,6 +137,7 @@ class Member(Node):
         await super().start()
         self.spawn(ttl.monitor(self))
         recovery.start(self)
+        self.spawn(config_servers.follow(self))
 
     async def take_up_office(self) -> None:
         """Write what a primary sees to before it serves: on a standalone at the start."""
@@ -214,6 +215,7 @@ class Member(Node):
         if self.replica_set is not None:
             await self.replica_set.stop()
         await super().stop()
+        await self.sharding.close()
         await self.engine.close()
 
     async def execute(self, request: Request) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -11,8 +9,7 @@ from psdb_server.fields import Field
 from shardsvr.collections import collection_for_write, member_of
 from shardsvr.compatibility import COLLECTION
 from shardsvr.sharding import records
-
-IDENTITY: Final = "shardIdentity"
+from shardsvr.sharding.config_servers import IDENTITY
 
 
 async def set_identity(request: Request) -> Reply:

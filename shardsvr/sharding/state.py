@@ -21,6 +21,7 @@ from psdb_base.shard_versions import UNSHARDED, Routed, ShardVersion
 from psdb_base.values import Document
 from psdb_query.filters import Filter
 from psdb_server.command import Request
+from psdb_wire.ways import Ways
 from shardsvr.sharding import records as names
 from shardsvr.sharding.ownership import Guard, Ownership
 from shardsvr.sharding.records import Records
@@ -104,7 +105,7 @@ class ShardingState:
         self.wake = asyncio.Event()
         self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
         self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
-        self._peers: dict[str, Any] = {}
+        self._ways = Ways(self._connect)
         self._office: list[asyncio.Task[Any]] = []
         self._tasks_at: tuple[Any, ...] = ()
         self._tasks: dict[str, list[Document]] = {}
@@ -181,15 +182,19 @@ class ShardingState:
 
     def peer(self, host: str) -> Any:
         """Return the way to another member or the config server."""
-        found = self._peers.get(host)
-        if found is None:
-            connect = self.member.connect
-            if connect is None:
-                raise MongoError(
-                    Code.SHARDING_STATE_NOT_INITIALIZED, "this member cannot reach other members"
-                )
-            found = self._peers[host] = connect(host)
-        return found
+        return self._ways.to(host)
+
+    async def close(self) -> None:
+        """Give up the ways to other members."""
+        for way in self._ways.all():
+            await way.close()
+
+    def _connect(self, host: str) -> Any:
+        if self.member.connect is None:
+            raise MongoError(
+                Code.SHARDING_STATE_NOT_INITIALIZED, "this member cannot reach other members"
+            )
+        return self.member.connect(host)
 
     @property
     def config(self) -> Any:

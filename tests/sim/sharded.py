@@ -278,7 +278,7 @@ class Mover(Worker):
         last = shards[-1]
         if rng.random() < 0.5:
             return {"removeShard": last}
-        return {"addShard": self.trial.host_of(last), "name": last}
+        return {"addShard": self.trial.present_host_of(last), "name": last}
 
     def value(self, name: str) -> Any:
         if name == "items":
@@ -305,10 +305,10 @@ class ShardedScenario(ReplicaScenario):
 
     def __init__(
         self, seed: int, *, expected: Any = None, keep_log: bool = False,
-        seconds: float = SECONDS,
+        seconds: float = SECONDS, plan: Plan | None = None,
     ) -> None:
         rng = random.Random(f"sharded scenario {seed}")
-        plan = Plan.draw(seed, rng)
+        plan = plan or Plan.draw(seed, rng)
         self.seconds = seconds
         loop = SimLoop(seed, shuffles=plan.shuffles, expected=expected, seconds_max=900.0)
         Trial.__init__(self, rng, plan, loop, Fabric(loop, seed))
@@ -367,6 +367,13 @@ class ShardedScenario(ReplicaScenario):
     def host_of(self, name: str) -> str:
         """Return the connection string of a set."""
         return f"{name}/{','.join(f'{node.name}:{PORT}' for node in self.groups[name])}"
+
+    def present_host_of(self, name: str) -> str:
+        """Return the connection string of the members that a set has now, as far as is known."""
+        before, self.group = self.group, self.groups[name]
+        found = self.present() or self.group
+        self.group = before
+        return f"{name}/{','.join(f'{node.name}:{PORT}' for node in found)}"
 
     @property
     def nodes(self) -> list[SimNode]:
@@ -624,9 +631,6 @@ class ShardedScenario(ReplicaScenario):
         """End a router's process; it comes back and knows nothing."""
         self.rng.choice(self.routers).cut_power()
 
-    async def reconfigure(self) -> None:
-        """Leave memberships alone: the shards' hosts in the catalogue name all members."""
-
     # -- the books ---------------------------------------------------------------------------------
 
     async def check(self, workers: list[Worker]) -> None:
@@ -658,7 +662,7 @@ class ShardedScenario(ReplicaScenario):
         undrained: Document = {"q": {}, "u": {"$unset": {"draining": 1}}, "multi": True}
         wanted: list[Document] = [
             {"update": "shards", "updates": [undrained]},
-            {"addShard": self.host_of(self.shards[-1]), "name": self.shards[-1]},
+            {"addShard": self.present_host_of(self.shards[-1]), "name": self.shards[-1]},
             {"balancerStop": 1},
             *({"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": one} for one in self.shards),
             {"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": self.shards[0]},
@@ -735,13 +739,16 @@ def _of_a_set(fault: Any) -> Callable[[ShardedScenario], Coroutine[Any, Any, Non
     return hit
 
 
-_OF_SEVERAL = (ReplicaScenario.cut_power, ReplicaScenario.part, ReplicaScenario.step_down)
+_OF_SEVERAL = (
+    ReplicaScenario.cut_power, ReplicaScenario.part, ReplicaScenario.reconfigure,
+    ReplicaScenario.step_down,
+)
 FAULTS: dict[str, Callable[[ShardedScenario], Coroutine[Any, Any, None]]] = {
     "config_gone": ShardedScenario.config_gone,
     "cut_cables": ShardedScenario.cut_cables,
     "restart_router": ShardedScenario.restart_router,
     **{
-        name: _of_a_set(fault) for name, fault in SET_FAULTS.items() if name != "reconfigure"
+        name: _of_a_set(fault) for name, fault in SET_FAULTS.items()
     },
 }
 

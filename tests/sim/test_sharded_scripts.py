@@ -1,0 +1,200 @@
+"""Corner cases of a simulated cluster of replica sets, each played by a script."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from sim.client import ConnectionLost, SimClient
+from sim.cluster import SimCluster, SimNode
+from sim.replica_scenario import PORT
+from sim.script import play
+from sim.sharded import CONFIG, ITEMS, ROUTER_PORT, Plan, ShardedScenario
+from sim.workload import DB
+
+from psdb_base.errors import MongoError
+from psdb_base.values import Document
+from shardsvr.sharding import recipient
+
+
+class Scripted(ShardedScenario):
+    """Two shards and config servers of three machines each, under a script.
+
+    Args:
+        script: What is done once all serve.
+        first: How many machines of each set belong to it in the beginning.
+
+    """
+
+    def __init__(
+        self, script: Callable[[Scripted], Coroutine[Any, Any, None]], first: int = 3
+    ) -> None:
+        super().__init__(1, plan=Plan(1))
+        self.script = script
+        self.first = first
+
+    async def main(self) -> None:
+        for node in [*self.nodes, *self.routers]:
+            await node.start()
+        for group in self.groups.values():
+            await self.found(group[: self.first])
+        await self.prepare()
+        await self.script(self)
+        for node in [*self.nodes, *self.routers]:
+            node.cut_power()
+
+    def changes(self) -> dict[str, int]:
+        return {}
+
+    def host_of(self, name: str) -> str:
+        found = self.groups[name][: getattr(self, "first", 3)]
+        return f"{name}/{','.join(f'{node.name}:{PORT}' for node in found)}"
+
+    def direct(self, node: SimNode) -> SimClient:
+        """Make a client of one machine."""
+        port = ROUTER_PORT if node in self.routers else PORT
+        return SimClient(self.fabric.network("direct"), (node.name, port), 1)
+
+    async def until(self, what: str, holds: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Ask until the answer is true."""
+        end = self.loop.time() + 60
+        answer: Any = None
+        while self.loop.time() < end:
+            try:
+                answer = await holds()
+            except (ConnectionLost, MongoError) as error:
+                answer = error
+            else:
+                if answer:
+                    return answer
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{what}: {answer!r}")
+
+    async def leader_of(self, name: str) -> SimNode:
+        """Return the primary of a set, once it has one."""
+
+        async def look() -> SimNode | None:
+            self.group = [node for node in self.groups[name] if node.is_on]
+            found = self.leader()
+            self.group = None
+            return found
+
+        found: SimNode = await self.until(f"{name} has a primary", look)
+        return found
+
+    async def change_members(self, name: str, change: Callable[[list[Document]], None]) -> None:
+        """Change the membership of a set."""
+
+        async def send() -> Any:
+            client = self.direct(await self.leader_of(name))
+            try:
+                config = (await client.command("admin", {"replSetGetConfig": 1}))["config"]
+                change(config["members"])
+                config["version"] += 1
+                return await client.command("admin", {"replSetReconfig": config})
+            finally:
+                await client.close()
+
+        await self.until(f"{name} has other members", send)
+
+
+def run(script: Callable[[Scripted], Coroutine[Any, Any, None]], **options: Any) -> None:
+    from sim.loop import run as run_loop
+
+    trial = Scripted(script, **options)
+    trial.scanners, trial.movers = [], []
+    run_loop(trial.loop, trial.main())
+
+
+@pytest.mark.slow
+def test_the_catalogue_follows_the_members_of_the_sets() -> None:
+    """All that a set began with may be gone: who starts later finds it all the same."""
+
+    async def replace(trial: Scripted, name: str) -> None:
+        first, *others = [f"{node.name}:{PORT}" for node in trial.groups[name]]
+        for number, host in enumerate(others, 1):
+            await trial.change_members(name, lambda rows, number=number, host=host: (
+                rows.append({"_id": number, "host": host})))  # type: ignore[misc]
+
+        async def handed_over() -> bool:
+            leader = await trial.leader_of(name)
+            if f"{leader.name}:{PORT}" != first:
+                return True
+            client = trial.direct(leader)
+            try:
+                await client.command("admin", {"replSetStepDown": 30})
+            finally:
+                await client.close()
+            return False
+
+        await trial.until("another primary", handed_over)
+        await trial.change_members(name, lambda rows: rows.pop(0))  # type: ignore[arg-type,return-value]
+
+    async def script(trial: Scripted) -> None:
+        router = trial.router_client().inner
+        for name in ("shard1", CONFIG):
+            await replace(trial, name)
+        wanted = f"shard1/shard1-1:{PORT},shard1-2:{PORT}"
+
+        async def is_written_down() -> bool:
+            rows = (await router.command("config", {"find": "shards"}))["cursor"]["firstBatch"]
+            leader = await trial.leader_of("shard1")
+            return rows[1]["host"] == wanted and leader.member.config_host == (
+                f"config/config-1:{PORT},config-2:{PORT}")
+
+        await trial.until("the hosts are written down", is_written_down)
+        for name in ("shard1", CONFIG):
+            trial.groups[name][0].cut_power()
+        for node in [*trial.nodes, *trial.routers]:
+            if node.is_on:
+                node.cut_power()
+                await node.start()
+        client = trial.direct(trial.routers[0])
+        moves: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}, "to": wanted}
+        await trial.until("a chunk moves", lambda: client.command("admin", moves))
+        assert (await client.command(DB, {"count": "items", "query": {"k": {"$gte": 0}}}))["n"] == (
+            ITEMS)
+        found = await client.command("admin", {"getShardMap": 1})
+        assert found["map"]["shard1"] == wanted
+        assert found["map"]["config"] == f"config/config-1:{PORT},config-2:{PORT}"
+
+    # The router was told of all config servers, the shards of the first one alone.
+    run(script, first=1)
+
+
+def test_a_change_is_carried_through_without_its_client() -> None:
+    async def script(cluster: SimCluster) -> None:
+        await cluster.client("maker").command("db", {"insert": "c", "documents": [{"_id": 1}]})
+        cluster.shard.hang_disk("journal", 3.0)
+        client = cluster.client("asker", seconds=1.0)
+        with pytest.raises(ConnectionLost):
+            await client.command("admin", {"shardCollection": "db.c", "key": {"_id": 1}})
+        other = cluster.client()
+        before = cluster.loop.time()
+        assert (await other.command("db", {"find": "c"}))["cursor"]["firstBatch"] == [{"_id": 1}]
+        assert cluster.loop.time() - before < 10  # virtual seconds: the section opened at once
+        rows = await other.command("config", {"find": "collections"})
+        assert [row["_id"] for row in rows["cursor"]["firstBatch"]] == ["db.c"]
+
+    play(script)
+
+
+def test_what_a_shard_was_given_moves_on_though_it_does_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by a seed: the donor that had not heard of its range refused to give it away (118)."""
+
+    async def end(state: Any, args: Document) -> None:
+        """Stand in for a recipient that cannot ask the config servers when it is told the end."""
+        state.incoming.pop(bytes(args["id"]), None)
+
+    async def script(trial: Scripted) -> None:
+        monkeypatch.setattr(recipient, "end", end)
+        client = trial.router_client().inner
+        move: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}}
+        for shard in ("shard1", "shard0"):
+            await client.command("admin", {**move, "to": shard})
+
+    run(script)
