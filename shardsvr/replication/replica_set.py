@@ -415,9 +415,9 @@ class ReplicaSet:
             driver.core.step_down(20)
             driver.schedule()
             return
+        self._promotion = None
         if not driver.in_office:
             return
-        self._promotion = None
         self.is_primary = True
         member.topology_has_changed()
         member.world.log.write(

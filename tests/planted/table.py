@@ -344,6 +344,29 @@ FAULTS: tuple[Fault, ...] = (
         finders=("sim",),
     ),
     Fault(
+        "the records of statements stay when what they tell of is undone",
+        (("psdb_store.versions",
+          "                self._sessions.put(*entry.session)\n", "                pass\n"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a session's earlier statements are forgotten when its last one is undone",
+        (("psdb_store.versions",
+          "self._sessions.put(*entry.session)", "self._sessions.put(entry.session[0], None)"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "a new leader serves before its no-op is committed",
+        ((DRIVER, "        return 0 < index <= self.engine.commit_index and self.core",
+          "        return 0 < index and self.core"),),
+        finders=("sim",),
+    ),
+    Fault(
+        "term and vote are not written",
+        (("psdb_store.member", "= term, vote\n        await self._save()\n", "= term, vote\n"),),
+        finders=("sim",),
+    ),
+    Fault(
         "a follower applies what is not committed",
         ((DRIVER, "            self._commit = max(self._commit, ready.committed)\n",
           "            self._commit = self.engine.log_end\n"),),

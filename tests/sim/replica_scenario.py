@@ -199,7 +199,11 @@ class ReplicaScenario(Trial):
     def run(self) -> Result:
         """Run it; raises what broke."""
         with knobs(random.Random(self.rng.getrandbits(32))), self.referee.watching():
-            run(self.loop, self.main())
+            try:
+                run(self.loop, self.main())
+            finally:
+                if self.referee.violations:
+                    raise self.referee.violations[0]
         loop, books = self.loop, self.books
         return Result(
             self.plan.seed, f"{loop.steps}-{loop.checksum:08x}-{self.rng.getrandbits(32):08x}",
