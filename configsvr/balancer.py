@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
+from bson.timestamp import Timestamp
 
 from configsvr import chunks, moving, store, zones
 from psdb_base.errors import Code, MongoError
@@ -29,6 +30,26 @@ BUSY_SECONDS: Final = 0.2
 _TOO_UNEVEN: Final = 3
 Move = tuple[str, Document, str, str]
 """Collection, the chunk's document, from, to."""
+
+
+class Placement:
+    """A collection's chunks as a round looks at them.
+
+    Attributes:
+        age: Grows when any of it changes.
+        found: The collection.
+        chunks: All its chunks, by bounds.
+        zones: Its zones.
+
+    """
+
+    def __init__(self, member: Member, found: chunks.Map, known: Placement | None = None) -> None:
+        self.found = found
+        self.zones = zones.Zones(member, found)
+        self.age = (found.row["timestamp"], found.version)
+        self.chunks: list[Document] = (
+            known.chunks if known is not None and known.age == self.age else found.chunks
+        )
 
 
 class Balancer:
@@ -48,6 +69,7 @@ class Balancer:
         self.in_round = False
         self.wake = asyncio.Event()
         self.merged_at = member.world.clock.monotonic()
+        self._placed: dict[str, Placement] = {}
 
     async def run(self) -> None:
         """Balance for ever."""
@@ -81,11 +103,18 @@ class Balancer:
         sizes = await owned_sizes(member)
         planned: list[Move] = []
         busy: set[str] = set()
+        collections = [
+            row for row in collections if store.find(member, "collections", row["_id"]) is not None
+        ]  # some may have been dropped meanwhile
+        self._placed = {
+            row["_id"]: self._placed[row["_id"]] for row in collections
+            if row["_id"] in self._placed
+        }
         for row in collections:
             if row.get("noBalance"):
                 continue
-            found = chunks.Map(member, row)
-            move = plan(member, found, shards, sizes.get(row["_id"], {}), busy)
+            placed = self._place(row)
+            move = plan(placed, shards, sizes.get(row["_id"], {}), busy)
             if move is not None:
                 busy |= {move[2], move[3]}
                 planned.append(move)
@@ -94,6 +123,13 @@ class Balancer:
             return 0
         results = await asyncio.gather(*(self._move(*move) for move in planned))
         return sum(results)
+
+    def _place(self, row: Document) -> Placement:
+        """Return a collection's chunks; they are read again only when one has changed."""
+        ns = row["_id"]
+        found = chunks.Map(self.member, row)
+        placed = self._placed[ns] = Placement(self.member, found, self._placed.get(ns))
+        return placed
 
     async def _move(self, ns: str, chunk: Document, donor: str, recipient: str) -> int:
         """Move a chunk, or as much of it as a chunk may hold; mark one that cannot move."""
@@ -126,12 +162,14 @@ class Balancer:
         if setting is not None and not setting.get("enabled", True):
             return
         for row in collections:
-            if row.get("enableAutoMerge") is False:
-                continue
             ns = row["_id"]
-            seen = chunks.Map(member, row)
+            is_there = store.find(member, "collections", ns) is not None
+            if row.get("enableAutoMerge") is False or not is_there:
+                continue
+            seen = self._place(row)
             for shard in sorted({chunk["shard"] for chunk in seen.chunks}):
-                if not moving.runs_of(member, seen, shard):
+                owned = [chunk for chunk in seen.chunks if chunk["shard"] == shard]
+                if not moving.runs_of(owned, seen.zones):
                     continue  # as nearly always; what changes meanwhile the next round sees
                 async with moving.locked(member, ns):
                     await store.ready(member, "chunks")
@@ -147,7 +185,10 @@ async def _mark_jumbo(member: Member, ns: str, chunk: Document) -> None:
         await store.ready(member, "chunks")
         current = store.find(member, "chunks", chunk["_id"])
         if current is not None:
-            store.write(member, [("chunks", {**current, "jumbo": True})])
+            version = chunks.map_of(member, ns).version
+            store.write(member, [("chunks", {
+                **current, "jumbo": True, "lastmod": Timestamp(version.time, version.inc + 1),
+            })])
 
 
 async def owned_sizes(member: Member) -> dict[str, dict[str, int]]:
@@ -179,15 +220,15 @@ def _minutes(text: str) -> int:
 
 
 def plan(
-    member: Member, found: chunks.Map, shards: list[Document], sizes: dict[str, int],
+    placed: Placement, shards: list[Document], sizes: dict[str, int],
     busy: set[str],
 ) -> Move | None:
     """Choose the next move of a collection, None when it is balanced."""
     by_name = {row["_id"]: row for row in shards}
     return (
-        _off_draining(member, found, by_name, sizes, busy)
-        or _into_zone(member, found, by_name, sizes, busy)
-        or _even_out(member, found, by_name, sizes, busy)
+        _off_draining(placed, by_name, sizes, busy)
+        or _into_zone(placed, by_name, sizes, busy)
+        or _even_out(placed, by_name, sizes, busy)
     )
 
 
@@ -207,46 +248,46 @@ def _may_hold(by_name: dict[str, Document], zone: str | None) -> list[str]:
 
 
 def _off_draining(
-    member: Member, found: chunks.Map, by_name: dict[str, Document], sizes: dict[str, int],
+    placed: Placement, by_name: dict[str, Document], sizes: dict[str, int],
     busy: set[str],
 ) -> Move | None:
-    for chunk in found.chunks:
+    for chunk in placed.chunks:
         donor = chunk["shard"]
         if donor in busy or not by_name.get(donor, {}).get("draining"):
             continue
-        names = _may_hold(by_name, zones.zone_of(member, found, chunk))
+        names = _may_hold(by_name, placed.zones.of(chunk))
         target = _emptiest(names, sizes, busy)
         if target is not None:
-            return found.ns, chunk, donor, target
+            return placed.found.ns, chunk, donor, target
     return None
 
 
 def _into_zone(
-    member: Member, found: chunks.Map, by_name: dict[str, Document], sizes: dict[str, int],
+    placed: Placement, by_name: dict[str, Document], sizes: dict[str, int],
     busy: set[str],
 ) -> Move | None:
-    if not zones.zones_of(member, found.ns):
+    if not placed.zones.rows:
         return None
-    for chunk in found.chunks:
-        zone = zones.zone_of(member, found, chunk)
+    for chunk in placed.chunks:
+        zone = placed.zones.of(chunk)
         donor = chunk["shard"]
         if zone is None or donor in busy or zone in by_name[donor].get("tags", []):
             continue
         target = _emptiest(_may_hold(by_name, zone), sizes, busy)
         if target is not None:
-            return found.ns, chunk, donor, target
+            return placed.found.ns, chunk, donor, target
     return None
 
 
 def _even_out(
-    member: Member, found: chunks.Map, by_name: dict[str, Document], sizes: dict[str, int],
+    placed: Placement, by_name: dict[str, Document], sizes: dict[str, int],
     busy: set[str],
 ) -> Move | None:
     """Move from the fullest shard to the emptiest, within each zone by itself."""
-    limit = _TOO_UNEVEN * chunks.chunk_bytes(member, found.row)
+    limit = _TOO_UNEVEN * placed.found.chunk_bytes
     of_zone: dict[str | None, list[Document]] = {}
-    for chunk in found.chunks:
-        of_zone.setdefault(zones.zone_of(member, found, chunk), []).append(chunk)
+    for chunk in placed.chunks:
+        of_zone.setdefault(placed.zones.of(chunk), []).append(chunk)
     for zone, parts in of_zone.items():
         names = _may_hold(by_name, zone)
         target = _emptiest(names, sizes, busy)
@@ -263,7 +304,7 @@ def _even_out(
             continue
         for chunk in parts:
             if chunk["shard"] == donor and not chunk.get("jumbo"):
-                return found.ns, chunk, donor, target
+                return placed.found.ns, chunk, donor, target
     return None
 
 
@@ -316,15 +357,16 @@ async def collection_status(request: Request) -> Reply:
     member, ns = member_of(request), str(request.target)
     split_namespace(ns)
     found = chunks.map_of(member, ns)
-    size = chunks.chunk_bytes(member, found.row)
+    size = found.chunk_bytes
     by_name = {row["_id"]: row for row in store.documents(member, "shards")}
     sizes = (await owned_sizes(member)).get(ns, {})
+    placed = Placement(member, chunks.map_of(member, ns))
     reply: Document = {"chunkSize": size / 2**20, "balancerCompliant": True}
     for name, rule in (
         ("draining", _off_draining), ("zoneViolation", _into_zone),
         ("chunksImbalance", _even_out),
     ):
-        if rule(member, found, by_name, sizes, set()) is not None:
+        if rule(placed, by_name, sizes, set()) is not None:
             reply |= {
                 "balancerCompliant": False, "firstComplianceViolation": name, "details": {},
             }

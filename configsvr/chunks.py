@@ -22,15 +22,19 @@ from shardsvr.member import Member
 
 CHUNK_BYTES_DEFAULT: Final = 128 * 2**20
 _HISTORY_MAX: Final = 5
+_BY_BOUNDS: Final = "uuid_1_min_1"
+_BY_VERSION: Final = "uuid_1_lastmod_1"
 
 
 class Map:
-    """A collection and its chunks in order, as they are now.
+    """A collection's chunks as they are at each call, found by the indexes of `config.chunks`.
+
+    So what a change reads follows what it changes, not the number of chunks; only `chunks` reads
+    all of them.
 
     Attributes:
-        row: The document of `config.collections`.
+        row: The document of `config.collections`, as it was when this was made.
         pattern: Its shard key.
-        chunks: The documents of `config.chunks`, by bounds.
 
     """
 
@@ -38,58 +42,109 @@ class Map:
         self.member = member
         self.row = row
         self.ns: str = row["_id"]
-        self.uuid = bytes(row["uuid"])
+        self.uuid = row["uuid"]
         self.pattern = KeyPattern(row["key"])
-        key = self.pattern.bound_key
-        found = [c for c in store.unordered(member, "chunks") if c["uuid"] == row["uuid"]]
-        self.chunks: list[Document] = sorted(found, key=lambda chunk: key(chunk["min"]))
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The size above which its chunks are cut when they move."""
+        return chunk_bytes(self.member, self.row)
+
+    @property
+    def chunks(self) -> list[Document]:
+        """All documents of `config.chunks`, by bounds."""
+        return self.between(None, None)
 
     @property
     def version(self) -> Timestamp:
         """The highest version of a chunk."""
-        highest: Timestamp = max(chunk["lastmod"] for chunk in self.chunks)
-        return highest
+        newest = self._ordered(_BY_VERSION, reverse=True, limit=1)
+        return self._only(newest)["lastmod"]  # type: ignore[no-any-return]
 
     def shard_version(self, shard: str) -> Timestamp:
         """Return the highest version of a shard's chunks, (0, 0) for a shard without."""
-        versions = [chunk["lastmod"] for chunk in self.chunks if chunk["shard"] == shard]
-        return max(versions, default=Timestamp(0, 0))
+        newest = store.ordered(
+            self.member, "chunks", "uuid_1_shard_1_lastmod_1", [self.uuid, shard],
+            reverse=True, limit=1,
+        )
+        return newest[0]["lastmod"] if newest else Timestamp(0, 0)
 
     def key(self, bound: Document) -> bytes:
         """Return a bound's key."""
         return self.pattern.bound_key(bound)
 
-    def of_key(self, key: bytes) -> Document:
-        """Return the chunk that holds a key."""
-        low, high = 0, len(self.chunks)
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self.key(self.chunks[middle]["min"]) <= key:
-                low = middle
-            else:
-                high = middle
-        return self.chunks[low]
+    def at(self, bound: Document) -> Document:
+        """Return the chunk that holds a bound (the last one for the end of all)."""
+        self.key(bound)  # sees that the fields are those of the shard key
+        exact = store.ordered(self.member, "chunks", _BY_BOUNDS, [self.uuid, bound], limit=1)
+        return exact[0] if exact else self.below(bound)
+
+    def below(self, bound: Document) -> Document:
+        """Return the last chunk that begins below a bound; the first one for the least bound."""
+        self.key(bound)
+        return self._only(
+            self._ordered(_BY_BOUNDS, None, bound, reverse=True, limit=1)
+            or self._ordered(_BY_BOUNDS, limit=1)
+        )
+
+    def _only(self, found: list[Document]) -> Document:
+        if not found:
+            raise _not_sharded(self.ns)
+        return found[0]
 
     def exact(self, low: Document, high: Document) -> Document | None:
         """Return the chunk with these bounds."""
-        found = self.of_key(self.key(low))
+        found = self.at(low)
         return found if found["min"] == low and found["max"] == high else None
+
+    def between(self, low: Document | None, high: Document | None) -> list[Document]:
+        """Return the chunks that begin at `low` or above, and below `high`, by bounds."""
+        return self._ordered(_BY_BOUNDS, low, high)
+
+    def since(self, version: Timestamp) -> list[Document]:
+        """Return the chunks with this version or a later one, by versions."""
+        return self._ordered(_BY_VERSION, version)
+
+    def of_shard(self, shard: str, *, limit: int = 10_000_000) -> list[Document]:
+        """Return a shard's chunks, by bounds."""
+        return store.ordered(
+            self.member, "chunks", "uuid_1_shard_1_min_1", [self.uuid, shard], limit=limit
+        )
+
+    def _ordered(
+        self, index: str, low: Any = None, high: Any = None, *, reverse: bool = False,
+        limit: int = 10_000_000,
+    ) -> list[Document]:
+        return store.ordered(
+            self.member, "chunks", index, [self.uuid], low, high, reverse=reverse, limit=limit
+        )
 
     def ownership(self, shard: str) -> Document:
         """Return what a shard owns, as its `config.cache.collections` keeps it."""
         ranges: list[Document] = []
-        for chunk in self.chunks:
-            if chunk["shard"] != shard:
-                continue
+        for chunk in self.of_shard(shard):
             if ranges and ranges[-1]["max"] == chunk["min"]:
                 ranges[-1] = {"min": ranges[-1]["min"], "max": chunk["max"]}
             else:
                 ranges.append({"min": chunk["min"], "max": chunk["max"]})
+        return {**self._ownership(shard), "ranges": ranges}
+
+    def ownership_since(self, shard: str, version: Timestamp) -> Document:
+        """Return what of a shard's ownership has changed since a version of the collection.
+
+        `changed` are ranges that it has or has not now; all else is as it was.
+        """
+        return {**self._ownership(shard), "changed": [
+            {"min": chunk["min"], "max": chunk["max"], "owned": chunk["shard"] == shard}
+            for chunk in self.since(version)
+        ]}
+
+    def _ownership(self, shard: str) -> Document:
         return {
             "_id": self.ns, "uuid": self.row["uuid"], "epoch": self.row["lastmodEpoch"],
             "timestamp": self.row["timestamp"], "key": self.row["key"],
             "unique": self.row["unique"], "version": self.shard_version(shard),
-            "collectionVersion": self.version, "ranges": ranges,
+            "collectionVersion": self.version,
         }
 
 
@@ -97,8 +152,12 @@ def map_of(member: Member, ns: str) -> Map:
     """Return a collection's chunks; 118 NamespaceNotSharded when there are none."""
     row = store.find(member, "collections", ns)
     if row is None:
-        raise MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {ns} is not sharded")
+        raise _not_sharded(ns)
     return Map(member, row)
+
+
+def _not_sharded(ns: str) -> MongoError:
+    return MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {ns} is not sharded")
 
 
 def make_chunk(
@@ -156,9 +215,8 @@ def hand_over(
         MongoError: 117 when the donor does not own the range (any more).
 
     """
-    low, high = found.key(bounds["min"]), found.key(bounds["max"])
-    chunk = found.of_key(low)
-    if chunk["shard"] != donor or found.key(chunk["max"]) < high:
+    chunk = found.at(bounds["min"])
+    if chunk["shard"] != donor or found.key(chunk["max"]) < found.key(bounds["max"]):
         raise MongoError(
             Code.CONFLICTING_OPERATION_IN_PROGRESS,
             f"the range to be moved of {found.ns} is not within one chunk of shard {donor}",
@@ -174,9 +232,8 @@ def hand_over(
     }
     rest = _left_over(member, found, chunk, bounds, major)
     if not rest:
-        other = next((c for c in found.chunks if c["shard"] == donor and c is not chunk), None)
-        if other is not None:
-            rest = [{**other, "lastmod": Timestamp(major, 1)}]
+        others = [c for c in found.of_shard(donor, limit=2) if c["_id"] != chunk["_id"]]
+        rest = [{**other, "lastmod": Timestamp(major, 1)} for other in others[:1]]
     changes: store.Changes = [("chunks", moved), *(("chunks", part) for part in rest), *more]
     store.write(member, changes)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from bson.binary import Binary
 
-from configsvr import routing, store
+from configsvr import chunks, routing, store
 from configsvr.carrying import to_the_end
 from configsvr.moving import command_on, locked, shard_row
 from configsvr.shard_collection import check_not_fenced, persistently, refresh, unblock
@@ -38,10 +38,7 @@ async def drop_sharded(member: Member, ns: str) -> bool:
                 return False
         else:
             await store.ready(member, "chunks", "collections", "tags", COORDINATORS)
-            gone = [
-                ("chunks", c["_id"]) for c in store.unordered(member, "chunks")
-                if c["uuid"] == row["uuid"]
-            ]
+            gone = [("chunks", chunk["_id"]) for chunk in chunks.Map(member, row).chunks]
             gone += [
                 ("tags", tag["_id"]) for tag in store.unordered(member, "tags") if tag["ns"] == ns
             ]
@@ -189,8 +186,6 @@ async def _forget_copies(member: Member, shard: str, identifier: Binary, db: str
 
 async def check_metadata(request: Request) -> Reply:
     """Return what is inconsistent in the catalogue: nothing, or rows that say what."""
-    from configsvr import chunks
-
     member, rows = member_of(request), []
     for row in store.documents(member, "collections"):
         found = chunks.Map(member, row)

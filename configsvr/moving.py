@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import groupby
 from typing import Any, Final
 
 from bson.binary import Binary
@@ -12,7 +11,7 @@ from bson.timestamp import Timestamp
 from configsvr import chunks, routing, store
 from configsvr.carrying import to_the_end
 from configsvr.following import is_named
-from configsvr.zones import zone_of
+from configsvr.zones import Zones
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -56,7 +55,7 @@ async def move(
     """
     async with locked(member, ns):
         found = chunks.map_of(member, ns)
-        chunk = found.of_key(found.key(bounds["min"]))
+        chunk = found.at(bounds["min"])
         donor = chunk["shard"]
         if donor == recipient:
             return
@@ -136,7 +135,7 @@ def chunk_by(found: chunks.Map, args: Document) -> Document:
                 Code.SHARD_KEY_NOT_FOUND,
                 f"no shard key found in chunk query {by_find}",
             )
-        return found.of_key(found.pattern.key(by_find))
+        return found.at(found.pattern.bound(by_find))
     assert bounds is not None
     if len(bounds) != 2 or any(type(one) is not dict for one in bounds):
         raise MongoError(Code.INVALID_OPTIONS, "bounds must be two documents")
@@ -163,7 +162,7 @@ async def _move_checked(
     request: Request, found: chunks.Map, chunk: Document, recipient: str, size: int
 ) -> None:
     member, args = member_of(request), request.args
-    zone = zone_of(member, found, chunk)
+    zone = Zones(member, found).of(chunk)
     row = shard_row(member, recipient)
     if zone is not None and zone not in row.get("tags", []):
         raise MongoError(
@@ -193,11 +192,10 @@ async def move_range(request: Request) -> Reply:
         raise MongoError(Code.INVALID_OPTIONS, "Must specify at least one of min and max")
     size = chunks.chunk_bytes(member, found.row)
     if low is not None:
-        chunk = found.of_key(found.key(low))
+        chunk = found.at(low)
     else:
         assert high is not None
-        below = [c for c in found.chunks if found.key(c["min"]) < found.key(high)]
-        chunk = below[-1]
+        chunk = found.below(high)
     if low is None or high is None:
         low, high = await _open_ended(member, found, chunk, low, high, size)
     if found.key(low) >= found.key(high):
@@ -243,9 +241,8 @@ async def split_chunk(request: Request) -> Reply:
     found = chunks.map_of(member, ns)
     point = args.get("middle")
     if point is not None:
-        key = found.key(point)
-        chunk = found.of_key(key)
-        if found.key(chunk["min"]) == key:
+        chunk = found.at(point)
+        if found.key(chunk["min"]) == found.key(point):
             raise MongoError(
                 Code.BAD_VALUE, f"new split key {point} is a boundary key of existing chunk "
                 f"[{chunk['min']}, {chunk['max']})"
@@ -262,7 +259,7 @@ async def split_chunk(request: Request) -> Reply:
     async with locked(member, ns):
         await store.ready(member, "chunks")
         found = chunks.map_of(member, ns)
-        chunk = found.of_key(found.key(point))
+        chunk = found.at(point)
         if found.key(chunk["min"]) != found.key(point):
             chunks.split(member, found, chunk, [point])
     await store.note(member, "split", ns, {
@@ -283,10 +280,9 @@ async def merge_chunks(request: Request) -> Reply:
     async with locked(member, ns):
         await store.ready(member, "chunks")
         found = chunks.map_of(member, ns)
-        low, high = found.key(bounds[0]), found.key(bounds[1])
-        parts = [
-            c for c in found.chunks if low <= found.key(c["min"]) and found.key(c["max"]) <= high
-        ]
+        for bound in bounds:
+            found.key(bound)  # sees that the fields are those of the shard key
+        parts = found.between(bounds[0], bounds[1])
         if not parts or parts[0]["min"] != bounds[0] or parts[-1]["max"] != bounds[1]:
             raise MongoError(
                 Code.ILLEGAL_OPERATION, f"could not merge chunks, collection {ns} has no chunks "
@@ -314,27 +310,32 @@ async def merge_all(request: Request) -> Reply:
     return {}
 
 
-def runs_of(member: Member, found: chunks.Map, shard: str) -> list[list[Document]]:
-    """Return the runs of neighbours on a shard that one zone holds and that may be merged."""
-    mine = [
-        list(run) for here, run in groupby(
-            found.chunks, lambda chunk: chunk["shard"] == shard and not chunk.get("jumbo")
-        ) if here
-    ]
-    runs = [
-        list(run) for part in mine
-        for _zone, run in groupby(part, lambda chunk: zone_of(member, found, chunk))
-    ]
+def runs_of(owned: list[Document], zones: Zones) -> list[list[Document]]:
+    """Return the runs of neighbours among a shard's chunks that one zone holds.
+
+    Chunks that are marked as jumbo stay out.
+    """
+    runs: list[list[Document]] = []
+    for chunk in owned:
+        if chunk.get("jumbo"):
+            continue
+        last = runs[-1][-1] if runs else None
+        if last is not None and last["max"] == chunk["min"] and (
+            zones.of(last) == zones.of(chunk)
+        ):
+            runs[-1].append(chunk)
+        else:
+            runs.append([chunk])
     return [run for run in runs if len(run) > 1]
 
 
 def merge_runs(member: Member, ns: str, shard: str) -> int:
     """Merge all runs of a collection's chunks on a shard; return how many chunks went."""
-    count = 0
-    while runs := runs_of(member, found := chunks.map_of(member, ns), shard):
-        chunks.merge(member, found, runs[0])
-        count += len(runs[0]) - 1
-    return count
+    found = chunks.map_of(member, ns)
+    runs = runs_of(found.of_shard(shard), Zones(member, found))
+    for run in runs:
+        chunks.merge(member, found, run)
+    return sum(len(run) - 1 for run in runs)
 
 
 async def clear_jumbo(request: Request) -> Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bson.int64 import Int64
 
 from configsvr import store
+from configsvr.chunks import Map
 from configsvr.moving import shard_row
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -34,7 +35,10 @@ async def remove_shard(request: Request) -> Reply:
         return _progress("draining started successfully", "started", row, databases)
     may_leave = await _may_leave(member, row["host"])
     databases = _databases_of(member, row["_id"])
-    chunks = [c for c in store.unordered(member, "chunks") if c["shard"] == row["_id"]]
+    chunks = [
+        chunk for one in store.unordered(member, "collections")
+        for chunk in Map(member, one).of_shard(row["_id"])
+    ]
     if chunks or databases or not may_leave:
         reply = _progress("draining ongoing", "ongoing", row, databases)
         reply["remaining"] = {

@@ -39,7 +39,7 @@ async def get_routing(request: Request) -> Reply:
     reply["chunks"] = [
         {"min": chunk["min"], "max": chunk["max"], "shard": chunk["shard"],
          "lastmod": chunk["lastmod"]}
-        for chunk in found.chunks if since is None or chunk["lastmod"] >= since
+        for chunk in (found.chunks if since is None else found.since(since))
     ]
     return reply
 
@@ -57,8 +57,15 @@ async def get_ownership(request: Request) -> Reply:
     return {
         "outcome": None if found is None else found["outcome"],
         "database": store.find(member, "databases", ns.partition(".")[0]),
-        "ownership": None if row is None else chunks.Map(member, row).ownership(args["shard"]),
+        "ownership": None if row is None else _ownership(chunks.Map(member, row), args),
     }
+
+
+def _ownership(found: chunks.Map, args: Document) -> Document:
+    """Return what a shard owns: what has changed of it when it knows the rest."""
+    if "since" in args and args.get("timestamp") == found.row["timestamp"]:
+        return found.ownership_since(args["shard"], args["since"])
+    return found.ownership(args["shard"])
 
 
 async def commit_migration(request: Request) -> Reply:
@@ -126,7 +133,7 @@ COMMANDS = (
         "_configsvrGetOwnership", get_ownership,
         (
             Field("ns", "string", required=True), Field("shard", "string", required=True),
-            Field("id", "uuid"),
+            Field("id", "uuid"), Field("timestamp", "timestamp"), Field("since", "timestamp"),
         ),
         admin_only=True, writes=True, passes_lock=True, help="Internal: what a shard owns.",
     ),

@@ -13,6 +13,7 @@ from configsvr import (
     removal,
     routing,
     shard_collection,
+    store,
     zones,
 )
 from psdb_base.values import Document
@@ -52,6 +53,7 @@ class ConfigServer(Member):
         """See that the catalogue has its version; go on with what was begun."""
         await super().take_up_office()
         await catalogue.ensure_version(self)
+        await store.ready(self, "chunks")  # with the indexes it is read by
         await dropping.resume(self)
 
     async def start(self) -> None:

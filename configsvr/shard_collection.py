@@ -73,8 +73,7 @@ async def shard_collection(request: Request) -> Reply:
         async def change() -> int:
             done = store.find(member, "collections", ns)
             if done is not None:
-                return sum(chunk["uuid"] == done["uuid"] for chunk in store.unordered(
-                    member, "chunks"))
+                return len(chunks.Map(member, done).chunks)
             await _prepare(member, ns, pattern, args, primary)
             return await _commit(member, ns, pattern, args, primary)
 
@@ -354,11 +353,12 @@ async def _refine_blocked(
             "timestamp": member.clock.tick(),
             "lastmod": DatetimeMS(member.world.clock.now_ms()),
         })]
+        major = found.version.time + 1  # above those that are there yet: all are unique
         for at, chunk in enumerate(found.chunks):
             changes.append(("chunks", {
                 **chunk, "min": _extended(chunk["min"], pattern, found, added),
                 "max": _extended(chunk["max"], pattern, found, added),
-                "lastmod": Timestamp(1, at),
+                "lastmod": Timestamp(major, at),
             }))
         gone: list[tuple[str, Any]] = []
         for row in zones.zones_of(member, ns):

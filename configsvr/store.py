@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from psdb_base import order
 from psdb_base.values import Document
@@ -14,10 +14,64 @@ Changes = list[tuple[str, Document]]
 """Documents to be put, with their collections' names."""
 
 
+_INDEXES: Final[dict[str, tuple[Document, ...]]] = {
+    "chunks": (
+        {"uuid": 1, "min": 1}, {"uuid": 1, "shard": 1, "min": 1}, {"uuid": 1, "lastmod": 1},
+        {"uuid": 1, "shard": 1, "lastmod": 1},
+    ),
+}
+"""The last one is PSDB's own: it tells a shard's version by one look."""
+
+
 async def ready(member: Member, *names: str) -> None:
     """Make collections ready to be written; no await may come before the writing."""
     for name in names:
-        await collection_for_write(member, "config", name)
+        collection = await collection_for_write(member, "config", name)
+        for key in _INDEXES.get(name, ()):
+            if _index_name(key) not in collection.indexes:
+                await _make_index(member, name, key)
+                return await ready(member, *names)
+    return None
+
+
+async def _make_index(member: Member, name: str, key: Document) -> None:
+    """Make an index of the catalogue: all of them are unique."""
+    collection = await collection_for_write(member, "config", name)
+    spec: Document = {"v": 2, "key": key, "name": _index_name(key), "unique": True}
+    await member.catalogue(member.engine.create_index(collection, spec))
+
+
+def _index_name(key: Document) -> str:
+    return "_".join(f"{field}_{direction}" for field, direction in key.items())
+
+
+def ordered(
+    member: Member, name: str, index: str, prefix: list[Any], low: Any = None, high: Any = None,
+    *, reverse: bool = False, limit: int = 10_000_000,
+) -> list[Document]:
+    """Return documents in the order of an index of `ready`. Not to be changed.
+
+    Args:
+        member: The config server.
+        name: The collection.
+        index: The index's name.
+        prefix: Values of the first fields.
+        low: The least value of the next field, None for no limit.
+        high: The value that those of the next field are below, None for no limit.
+        reverse: From high to low.
+        limit: How many at most.
+
+    """
+    collection = member.engine.collection("config", name)
+    if collection is None:
+        return []
+    first = b"".join(order.key(value) for value in prefix)
+    found = collection.indexes[index].scan(
+        first if low is None else first + order.key(low),
+        first if high is None else first + order.key(high),
+        high_inclusive=high is None, reverse=reverse, limit=limit,
+    )
+    return [collection.records[rid].document() for _key, rid in found]
 
 
 def write(member: Member, changes: Changes, removed: list[tuple[str, Any]] | None = None) -> None:

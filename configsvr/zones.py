@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any
 
 from configsvr import chunks, store
@@ -20,14 +21,28 @@ def zones_of(member: Member, ns: str) -> list[Document]:
     return [row for row in store.unordered(member, "tags") if row["ns"] == ns]
 
 
-def zone_of(member: Member, found: chunks.Map, chunk: Document) -> str | None:
-    """Return the zone that holds a whole chunk, None for a chunk in none."""
-    low, high = found.key(chunk["min"]), found.key(chunk["max"])
-    for row in zones_of(member, found.ns):
-        if found.key(row["min"]) <= low and high <= found.key(row["max"]):
-            tag: str = row["tag"]
-            return tag
-    return None
+class Zones:
+    """The zone ranges of a collection as they are now, in order.
+
+    Attributes:
+        rows: The documents of `config.tags`, by bounds.
+
+    """
+
+    def __init__(self, member: Member, found: chunks.Map) -> None:
+        self._key = found.key
+        self.rows = sorted(zones_of(member, found.ns), key=lambda row: found.key(row["min"]))
+        self._lows = [found.key(row["min"]) for row in self.rows]
+
+    def of(self, chunk: Document) -> str | None:
+        """Return the zone that holds a whole chunk, None for a chunk in none."""
+        if not self.rows:
+            return None
+        at = bisect_right(self._lows, self._key(chunk["min"])) - 1
+        if at < 0 or self._key(chunk["max"]) > self._key(self.rows[at]["max"]):
+            return None
+        tag: str = self.rows[at]["tag"]
+        return tag
 
 
 def _shard(member: Member, name: str) -> Document:
@@ -130,13 +145,11 @@ def _check_overlap(
 def cut_at_zones(member: Member, ns: str) -> None:
     """Cut the chunks that reach over a zone's bound, without an await."""
     found = chunks.map_of(member, ns)
-    bounds = [row[side] for row in zones_of(member, ns) for side in ("min", "max")]
-    for bound in sorted(bounds, key=found.key):
-        found = chunks.map_of(member, ns)
-        key = found.key(bound)
-        chunk = found.of_key(key)
-        if found.key(chunk["min"]) < key < found.key(chunk["max"]):
-            chunks.split(member, found, chunk, [bound])
+    for row in Zones(member, found).rows:
+        for bound in (row["min"], row["max"]):
+            chunk = found.at(bound)
+            if found.key(chunk["min"]) < found.key(bound) < found.key(chunk["max"]):
+                chunks.split(member, found, chunk, [bound])
 
 
 _ZONE = Field("zone", "string", required=True)

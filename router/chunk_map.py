@@ -26,30 +26,31 @@ class ChunkMap:
     Args:
         row: The document of `config.collections`.
         chunks: Rows `{min, max, shard, lastmod}` in any order.
+        known: Where these begin, if they are in order; how many chunks each shard has, and the
+            highest version of one.
 
     """
 
-    def __init__(self, row: Document, chunks: Iterable[Document]) -> None:
+    def __init__(
+        self, row: Document, chunks: Iterable[Document],
+        known: tuple[list[bytes], dict[str, tuple[int, Timestamp]]] | None = None,
+    ) -> None:
+        lows, self.chunks, held = (known[0], list(chunks), known[1]) if known else _sorted(
+            row, chunks
+        )
         self.row = row
         self.ns: str = row["_id"]
         self.pattern = KeyPattern(row["key"])
-        key = self.pattern.bound_key
-        keyed = sorted(((key(chunk["min"]), chunk) for chunk in chunks), key=lambda pair: pair[0])
-        self.lows = [low for low, _ in keyed]
-        self.chunks = [chunk for _, chunk in keyed]
+        self.lows = lows
         self.shards = [chunk["shard"] for chunk in self.chunks]
-        self.owners = sorted(set(self.shards))
-        self.version: Timestamp = max(chunk["lastmod"] for chunk in self.chunks)
-        highest: dict[str, Timestamp] = {}
-        for chunk in self.chunks:
-            shard = chunk["shard"]
-            if shard not in highest or chunk["lastmod"] > highest[shard]:
-                highest[shard] = chunk["lastmod"]
+        self.owners = sorted(held)
+        self.version: Timestamp = max(version for _, version in held.values())
+        self._held = held
         self._routed = {
             shard: Routed(
                 ShardVersion(row["lastmodEpoch"], row["timestamp"], version.time, version.inc)
             )
-            for shard, version in highest.items()
+            for shard, (_, version) in held.items()
         }
 
     def routed(self, shard: str, ranges: list[Any] | None = None) -> Routed:
@@ -61,18 +62,30 @@ class ChunkMap:
         return found if ranges is None else Routed(found.shard, None, ranges)
 
     def updated(self, row: Document, news: Iterable[Document]) -> ChunkMap:
-        """Return the map with newer chunks in the place of those they overlap."""
+        """Return the map with newer chunks in the place of those they overlap.
+
+        Only what is new is looked at; the rest is copied as it is. A shard's version is that of
+        its newest chunk: whoever takes a chunk from a shard gives it a newer one, if any is left.
+        """
         key = self.pattern.bound_key
         fresh = sorted((key(chunk["min"]), key(chunk["max"]), chunk) for chunk in news)
-        kept: list[Document] = []
+        lows: list[bytes] = []
+        chunks: list[Document] = []
+        held = dict(self._held)
         at = 0
-        for low, chunk in zip(self.lows, self.chunks, strict=True):
-            high = key(chunk["max"])
-            while at < len(fresh) and fresh[at][1] <= low:
-                at += 1
-            if at == len(fresh) or fresh[at][0] >= high:
-                kept.append(chunk)
-        return ChunkMap(row, [*kept, *(chunk for _, _, chunk in fresh)])
+        for low, high, chunk in fresh:
+            start = bisect_left(self.lows, low, at)
+            lows += self.lows[at:start]
+            chunks += self.chunks[at:start]
+            at = bisect_left(self.lows, high, start)
+            for shard in self.shards[start:at]:
+                held[shard] = held[shard][0] - 1, held[shard][1]
+            lows.append(low)
+            chunks.append(chunk)
+            _count(held, chunk)
+        lows += self.lows[at:]
+        chunks += self.chunks[at:]
+        return ChunkMap(row, chunks, (lows, {s: mine for s, mine in held.items() if mine[0]}))
 
     def shard_of(self, key: bytes) -> str:
         """Return the shard that owns a key."""
@@ -92,19 +105,42 @@ class ChunkMap:
 
     def pieces_of(self, shard: str) -> list[Piece]:
         """Return the ranges a shard owns, chunk by chunk."""
-        key = self.pattern.bound_key
-        return [
-            (low, key(chunk["max"]), chunk["min"], chunk["max"])
-            for low, chunk in zip(self.lows, self.chunks, strict=True) if chunk["shard"] == shard
-        ]
+        return [self._piece(at) for at, owner in enumerate(self.shards) if owner == shard]
+
+    def _piece(self, at: int) -> Piece:
+        chunk = self.chunks[at]
+        high = self.lows[at + 1] if at + 1 < len(self.lows) else (
+            self.pattern.bound_key(chunk["max"])
+        )
+        return self.lows[at], high, chunk["min"], chunk["max"]
 
     def common(self, shard: str, pieces: list[Piece]) -> list[Piece]:
         """Return what of some pieces a shard owns."""
         found: list[Piece] = []
-        for mine in self.pieces_of(shard):
-            for piece in pieces:
+        for piece in pieces:
+            first = max(0, bisect_right(self.lows, piece[0]) - 1)
+            for at in range(first, bisect_left(self.lows, piece[1], first)):
+                if self.shards[at] != shard:
+                    continue
+                mine = self._piece(at)
                 low = mine if mine[0] >= piece[0] else piece
                 high = mine if mine[1] <= piece[1] else piece
                 if low[0] < high[1]:
                     found.append((low[0], high[1], low[2], high[3]))
         return found
+
+
+def _sorted(
+    row: Document, chunks: Iterable[Document]
+) -> tuple[list[bytes], list[Document], dict[str, tuple[int, Timestamp]]]:
+    key = KeyPattern(row["key"]).bound_key
+    keyed = sorted(((key(chunk["min"]), chunk) for chunk in chunks), key=lambda pair: pair[0])
+    held: dict[str, tuple[int, Timestamp]] = {}
+    for _, chunk in keyed:
+        _count(held, chunk)
+    return [low for low, _ in keyed], [chunk for _, chunk in keyed], held
+
+
+def _count(held: dict[str, tuple[int, Timestamp]], chunk: Document) -> None:
+    count, version = held.get(chunk["shard"], (0, chunk["lastmod"]))
+    held[chunk["shard"]] = count + 1, max(version, chunk["lastmod"])

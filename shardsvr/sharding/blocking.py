@@ -107,9 +107,7 @@ async def open_again(state: ShardingState, identifier: Any, ns: str) -> None:
     section = state.sections.get(ns)
     if state.records.find(names.COORDINATORS, identifier) is None:
         return
-    reply = await state.config.command("admin", {
-        "_configsvrGetOwnership": 1, "ns": ns, "shard": state.member.shard_name,
-    })
+    reply = await state.news_of(ns)
     if "." not in ns:
         await _drop_what_has_left(state, identifier, reply.get("database"))
     await state.records.ready()

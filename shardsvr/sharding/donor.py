@@ -423,9 +423,7 @@ async def finish(state: ShardingState, spec: Document) -> None:
     ns, member = spec["ns"], state.member
     while True:
         try:
-            reply = await state.config.command("admin", {
-                "_configsvrGetOwnership": 1, "ns": ns, "shard": member.shard_name,
-            })
+            reply = await state.news_of(ns)
             break
         except MongoError:
             await asyncio.sleep(_RETRY_SECONDS)

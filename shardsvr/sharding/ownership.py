@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from psdb_base.shard_keys import KeyPattern, Ranges
+from psdb_base.shard_keys import KeyPattern, Range, Ranges
 from psdb_base.shard_versions import ShardVersion
 from psdb_base.values import Document
 
@@ -41,6 +41,24 @@ class Ownership:
         self.pattern = KeyPattern(row["key"])
         key = self.pattern.bound_key
         self.ranges = Ranges((key(part["min"]), key(part["max"])) for part in row["ranges"])
+
+    def updated(self, news: Document) -> Document:
+        """Return the row with what has changed since (`changed`) in its place."""
+        key = self.pattern.bound_key
+        bounds: dict[bytes, Document] = {}
+        gone: list[Range] = []
+        come: list[Range] = []
+        for part in (*self.row["ranges"], *news["changed"]):
+            low, high = key(part["min"]), key(part["max"])
+            bounds[low], bounds[high] = part["min"], part["max"]
+            if "owned" in part:
+                (come if part["owned"] else gone).append((low, high))
+        ranges = Ranges((*self.ranges.minus(Ranges(gone)).pairs, *come))
+        row = {name: value for name, value in news.items() if name != "changed"}
+        return {
+            **row,
+            "ranges": [{"min": bounds[low], "max": bounds[high]} for low, high in ranges.pairs],
+        }
 
     def owns(self, document: Document) -> bool:
         """Tell whether a document is this shard's."""

@@ -423,9 +423,7 @@ class ShardingState:
         committed: it goes in the same entry.
         """
         before = self.records.get(names.COLLECTIONS, ns)
-        reply = await self.config.command("admin", {
-            "_configsvrGetOwnership": 1, "ns": ns, "shard": self.member.shard_name,
-        })
+        reply = await self.news_of(ns)
         await self.records.ready()
         if ns in self.sections:
             return  # its outcome is about to be learnt and logged by the migration itself
@@ -438,6 +436,25 @@ class ShardingState:
                 self.note_database(unit, ns.partition(".")[0], reply.get("database"))
             unit.commit()
         await engine.committed(engine.log_end)
+
+    async def news_of(self, ns: str) -> Document:
+        """Ask the config server what this shard owns; it sends what has changed since it knew.
+
+        Returns:
+            `ownership` and `database`, whole rows or None.
+
+        """
+        own = self.ownership(ns)
+        command: Document = {
+            "_configsvrGetOwnership": 1, "ns": ns, "shard": self.member.shard_name,
+        }
+        if own is not None:
+            command["timestamp"], command["since"] = own.age
+        reply: Document = await self.config.command("admin", command)
+        row = reply.get("ownership")
+        if own is not None and row is not None and "changed" in row:
+            reply["ownership"] = own.updated(row)
+        return reply
 
     def note_ownership(self, unit: Any, ns: str, row: Document | None) -> None:
         """Put what the config server says into a unit, unless something newer is known."""
