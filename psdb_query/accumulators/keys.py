@@ -1,8 +1,9 @@
 """Python keys that are equal exactly when BSON values are: for groups, sets and joins.
 
 Strings, plain integers, doubles (not NaN) and null are their own keys, which Python hashes fast;
-numbers of different types that are equal share a key. Everything else takes its order key
-(bytes). The two never meet: binary values take their order keys as well.
+numbers of different types that are equal share a key, and so do a symbol and its text.
+Everything else takes its order key (bytes). The two never meet: binary values take their order
+keys as well.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 
 from psdb_base import order
-from psdb_base.values import MISSING
+from psdb_base.values import MISSING, Symbol
 from psdb_query.context import Collation
 
 _SELF: Final = {str, int, Int64, type(None)}
@@ -31,6 +32,8 @@ def key_of(value: Any, collation: Collation | None = None) -> Any:
         return value if value == value else order.key(value)
     if kind is Decimal128:
         return _decimal_key(value)
+    if kind is Symbol:
+        return key_of(value.name, collation)
     return order.key(value, collation)
 
 

@@ -11,12 +11,13 @@ import pytest
 from agg_kit import Case, case, encoded, run_case
 from bson.decimal128 import Decimal128
 from bson.int64 import Int64
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import bson_values
 
 from psdb_base import bson_codec, order
 from psdb_base.errors import MongoError
+from psdb_base.values import Symbol
 from psdb_query.accumulators.core import compile_named_accumulator
 from psdb_query.accumulators.keys import key_of
 from psdb_query.accumulators.sums import Total
@@ -117,6 +118,7 @@ def test_key_values(doc: Doc, paths: list[str], expected: list[tuple[Any, ...]])
 
 
 @given(bson_values(), bson_values())
+@example("x", Symbol("x"))
 @settings(max_examples=300, deadline=None)
 def test_keys_are_equal_when_values_are(left: Any, right: Any) -> None:
     assert (key_of(left) == key_of(right)) == order.equal(left, right)
