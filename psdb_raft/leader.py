@@ -242,6 +242,7 @@ def appended(state: State, index: int, term: int, config: Config | None, size: i
         refusal = check_config(state, config)
         assert refusal is None, refusal
     state.log.append(term, size)
+    state.transfer_sent = False  # the heir needs this entry as well before it campaigns
     if config is not None:
         state.add_config(index, config)
         _watch_members(state)

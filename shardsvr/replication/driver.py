@@ -519,6 +519,17 @@ class Driver:
 
     # -- hand-over -------------------------------------------------------------------------------
 
+    def hand_over(self) -> bool:
+        """Begin to hand office over to the best member; tell whether there is one to take it.
+
+        The core must know of all that the engine appended: an heir whose log lacks some of it
+        would campaign at once, and lose.
+        """
+        self._tell_appended()
+        begun = self.core.transfer() is None
+        self.schedule()
+        return begun
+
     async def transfer_over(self) -> None:
         """Wait while office is being handed over: nothing new is written meanwhile."""
         while self.core.is_transferring and not self._closed:

@@ -55,8 +55,7 @@ async def _give_away(replica_set: ReplicaSet, term: int, seconds: float) -> bool
     try:
         async with asyncio.timeout(seconds):
             while driver.core.is_leader and driver.core.term == term:
-                if driver.core.transfer() is None:
-                    driver.schedule()
+                if driver.hand_over():
                     await driver.transfer_over()
                 else:
                     await asyncio.sleep(TICK_SECONDS)
@@ -96,8 +95,7 @@ async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
         return
     if len(driver.core.config.voters) > 1:
         term = driver.core.term
-        if driver.core.transfer() is None:
-            driver.schedule()
+        if driver.hand_over():
             try:
                 async with asyncio.timeout(seconds):
                     await driver.transfer_over()
