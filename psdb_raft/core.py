@@ -243,6 +243,11 @@ class Raft(State):
         if self.is_leader:
             leader.unreachable(self, peer)
 
+    def gone(self, peer: str) -> None:
+        """Report that a peer's process refuses connections: it takes no office until it speaks."""
+        if self.is_leader:
+            leader.gone(self, peer)
+
     def snapshot_finished(self, peer: str, index: int | None) -> None:
         """Report the end of `Ready.snapshots`' transfer: the snapshot's index, None if it failed.
 

@@ -160,7 +160,7 @@ def handle_append_response(state: State, message: AppendResponse) -> None:
     progress = state.progress.get(message.sender)
     if progress is None:
         return
-    progress.silent_ticks = 0
+    progress.heard()
     _note_applied(state, progress, message.applied)
     if message.rejected:
         _handle_rejection(state, message, progress)
@@ -196,7 +196,7 @@ def handle_heartbeat_response(state: State, message: HeartbeatResponse) -> None:
     progress = state.progress.get(message.sender)
     if progress is None:
         return
-    progress.silent_ticks = 0
+    progress.heard()
     _note_applied(state, progress, message.applied)
     progress.round = max(progress.round, message.round)
     _confirm_reads(state)
@@ -221,6 +221,15 @@ def unreachable(state: State, peer: str) -> None:
     progress = state.progress.get(peer)
     if progress is not None and progress.flow is Flow.REPLICATE:
         progress.probe()
+
+
+def gone(state: State, peer: str) -> None:
+    """Hand office to somebody else, if this one was to have it."""
+    progress = state.progress.get(peer)
+    if progress is not None:
+        progress.gone = True
+    if state.transferee == peer:
+        state.transferee = None
 
 
 def snapshot_finished(state: State, peer: str, index: int | None) -> None:
@@ -292,6 +301,7 @@ def can_take_over(state: State, member: Member) -> bool:
         and member.priority > 0
         and member.id not in state.unwilling
         and progress.silent_ticks < state.settings.election_ticks
+        and not progress.gone
     )
 
 

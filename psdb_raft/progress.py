@@ -35,6 +35,7 @@ class Progress:
         commit_told: The highest commit index sent.
         round: The highest heartbeat round answered.
         silent_ticks: Ticks since it was heard from.
+        gone: Its process seems to be gone; it was not heard from since.
 
     """
 
@@ -49,6 +50,12 @@ class Progress:
     commit_told: int = 0
     round: int = 0
     silent_ticks: int = 0
+    gone: bool = False
+
+    def heard(self) -> None:
+        """Note that a message came from it."""
+        self.silent_ticks = 0
+        self.gone = False
 
     def probe(self, next_: int | None = None) -> None:
         """Find out anew where the logs match, from `next_` or behind what matched."""

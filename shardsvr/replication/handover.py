@@ -9,6 +9,7 @@ from psdb_base.errors import Code, MongoError
 from shardsvr.replication.driver import TICK_SECONDS
 
 if TYPE_CHECKING:
+    from shardsvr.replication.driver import Driver
     from shardsvr.replication.replica_set import ReplicaSet
 
 STOPPED_SECONDS: Final = 60
@@ -54,14 +55,18 @@ async def _give_away(replica_set: ReplicaSet, term: int, seconds: float) -> bool
     assert driver is not None
     try:
         async with asyncio.timeout(seconds):
-            while driver.core.is_leader and driver.core.term == term:
+            while _leads(driver, term):
                 if driver.hand_over():
                     await driver.transfer_over()
                 else:
                     await asyncio.sleep(TICK_SECONDS)
     except TimeoutError:
         pass
-    return not (driver.core.is_leader and driver.core.term == term)
+    return not _leads(driver, term)
+
+
+def _leads(driver: Driver, term: int) -> bool:
+    return driver.core.is_leader and driver.core.term == term
 
 
 async def before_shutdown(replica_set: ReplicaSet, seconds: int, *, force: bool) -> None:
@@ -74,18 +79,16 @@ async def before_shutdown(replica_set: ReplicaSet, seconds: int, *, force: bool)
 
 
 async def _succeeded(replica_set: ReplicaSet) -> None:
-    """Stay until the next leader is known, for a moment.
+    """Stay until the next leader is known, for a moment, while anybody is there to be one.
 
     The heir may need this member's vote: the others' logs can be shorter than the heir's.
     """
     driver = replica_set.driver
     assert driver is not None
-    try:
-        async with asyncio.timeout(_SUCCESSION_SECONDS):
-            while driver.core.leader is None:
-                await replica_set.progress()
-    except TimeoutError:
-        pass
+    for _ in range(round(_SUCCESSION_SECONDS / TICK_SECONDS)):
+        if driver.core.leader is not None or not replica_set.peers.any_is_up:
+            return
+        await asyncio.sleep(TICK_SECONDS)
 
 
 async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
@@ -93,16 +96,15 @@ async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
     driver = replica_set.driver
     if driver is None or not driver.core.is_leader:
         return
-    if len(driver.core.config.voters) > 1:
-        term = driver.core.term
-        if driver.hand_over():
-            try:
-                async with asyncio.timeout(seconds):
-                    await driver.transfer_over()
-            except TimeoutError:
-                pass
-        if not (driver.core.is_leader and driver.core.term == term):
-            await _succeeded(replica_set)
-            return
+    term = driver.core.term
+    try:
+        async with asyncio.timeout(seconds):
+            while _leads(driver, term) and driver.hand_over():
+                await driver.transfer_over()
+    except TimeoutError:
+        pass
+    if not _leads(driver, term):
+        await _succeeded(replica_set)
+        return
     driver.core.step_down(round(STOPPED_SECONDS / TICK_SECONDS))
     driver.schedule()

@@ -187,6 +187,11 @@ class Peers:
         for host in [host for host in self._links if host not in hosts]:
             self._links.pop(host).close()
 
+    @property
+    def any_is_up(self) -> bool:
+        """Whether there is a connection to any of them."""
+        return any(link.is_up for link in self._links.values())
+
     def send(self, host: str, body: bytes) -> bool:
         """Send one message to a kept address; return whether it went out."""
         link = self._links.get(host)

@@ -341,6 +341,9 @@ class ReplicaSet:
         leader = driver.core.leader
         if leader is not None and self.address(leader) == host:
             driver.core.campaign_now()
+        elif self.config is not None and (row := self.config.by_host(host)) is not None:
+            driver.core.gone(row.member_id)
+            driver.schedule()
 
     async def _install(self, message: InstallSnapshot) -> Engine:
         """Replace this member's store by a snapshot; it serves no reads meanwhile."""

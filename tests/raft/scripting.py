@@ -261,6 +261,10 @@ class Script:
         self.node(words[0]).core.unreachable(words[1])
         self.lab.work()
 
+    def gone(self, words: list[str]) -> None:
+        self.node(words[0]).core.gone(words[1])
+        self.lab.work()
+
     # -- looking -----------------------------------------------------------------------------------
 
     def status(self, words: list[str]) -> None:
