@@ -157,10 +157,12 @@ class Incoming:
         return f"{self._engine.dbpath}/{file['path']}"
 
     def _close(self) -> None:
-        if self._open is not None:
-            self._open[1].fdatasync()
-            self._open[1].close()
-            self._open = None
+        opened, self._open = self._open, None
+        if opened is not None:
+            try:
+                opened[1].fdatasync()
+            finally:
+                opened[1].close()
 
     async def finish(self) -> None:
         """Make all files durable and compare them with the manifest; raises on a difference."""
@@ -194,7 +196,9 @@ class Incoming:
         await self._disk.submit(THREAD, self._remove)
 
     def _remove(self) -> None:
-        self._close()
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened[1].close()  # not synced: that may be what failed
         for file in self._files:
             if self._disk.exists(self._path(file)):
                 self._disk.remove(self._path(file))
