@@ -112,7 +112,12 @@ async def drop_database(request: Request) -> Reply:
             await command_on(
                 member, shard["_id"], {"_shardsvrDropDatabasePart": 1, "database": db}
             )
-        await store.remove(member, "databases", db)
+        await store.ready(member, "databases", "tags")
+        zones = [
+            ("tags", tag["_id"]) for tag in store.unordered(member, "tags")
+            if split_namespace(tag["ns"])[0] == db
+        ]
+        store.write(member, [], [("databases", db), *zones])
         await store.settled(member)
     return {"existed": row is not None}
 

@@ -142,6 +142,7 @@ async def _prepare(
                 "Collection has default collation: " + str(options["collation"])
                 + ". Must specify collation {locale: 'simple'}.",
             )
+    initial.check(member, ns, pattern, args, is_empty=not part["count"])
     unique = bool(args.get("unique", False))
     if not usable_index(ns, pattern, part, unique=unique):
         await _make_index(peer, db, name, pattern, part, unique=unique)
