@@ -102,6 +102,8 @@ class SpilledSort:
             await op.checkpoint(YIELD_DOCUMENTS)
         async for batch in self._sort.sorted():
             ports.op = self._op or op
+            if query.filter.guard is not None:
+                query.filter.guard.verify()
             found = [query.state.get(row["r"]) for _, row in batch]
             yield [one for one in found if one is not None and execution.matches(one)]
 

@@ -31,6 +31,8 @@ class Filter:
         is_trivial: Every document matches.
         is_costly: A single document may take long (a script, a regular expression that
             backtracks): a scan should yield after few documents.
+        guard: A condition of the server's own, if there is one: who reads step by step asks it
+            before each step whether all is still there.
         near: The `$near` or `$nearSphere` condition, if there is one: the executor sorts by it.
         text: The `$text` condition, if there is one: a text index answers it.
 
@@ -40,6 +42,7 @@ class Filter:
         "_ctx",
         "_position",
         "batch",
+        "guard",
         "is_costly",
         "is_scripted",
         "is_trivial",
@@ -72,6 +75,8 @@ class Filter:
             raise bad_value("Too many text expressions")
         if nears and texts:
             raise bad_value("text and geoNear not allowed in same query")
+        guards = [found.rule for found in nodes if isinstance(found, tree.Guard)]
+        self.guard: tree.GuardRule | None = guards[0] if guards else None
         self.near: Near | None = Near(nears[0]) if nears else None
         self.text: tree.Text | None = texts[0] if texts else None
         self._position: Position | None = None

@@ -234,6 +234,10 @@ class GuardRule(Protocol):
         """Return those that may be seen, in order."""
         ...
 
+    def verify(self) -> None:
+        """Raise when documents that may be seen have been taken away."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

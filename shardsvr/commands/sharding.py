@@ -146,7 +146,10 @@ async def drop_part(request: Request) -> Reply:
         await member.catalogue(member.engine.drop_collection(collection))
         await member.cursors.fail(ns, dropped(collection))
     await state.records.write(
-        remove=[(names.COLLECTIONS, ns), *((names.DELETIONS, t["_id"]) for t in state.tasks(ns))]
+        remove=[
+            (names.COLLECTIONS, ns), (names.DELETED, ns),
+            *((names.DELETIONS, task["_id"]) for task in state.tasks(ns)),
+        ]
     )
     return {}
 

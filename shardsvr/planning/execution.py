@@ -26,11 +26,13 @@ class Execution:
     """
 
     __slots__ = (
-        "_buffer", "_query", "_selector", "_slice", "done", "failed", "node", "returned", "root",
+        "_buffer", "_guard", "_query", "_selector", "_slice", "done", "failed", "node", "returned",
+        "root",
     )  # fmt: skip
 
     def __init__(self, query: Query, node: Node) -> None:
         self._query = query
+        self._guard = query.filter.guard
         self.node = node
         self.root: Stage = node.open(query)
         self._buffer: list[Any] = []
@@ -48,6 +50,8 @@ class Execution:
         """
         if self.failed is not None:
             raise self.failed
+        if self._guard is not None:
+            self._guard.verify()
         batch = self._from_buffer(count) if self._buffer else []
         budget = max(count, SLICE_MAX)
         while len(batch) < count and budget > 0 and not self.done and not self._buffer:

@@ -2,15 +2,21 @@
 
 Invariant: every document of a sharded collection lies in an owned range or in the range of a
 document of `config.rangeDeletions`. So where no such document is, nothing has to be hidden.
+
+A range that was given away is deleted when no reader of the primary shows it any more. On the other
+members somebody may still do so: before the first document goes, the range is noted in
+`config.cache.deletions`, and whoever shows a part of it ends when he looks for more (175).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern, Range, Ranges
 from psdb_base.shard_versions import ShardVersion
 from psdb_base.values import Document
+from shardsvr.sharding import records as names
 
 if TYPE_CHECKING:
     from shardsvr.sharding.state import ShardingState
@@ -65,6 +71,10 @@ class Ownership:
         return self.ranges.contains(self.pattern.key(document))
 
 
+DELETED_MAX: Final = 16
+"""How many deletions of a collection are noted; who missed more of them ends to be sure."""
+
+
 class Guard:
     """Hides documents that the shard did not own when a statement began.
 
@@ -78,7 +88,7 @@ class Guard:
 
     """
 
-    __slots__ = ("_check", "_own", "_ranges", "_state", "ownership", "paths")
+    __slots__ = ("_check", "_deleted", "_own", "_ranges", "_state", "ownership", "paths")
 
     def __init__(
         self, state: ShardingState, ownership: Ownership, ranges: Ranges | None = None,
@@ -89,12 +99,32 @@ class Guard:
         self._ranges = ranges
         self._own = ownership.ranges if ranges is None else ranges.within(ownership.ranges)
         self._check = check
+        self._deleted: Any = state.records.get(names.DELETED, ownership.ns)
         self.paths = frozenset(ownership.pattern.names)
 
     @property
     def lets_all_through(self) -> bool:
         """Nothing has to be hidden at this moment."""
         return self._ranges is None and self._state.is_clean(self.ownership)
+
+    def verify(self) -> None:
+        """Raise 175 when a range that may be seen has begun to be deleted since."""
+        deleted = self._state.records.get(names.DELETED, self.ownership.ns)
+        if deleted is self._deleted or deleted is None:
+            return
+        known = () if self._deleted is None else self._deleted.document()["ranges"]
+        before = {bytes(row["id"]) for row in known}
+        rows = deleted.document()["ranges"]
+        fresh = [row for row in rows if bytes(row["id"]) not in before]
+        key = self.ownership.pattern.bound_key
+        if len(fresh) == DELETED_MAX or any(
+            self._own.overlaps(key(row["min"]), key(row["max"])) for row in fresh
+        ):
+            raise MongoError(
+                Code.QUERY_PLAN_KILLED,
+                f"a range of {self.ownership.ns} that moved away while this was read is deleted",
+            )
+        self._deleted = deleted
 
     def matches(self, document: Any) -> bool:
         """Tell whether a document may be seen."""

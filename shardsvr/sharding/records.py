@@ -9,6 +9,7 @@ entries that made them, and are the same on every member of a replica set.
 | `cache.databases` | the version of a database whose primary this shard is |
 | `migrationCoordinators` | a migration away from here, with its phase |
 | `rangeDeletions` | a range that may hold documents that are not owned |
+| `cache.deletions` | which ranges of a collection were deleted last |
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ COLLECTIONS: Final = "cache.collections"
 DATABASES: Final = "cache.databases"
 COORDINATORS: Final = "migrationCoordinators"
 DELETIONS: Final = "rangeDeletions"
-ALL: Final = (COLLECTIONS, DATABASES, COORDINATORS, DELETIONS)
+DELETED: Final = "cache.deletions"
+ALL: Final = (COLLECTIONS, DATABASES, COORDINATORS, DELETIONS, DELETED)
 
 
 class Records:

@@ -14,6 +14,7 @@ from psdb_base.shard_keys import KeyPattern
 from psdb_base.values import Document
 from shardsvr.sharding import records as names
 from shardsvr.sharding.cloning import records_in
+from shardsvr.sharding.ownership import DELETED_MAX
 from shardsvr.sharding.state import Section, ShardingState
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ async def delete_range(state: ShardingState, task: Document) -> bool:
     if collection is not None and bytes(collection.uuid) == bytes(task["collectionUuid"]):
         if state.readers_left(task):
             return False
+        await _announce(state, task)
         op = member.internal_operation("rangeDeleter", db)
         try:
             async for found in records_in(collection, pattern, low, high, op.checkpoint):
@@ -131,6 +133,16 @@ async def delete_range(state: ShardingState, task: Document) -> bool:
             member.operations.end(op)
     await state.records.write(remove=[(names.DELETIONS, task["_id"])])
     return True
+
+
+async def _announce(state: ShardingState, task: Document) -> None:
+    """Note that a range begins to be deleted, for readers on the other members."""
+    known = state.records.find(names.DELETED, task["nss"]) or {"_id": task["nss"], "ranges": []}
+    rows = [row for row in known["ranges"] if row["id"] != task["_id"]]
+    row: Document = {"id": task["_id"], "min": task["range"]["min"], "max": task["range"]["max"]}
+    await state.records.write(
+        put=[(names.DELETED, {**known, "ranges": [*rows, row][-DELETED_MAX:]})]
+    )
 
 
 async def _delete(state: ShardingState, collection: Collection, found: list[Any]) -> None:

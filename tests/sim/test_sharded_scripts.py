@@ -198,3 +198,50 @@ def test_what_a_shard_was_given_moves_on_though_it_does_not_know(
             await client.command("admin", {**move, "to": shard})
 
     run(script)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{}, {"sort": {"n": 1, "k": -1}}, {"sort": {"k": 1}}])
+def test_a_cursor_on_a_secondary_ends_before_what_it_shows_is_deleted(how: Document) -> None:
+    async def script(trial: Scripted) -> None:
+        client = trial.router_client().inner
+        find: Document = {"find": "items", "batchSize": 3, **how}
+        on_secondary: Document = {"$readPreference": {"mode": "secondary"}}
+
+        async def begin(more: Document) -> tuple[Any, list[Any]]:
+            cursor = (await client.command(DB, {**find, **more}))["cursor"]
+            return cursor["id"], [row["k"] for row in cursor["firstBatch"]]
+
+        async def go_on(cursor: Any, seen: list[Any], batches: int = 1000) -> list[Any]:
+            while cursor and batches:
+                batches -= 1
+                reply = await client.command(DB, {
+                    "getMore": cursor, "collection": "items", "batchSize": 3})
+                seen += [row["k"] for row in reply["cursor"]["nextBatch"]]
+                cursor = reply["cursor"]["id"]
+            return sorted(seen)
+
+        held, _ = await begin({})
+        old = await begin(on_secondary)
+        move: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}, "to": "shard1"}
+        await client.command("admin", move)
+        await go_on(*old, batches=2)  # nothing of it is gone as long as the first cursor is open
+        young = await begin(on_secondary)
+        await client.command(DB, {"killCursors": "items", "cursors": [held]})
+        donor = await trial.leader_of("shard0")
+
+        async def is_deleted() -> bool:
+            left = [
+                node.member.engine.collection(DB, "items").count  # type: ignore[union-attr]
+                for node in trial.groups["shard0"]
+            ]
+            tasks = donor.member.sharding.tasks(f"{DB}.items")
+            return left == [ITEMS - ITEMS // 2] * 3 and not tasks
+
+        await trial.until("the range is deleted", is_deleted)
+        with pytest.raises(MongoError) as caught:
+            await go_on(*old)
+        assert caught.value.code == 175
+        assert await go_on(*young) == list(range(ITEMS))
+
+    run(script)
