@@ -79,16 +79,22 @@ class Routed:
         database: The version of the database, None for no claim.
         ranges: The ranges of keys that a statement is about, None for all (see the router's
             multi-writes).
+        attempt: `{of, id}`: the statement of a session, and which attempt at it this is.
+        upserted: The document that a statement inserts if nothing matches: it was made by the
+            router, which had to know its shard key.
         elements: All of this as BSON elements, to be put behind a command's own.
 
     """
 
-    __slots__ = ("_elements", "database", "ranges", "shard", "sources")
+    __slots__ = ("_elements", "attempt", "database", "ranges", "shard", "sources", "upserted")
 
     def __init__(
         self, shard: ShardVersion | None = None, database: Document | None = None,
         ranges: list[Any] | None = None, sources: list[Any] | None = None,
+        attempt: Document | None = None, upserted: Document | None = None,
     ) -> None:
+        self.upserted = upserted
+        self.attempt = attempt
         self.shard = shard
         self.database = database
         self.ranges = ranges
@@ -107,6 +113,10 @@ class Routed:
             document["$shardRanges"] = self.ranges
         if self.sources is not None:
             document["$namespaceVersions"] = self.sources
+        if self.attempt is not None:
+            document["$attempt"] = self.attempt
+        if self.upserted is not None:
+            document["$upserted"] = self.upserted
         return document
 
     @property

@@ -15,6 +15,7 @@ from psdb_server.fields import CHECKS, is_number, type_name
 
 GENERIC_FIELDS: Final = frozenset(
     {
+        "$attempt",
         "$audit",
         "$client",
         "$clusterTime",
@@ -27,6 +28,7 @@ GENERIC_FIELDS: Final = frozenset(
         "$replData",
         "$shardRanges",
         "$topologyTime",
+        "$upserted",
         "apiDeprecationErrors",
         "apiStrict",
         "apiVersion",
@@ -173,6 +175,8 @@ def _routed(body: Document) -> Routed:
         None if database is None else CHECKS["object"](database, "databaseVersion"),
         body.get("$shardRanges"),
         body.get("$namespaceVersions"),
+        body.get("$attempt"),
+        body.get("$upserted"),
     )
 
 

@@ -25,13 +25,13 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import Range
 from psdb_base.shard_versions import Routed
-from psdb_base.values import MISSING, Document
+from psdb_base.values import Document
 from psdb_server.operations import INTERRUPTION_CODES
 from psdb_wire.channel import error_of
 from router import targeting
 from router.chunk_map import ChunkMap, Piece
+from router.keyless_writes import ATTEMPTS_MAX, Look, must_contain_key
 from router.reads import context_of
-from router.requests import command as run_command
 from router.requests import send
 from router.routing import Target
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
     from router.server import Router
 
-ATTEMPTS_MAX: Final = 12
 ARRAYS: Final = {"insert": "documents", "update": "updates", "delete": "deletes"}
 
 
@@ -52,6 +51,7 @@ class Write:
         kind: `insert`, `update` or `delete`.
         document: The document, or the statement as an update or delete command has it.
         raw: A document's bytes.
+        elsewhere: It is an upsert whose document has another shard key than its filter names.
 
     """
 
@@ -59,6 +59,7 @@ class Write:
     kind: str
     document: Document
     raw: bytes = b""
+    elsewhere: bool = False
 
     @property
     def multi(self) -> bool:
@@ -187,25 +188,27 @@ class WriteRun:
             return found.owners[:1]
         collation = write.document.get("collation")
         key = targeting.exact_key(pattern, spec, collation)
+        if write.elsewhere:
+            return found.owners
         if key is not None:
             return [found.shard_of(key)]
         body = {**self.options, "collation": collation or found.row.get("defaultCollation")}
         context, env = context_of(self.router, body)
         ranges = targeting.key_ranges(pattern, spec, context, env)
         if write.document.get("upsert"):
-            return self._upsert_shards(found, ranges)
+            return self._upsert_shards(found, write, ranges)
         return found.shards_of(ranges) or found.owners[:1]
 
-    def _upsert_shards(self, found: ChunkMap, ranges: list[Range]) -> list[str]:
-        """Return the one shard of an upsert, whose filter must name the whole key."""
-        points = len(ranges) == 1 and ranges[0][1] == targeting.after_prefix(ranges[0][0])
-        if not points or found.shards_of(ranges)[1:]:
-            raise MongoError(
-                Code.SHARD_KEY_NOT_FOUND,
-                "An upsert on a sharded collection must contain the shard key and have the simple "
-                f"collation. Update of {self.ns} with the shard key {found.pattern.spec}",
-            )
-        return found.shards_of(ranges)
+    def _upsert_shards(
+        self, found: ChunkMap, write: Write, ranges: list[Range]
+    ) -> list[str]:
+        """Return the one shard of a filter that names the whole key, else all that there are."""
+        is_point = len(ranges) == 1 and ranges[0][1] == targeting.after_prefix(ranges[0][0])
+        if is_point and not found.shards_of(ranges)[1:]:
+            return found.shards_of(ranges)
+        if write.multi:
+            raise must_contain_key(self.ns, found.pattern.spec)
+        return found.owners
 
     # -- one shard -------------------------------------------------------------------------------
 
@@ -222,13 +225,14 @@ class WriteRun:
         return write.index
 
     async def _batch(
-        self, found: ChunkMap | Target, shard: str, writes: list[Write]
+        self, found: ChunkMap | Target, shard: str, writes: list[Write],
+        routed: Routed | None = None,
     ) -> tuple[list[Write], MongoError | None]:
         """Send statements to a shard; return those that it found stale."""
         kind = writes[0].kind
-        routed: Routed | None
         if isinstance(found, ChunkMap):
-            channel, routed = await self.router.routing.shard(shard), found.routed(shard)
+            channel = await self.router.routing.shard(shard)
+            routed = routed or found.routed(shard)
         else:
             channel, routed = found.channel, found.routed
         raws = [w.raw if w.kind == "insert" else bson_codec.encode(w.document) for w in writes]
@@ -258,6 +262,10 @@ class WriteRun:
             if self.router.routing.learn(error, self.ns):
                 stale.append(writes[at])
                 stale_error = error
+            elif error.code == Code.WOULD_CHANGE_OWNING_SHARD:
+                writes[at].elsewhere = True
+                stale.append(writes[at])
+                stale_error = stale_error or error
             else:
                 self.result.errors.append((writes[at].index, error))
         upserted: dict[int, Any] = {
@@ -316,11 +324,7 @@ class WriteRun:
     async def _multi(self, found: ChunkMap, write: Write, shards: list[str]) -> None:
         """Update or delete all that match: each range of keys once, wherever it is."""
         if write.document.get("upsert"):
-            raise MongoError(
-                Code.SHARD_KEY_NOT_FOUND,
-                "An upsert on a sharded collection must contain the shard key and have the simple "
-                "collation",
-            )
+            raise must_contain_key(self.ns, found.pattern.spec)
         parts: dict[str, list[Piece] | None] = dict.fromkeys(shards)
         began = False
         for attempt in range(ATTEMPTS_MAX):
@@ -378,11 +382,11 @@ class WriteRun:
         return True
 
     async def _one_of(self, found: ChunkMap, write: Write, shards: list[str]) -> None:
-        """Update or delete one document of several shards."""
+        """Update or delete one document of several shards, or insert one."""
+        document = write.document
         for _ in range(ATTEMPTS_MAX):
-            document = write.document
-            chosen = await find_one_for_write(
-                self.router, self.connection, self.db, self.name, found, shards,
+            look = Look(
+                self.router, self.connection, self.db, self.name, found,
                 {
                     "filter": document.get("q", {}), "sort": document.get("sort"),
                     "collation": document.get("collation"), "hint": document.get("hint"),
@@ -390,28 +394,38 @@ class WriteRun:
                 },
                 self._session(write),
             )
-            if chosen is None:
-                if document.get("upsert"):
-                    raise MongoError(
-                        Code.SHARD_KEY_NOT_FOUND,
-                        "An upsert on a sharded collection must contain the shard key and have "
-                        "the simple collation",
-                    )
+            chosen = await look.one(shards)
+            about: Document | None = None
+            if chosen is not None:
+                shard, about = chosen
+                routed = look.routed(shard)
+            elif document.get("upsert"):
+                shard, routed = look.upsert(document)
+            else:
                 return
-            shard, about = chosen
             statement = document if about is None else {
                 **document, "q": {"$and": [about, document.get("q", {})]},
             }
-            before = self.result.matched + self.result.deleted
-            _stale, error = await self._batch(
-                found, shard, [Write(write.index, write.kind, statement)]
-            )
-            if error is not None:
-                raise error
-            if self.result.errors or self.result.matched + self.result.deleted > before:
+            if await self._did(found, shard, Write(write.index, write.kind, statement), routed):
                 return
             # The document has changed meanwhile: look again.
         raise MongoError(Code.WRITE_CONFLICT, "the document to be written changes all the time")
+
+    async def _did(
+        self, found: ChunkMap, shard: str, write: Write, routed: Routed
+    ) -> bool:
+        """Send a statement about one document; False when it had no effect."""
+        result = self.result
+        before = result.matched + result.deleted + len(result.upserted)
+        _stale, error = await self._batch(found, shard, [write], routed)
+        if error is not None:
+            raise error
+        if result.errors and result.errors[-1][1].code == Code.WRITE_CONFLICT:
+            result.errors.pop()
+            return False
+        if result.errors and result.errors[-1][0] == write.index:
+            return True
+        return result.matched + result.deleted + len(result.upserted) > before
 
     def _session(self, write: Write) -> Document:
         if "txnNumber" not in self.options:
@@ -420,45 +434,6 @@ class WriteRun:
             "lsid": self.options["lsid"], "txnNumber": self.options["txnNumber"],
             "stmtIds": [self._statement_id(write)],
         }
-
-
-async def find_one_for_write(
-    router: Router, connection: Connection, db: str, name: str, found: ChunkMap,
-    shards: list[str], spec: Document, session: Document,
-) -> tuple[str, Document | None] | None:
-    """Choose the document that a write without the shard key hits.
-
-    Returns:
-        The shard, and a filter about that one document; None for the filter where the shard
-        has executed the statement already. None when nothing matches.
-
-    """
-    command: Document = {
-        "_shardsvrFindForWrite": name, **{k: v for k, v in spec.items() if v is not None},
-        **session,
-    }
-    channels = [await router.routing.shard(shard) for shard in shards]
-    parts = await asyncio.gather(*(
-        run_command(channel, connection, db, command, found.routed(shard))
-        for shard, channel in zip(shards, channels, strict=True)
-    ))
-    candidates: list[tuple[str, Document]] = []
-    for shard, part in zip(shards, parts, strict=True):
-        if part.get("executed"):
-            return shard, None
-        if "document" in part:
-            candidates.append((shard, part["document"]))
-    if not candidates:
-        return None
-    if spec.get("sort"):
-        from psdb_query.sorting import compile_sort
-
-        context, env = context_of(router, {"collation": spec.get("collation")})
-        sorter = compile_sort(spec["sort"], context)
-        candidates.sort(key=lambda pair: sorter.key(pair[1], env))
-    shard, document = candidates[0]
-    about = targeting.key_of_document(found.pattern, document)
-    return shard, {**about, "_id": {"$eq": document.get("_id", MISSING)}}
 
 
 def reply_of(kind: str, result: Result) -> Document:

@@ -16,16 +16,15 @@ from psdb_server.replies import cursor_elements, document_elements, error_docume
 from psdb_wire.frames import Message
 from router import reads, targeting
 from router.chunk_map import ChunkMap
-from router.requests import BODY_AT, without_times
+from router.keyless_writes import ATTEMPTS_MAX, Look
+from router.requests import BODY_AT, is_error, without_times
 from router.requests import command as run_command
 from router.routing import STALE_CODES, Target
 from router.sharded_writes import (
     ARRAYS,
-    ATTEMPTS_MAX,
     Result,
     Write,
     WriteRun,
-    find_one_for_write,
     reply_of,
     run_writes,
 )
@@ -34,6 +33,10 @@ if TYPE_CHECKING:
     from psdb_wire.connection import Connection
     from router.server import Router
 
+
+
+_AGAIN_CODES: Final = STALE_CODES | {int(Code.WOULD_CHANGE_OWNING_SHARD)}
+"""Errors of statements that have done nothing and go out once more."""
 
 
 def _raws(message: Message, body: Document, field: str) -> list[bytes] | None:
@@ -74,7 +77,7 @@ async def _resumed(
     if reply is None or b"\x04writeErrors\x00" not in reply:
         return reply
     first = bson_codec.decode(reply[BODY_AT:])
-    if not any(row.get("code") in STALE_CODES for row in first.get("writeErrors", ())):
+    if not any(row.get("code") in _AGAIN_CODES for row in first.get("writeErrors", ())):
         return reply
     kind = next(iter(body))
     writes = _writes(kind, message, body)
@@ -156,43 +159,65 @@ def _only_shard(found: ChunkMap, writes: list[Write], body: Document) -> str | N
 async def find_and_modify(
     router: Router, connection: Connection, message: Message, body: Document, found: ChunkMap
 ) -> Any:
-    """Run a findAndModify: on the shard of its key, or on one that has a match."""
+    """Run a findAndModify: on the shard of its key, on one that has a match, or to insert."""
     spec = body.get("query", {})
     shards = reads.shards_for(router, found, spec, body)
-    if len(shards) == 1 and (
-        not body.get("upsert") or len(found.owners) == 1
-        or targeting.exact_key(found.pattern, spec, body.get("collation")) is not None
-    ):
-        return await router.forward_to(shards[0], found.routed(shards[0]), connection, message)
-    if body.get("upsert"):
-        raise MongoError(
-            Code.SHARD_KEY_NOT_FOUND,
-            "Query for sharded findAndModify with upsert must contain the shard key",
-        )
+    upsert = bool(body.get("upsert")) and "update" in body and not body.get("remove")
+    named = not upsert or len(found.owners) == 1 or (
+        targeting.exact_key(found.pattern, spec, body.get("collation")) is not None
+    )
+    if len(shards) == 1 and named:
+        reply = await router.forward_to(shards[0], found.routed(shards[0]), connection, message)
+        if not upsert or reply is None or not is_error(reply[BODY_AT:]):
+            return reply
+        if bson_codec.decode(reply[BODY_AT:]).get("code") != Code.WOULD_CHANGE_OWNING_SHARD:
+            return reply
+    done = await _find_and_modify_one(
+        router, connection, body, found, found.owners if upsert else shards, upsert=upsert
+    )
+    return reads.answer(router, message, without_times(done))
+
+
+async def _find_and_modify_one(
+    router: Router, connection: Connection, body: Document, found: ChunkMap, shards: list[str],
+    *, upsert: bool,
+) -> Document:
+    """Find one document on several shards, and run the command about it."""
+    spec = body.get("query", {})
     session: Document = {name: body[name] for name in ("lsid", "txnNumber") if name in body}
-    if "txnNumber" not in session:
-        session = {}
     for _ in range(ATTEMPTS_MAX):
-        chosen = await find_one_for_write(
-            router, connection, body["$db"], next(iter(body.values())), found, shards,
-            {
-                "filter": spec, "sort": body.get("sort"), "collation": body.get("collation"),
-                "hint": body.get("hint"), "let": body.get("let"),
-            },
-            session,
+        look = Look(
+            router, connection, body["$db"], next(iter(body.values())), found,
+            {"filter": spec, **{
+                name: body.get(name) for name in ("sort", "collation", "hint", "let")
+            }},
+            session if "txnNumber" in session else {},
         )
-        shard, about = (found.owners[0], None) if chosen is None else chosen
-        command = body if about is None else {**body, "query": {"$and": [about, spec]}}
-        if chosen is None:
-            # Nothing matches: an empty filter's answer in the command's own shape.
+        chosen = await look.one(shards)
+        command = body
+        if chosen is not None:
+            shard, about = chosen
+            routed = look.routed(shard)
+            if about is not None:
+                command = {**body, "query": {"$and": [about, spec]}}
+        elif upsert:
+            shard, routed = look.upsert({
+                "u": body["update"], "arrayFilters": body.get("arrayFilters"),
+            })
+        else:  # An empty filter's answer in the command's own shape.
+            shard, routed = found.owners[0], look.routed(found.owners[0])
             command = {**body, "query": {"$alwaysFalse": 1}}
-        reply = await run_command(
-            await router.routing.shard(shard), connection, body["$db"], command,
-            found.routed(shard),
-        )
-        done = reply.get("lastErrorObject", {}).get("n") or about is None
+        try:
+            reply: Document = await run_command(
+                await router.routing.shard(shard), connection, body["$db"], command, routed
+            )
+        except MongoError as error:
+            if error.code != Code.WRITE_CONFLICT:
+                raise
+            continue
+        done = reply.get("lastErrorObject", {}).get("n") or command is body or chosen is None
         if done or reply.get("value") is not None:
-            return reads.answer(router, message, without_times(reply))
+            return reply
     raise MongoError(Code.WRITE_CONFLICT, "the document to be written changes all the time")
 
 

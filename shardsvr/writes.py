@@ -467,7 +467,10 @@ def _upsert(
     result: UpdateResult, retry: Retry, index: int, *, validate: bool, keep_images: bool,
 ) -> None:
     """Insert the document an upsert makes."""
-    document = update.upsert(selection.spec, selection.env, member.world.random.object_id)
+    supplied = selection.scope.supplied
+    document = supplied if supplied is not None else update.upsert(
+        selection.spec, selection.env, member.world.random.object_id
+    )
     documents.check_id(document["_id"])
     raw, document = documents.prepare_update(member, document)
     if validate and collection.options.get("validator"):
@@ -475,7 +478,10 @@ def _upsert(
     selection.scope.check()
     owned = selection.scope.ownership
     if owned is not None and not owned.owns(document):
-        raise not_owned(owned.ns)
+        raise MongoError(
+            Code.WOULD_CHANGE_OWNING_SHARD,
+            f"the document that an upsert on {owned.ns} makes belongs to another shard",
+        )
     with member.engine.unit() as unit:
         unit.insert(collection, raw, document)
         result.upserted_id = document["_id"]

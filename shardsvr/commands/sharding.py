@@ -343,6 +343,9 @@ async def find_for_write(request: Request) -> Reply:
     Of a statement that was executed here already the session's record is told instead.
     """
     args, name = request.args, str(request.target)
+    routed = request.message.routed or request.generic.routed
+    if routed is not None and routed.attempt is not None:
+        member_of(request).sharding.begin_attempt(routed.attempt)
     if Retry(request).result(0) is not None:
         return {"executed": True}
     selection = writes.compile_selection(

@@ -39,6 +39,7 @@ _WAIT_THEMSELVES: Final = frozenset({
 _APPLY_LOOKS: Final = 20
 _ADMITTED_MAX: Final = 10_000
 _APPLY_SECONDS: Final = 0.025
+_ATTEMPTS_MAX: Final = 10_000
 
 
 class Section:
@@ -103,6 +104,7 @@ class ShardingState:
         self.donating: Any = None
         self.idle = asyncio.Event()
         self.wake = asyncio.Event()
+        self._attempts: dict[str, Any] = {}
         self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
         self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
         self._ways = Ways(self._connect)
@@ -414,6 +416,28 @@ class ShardingState:
                 del self.multi_writes[ns]
                 self.idle.set()
 
+    # -- attempts at a statement -----------------------------------------------------------------
+
+    def begin_attempt(self, attempt: Document) -> None:
+        """Note the latest attempt at a statement; an earlier one has no effect any more.
+
+        A router that looks for what a statement without the shard key is to hit begins one on
+        all shards. What it saw was before any effect of an earlier attempt, or that effect itself:
+        a message of the earlier one that is still on its way must not be carried out.
+        """
+        of = attempt["of"]
+        self._attempts.pop(of, None)
+        self._attempts[of] = attempt["id"]
+        if len(self._attempts) > _ATTEMPTS_MAX:
+            del self._attempts[next(iter(self._attempts))]
+
+    def check_attempt(self, attempt: Document) -> None:
+        """Raise 112 WriteConflict for an attempt that a later one has overtaken."""
+        if self._attempts.get(attempt["of"], attempt["id"]) != attempt["id"]:
+            raise MongoError(
+                Code.WRITE_CONFLICT, "another attempt at this statement has begun meanwhile"
+            )
+
     # -- news from the config server -------------------------------------------------------------
 
     async def refresh(self, ns: str) -> None:
@@ -509,6 +533,11 @@ class Scope:
         self.routed = routed
         self.ownership = ownership
 
+    @property
+    def supplied(self) -> Document | None:
+        """The document that an upsert inserts, where the router has made it."""
+        return None if self.routed is None else self.routed.upserted
+
     def is_of(self, ns: str) -> bool:
         """Tell whether the statement's own collection has this name."""
         return self._ns == ns
@@ -516,6 +545,8 @@ class Scope:
     def check(self) -> None:
         """Raise when what the statement relies on does not hold (any more)."""
         routed = self.routed
+        if routed is not None and routed.attempt is not None:
+            self._state.check_attempt(routed.attempt)
         if routed is not None and not self._state.holds(self._ns, self._db, routed):
             problem = self._state.mismatch(self._ns, routed)
             if problem is not None:

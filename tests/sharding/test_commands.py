@@ -223,7 +223,7 @@ def test_writes_that_need_the_key(db: Any) -> None:
     client.admin.command("moveChunk", ns, find={"k": 20}, to="shard1")
     client.admin.command("moveChunk", ns, find={"k": 0}, to="shard0")
     with pytest.raises(OperationFailure) as caught:
-        db.c.update_one({"x": 1}, {"$set": {"y": 1}}, upsert=True)
+        db.c.update_many({"x": 1}, {"$set": {"y": 1}}, upsert=True)
     assert caught.value.code == 61
     assert db.c.update_one({"k": 15}, {"$set": {"y": 1}}, upsert=True).upserted_id is not None
     with pytest.raises(OperationFailure) as caught:

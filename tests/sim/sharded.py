@@ -59,6 +59,7 @@ UNKNOWN = LOST | {
 """Errors that an application would try again after: nobody answered, or it was a bad moment."""
 SHARDED = {
     "causal": {"_id": 1}, "docs": {"_id": "hashed"}, "items": {"k": 1}, "registers": {"_id": 1},
+    "tags": {"k": 1},
 }
 """The sharded collections with their keys; `counters` lives on the primary shard."""
 
@@ -186,6 +187,44 @@ class Adder(Worker):
         expect(not wrong, f"{self.name}: (found, added) {wrong}")
 
 
+class Upserter(Worker):
+    """Counts under tags by upserts that do not name the shard key: each tag is there once.
+
+    Where a tag goes is drawn anew by every attempt's router, so that a statement that is sent
+    again may choose another shard.
+    """
+
+    def __init__(self, books: Books, name: str, client: Any) -> None:
+        super().__init__(books, name, client)
+        self.added: dict[str, int] = {}
+
+    async def step(self) -> None:
+        tag = f"{self.name}-{self.rng.randrange(1 + len(self.added))}"
+        self.added[tag] = self.added.get(tag, 0) + 1
+        place: Document = {"$floor": {"$multiply": [{"$rand": {}}, ITEMS]}}
+        update = [{"$set": {
+            "n": {"$add": [{"$ifNull": ["$n", 0]}, 1]}, "k": {"$ifNull": ["$k", place]},
+        }}]
+        if self.rng.random() < 0.6:
+            reply = await self.client.write(DB, {
+                "update": "tags", "updates": [{"q": {"tag": tag}, "u": update, "upsert": True}],
+            })
+            done = reply["n"] == 1 and "writeErrors" not in reply
+        else:
+            reply = await self.client.write(DB, {
+                "findAndModify": "tags", "query": {"tag": tag}, "update": update,
+                "upsert": True, "new": True,
+            })
+            done = reply["value"] is not None
+        expect(done, f"{self.name}: {tag} was not counted: {reply}")
+
+    def check(self, state: dict[str, dict[Any, Document]]) -> None:
+        mine = [row for row in state["tags"].values() if row["tag"] in self.added]
+        found = {row["tag"]: row["n"] for row in mine}
+        expect(len(found) == len(mine), f"{self.name}: some tags are there twice: {mine}")
+        expect(found == self.added, f"{self.name}: found {found}, added {self.added}")
+
+
 class Everyone(Worker):
     """Updates all items; an update that is answered has hit each once, any other once at most."""
 
@@ -281,7 +320,7 @@ class Mover(Worker):
         return {"addShard": self.trial.present_host_of(last), "name": last}
 
     def value(self, name: str) -> Any:
-        if name == "items":
+        if name in ("items", "tags"):
             return self.rng.randrange(ITEMS)
         if name == "registers":
             return self.rng.choice(["r0a", "r0b", "r1a", "r1b"])
@@ -485,6 +524,7 @@ class ShardedScenario(ReplicaScenario):
         ]})
         await self.surely(client, {"split": f"{DB}.items", "middle": {"k": ITEMS // 2}})
         await self.surely(client, {"split": f"{DB}.registers", "middle": {"_id": "r1a"}})
+        await self.surely(client, {"split": f"{DB}.tags", "middle": {"k": ITEMS // 2}})
         await client.close()
 
     async def surely(self, client: RouterClient, command: Document) -> None:
@@ -518,7 +558,8 @@ class ShardedScenario(ReplicaScenario):
         workers.append(Everyone(books, "everyone", client()))
         self.scanners = [Scanner(books, f"scan{n}", client()) for n in range(2)]
         self.movers = [Mover(books, f"mover{n}", client(), self) for n in range(2)]
-        return [*workers, *self.scanners, *self.movers]
+        upserters = [Upserter(books, f"tag{n}", client()) for n in range(2)]
+        return [*workers, *self.scanners, *self.movers, *upserters]
 
     async def heal(self) -> None:
         """End all faults and bring everything up."""
