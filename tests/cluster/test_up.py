@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.up import Cluster, runs, wait_until
+from sharding.test_zip_codes import HOW, first_session
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
@@ -44,19 +45,21 @@ def test_status_of_a_replica_set(replica_set: Cluster) -> None:
 
 def test_a_sharded_cluster_of_processes(tmp_path: Path) -> None:
     cluster = Cluster(
-        tmp_path / "data", "--shards", "2", "--replicas", "1", "--configsvrs", "1",
+        tmp_path / "data", "--shards", "3", "--replicas", "1", "--configsvrs", "1",
         "--routers", "2",
     )
     with cluster:
         client = cluster.client()
+        for how in HOW:
+            first_session(client, cluster.processes()[1]["port"], how)
         for name in ("one", "two", "three", "four"):
             client[name].c.insert_many([{"_id": number} for number in range(10)])
         shown = status(cluster)
         assert [one["name"] for one in shown["sets"] if one["role"] == "shard"] == [
-            "shard0", "shard1"
+            "shard0", "shard1", "shard2"
         ]
         primaries = {row["primary"] for row in client.config.databases.find()}
-        assert primaries == {"shard0", "shard1"}
+        assert primaries == {"shard0", "shard1", "shard2"}
 
         # A child that dies is started again, with its data.
         addresses = cluster.addresses("shard0")

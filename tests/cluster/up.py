@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -141,6 +142,23 @@ class Cluster:
             f"127.0.0.1:{port}": pid for pid, port in ports.items()
             if parents.get(parents[pid]) == self.process.pid
         }
+
+    def tree(self) -> list[int]:
+        """Return the process ids of all that runs for it: this process, its children, theirs."""
+        assert self.process is not None
+        found = [self.process.pid]
+        for pid in found:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8")
+            found += map(int, text.split())
+        return found
+
+    def memory_bytes(self) -> int:
+        """Return the memory of all its processes, what they share counted once (PSS)."""
+        total = 0
+        for pid in self.tree():
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
+            total += int(re.search(r"^Pss:\s+(\d+) kB$", text, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+        return total
 
     def signal(self, address: str, number: signal.Signals) -> None:
         """Send a signal to the process that listens at an address."""

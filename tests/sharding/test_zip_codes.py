@@ -14,6 +14,7 @@ from docs import test_readme
 
 LOADER = Path(__file__).resolve().parents[2] / "examples/load_real_data.py"
 STATES = ("KS", "NY")
+HOW = ("hashed", "ranged")
 
 
 def shard(client: pymongo.MongoClient, how: str) -> None:
@@ -29,11 +30,8 @@ def shard(client: pymongo.MongoClient, how: str) -> None:
         client.admin.command("moveChunk", ns, find=bound, to=f"shard{number}")
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("how", ["hashed", pytest.param("ranged", marks=pytest.mark.soak)])
-def test_the_first_session(sharded: Sharded, how: str) -> None:
-    client = sharded.client
+def first_session(client: pymongo.MongoClient, port: int, how: str) -> None:
+    """Load the data through one router and type the README's session at another's port."""
     loader = runpy.run_path(str(LOADER))
     client.drop_database("world")
     shard(client, how)
@@ -55,9 +53,17 @@ def test_the_first_session(sharded: Sharded, how: str) -> None:
                 continue
             lines = [line for line in block.splitlines() if "plan" not in line]
             text = "\n".join(line for line in lines if line != "'state_1_city_1'") + "\n"
-            test_readme.run_python(text, {test_readme.DEFAULT_PORT: sharded.ports[1]}, names)
+            test_readme.run_python(text, {test_readme.DEFAULT_PORT: port}, names)
     finally:
         for value in list(names.values()):
             if isinstance(value, pymongo.database.Database):
                 value.client.close()
         client.drop_database("world")
+
+
+# `make test` does this on shards of their own processes (tests/cluster/test_up.py).
+@pytest.mark.soak
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("how", HOW)
+def test_the_first_session(sharded: Sharded, how: str) -> None:
+    first_session(sharded.client, sharded.ports[1], how)
