@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_wire.channel import Channel, LocalChannel
+from psdb_wire.channel import LocalChannel, run_command
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields
 from psdb_wire.pool import ConnectionPool, split_address
@@ -15,6 +17,11 @@ from psdb_wire.pool import ConnectionPool, split_address
 INTERNAL_CLIENT: Final[Document] = {
     "minWireVersion": 0, "maxWireVersion": 25,
 }
+
+LOOK_SECONDS: Final = 2.0
+"""A request that has waited so long makes the router look whether its server is there."""
+SIGN_SECONDS: Final = 10.0
+"""A single server that has given no sign of life for so long is not there."""
 
 
 class Shard(Protocol):
@@ -46,24 +53,71 @@ class Shard(Protocol):
 
 
 class RemoteShard:
-    """A shard in another process."""
+    """A single server in another process.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    While a request waits for its answer the server is asked for a sign of life on a connection of
+    its own. One that gives none has gone without closing its sockets (its cable was cut, its
+    machine stopped): all requests under way fail then, and the next ones connect anew.
+
+    Args:
+        make: Makes a pool of connections to it.
+
+    """
+
+    def __init__(self, make: Callable[[], ConnectionPool]) -> None:
+        self._make = make
+        self._pool = make()
+        self._waiting: dict[int, None] = {}
+        self._last_request = 0
+        self._watch: asyncio.Task[None] | None = None
 
     async def forward(self, _connection: Connection, message: Message) -> bytes | None:
         """Send the client's bytes, with what they rely on behind them."""
         routed = message.routed
         raw = message.raw if routed is None else append_fields(message.raw, routed.elements)
-        return await self._channel.request(raw)
+        return await self._request(raw)
 
     async def command(self, db: str, command: Document) -> Document:
         """Run a command of the router's own."""
-        return await self._channel.command(db, command)
+        return await run_command(
+            self._request, (self._last_request + 1) & 0x7FFFFFFF, db, command
+        )
+
+    async def _request(self, raw: bytes) -> bytes:
+        self._last_request += 1
+        number = self._last_request
+        self._waiting[number] = None
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._look_after())
+        try:
+            return await self._pool.request(raw)
+        finally:
+            del self._waiting[number]
+
+    async def _look_after(self) -> None:
+        """Fail requests that wait for a server that is gone; ends when none waits."""
+        probe = self._make()
+        try:
+            while self._waiting:
+                latest = self._last_request
+                await asyncio.sleep(LOOK_SECONDS)
+                oldest = next(iter(self._waiting), None)
+                if oldest is None or oldest > latest:
+                    continue
+                try:
+                    await probe.command("admin", {"hello": 1}, timeout_seconds=SIGN_SECONDS)
+                except MongoError:
+                    await probe.close()
+                    probe = self._make()
+                    pool, self._pool = self._pool, self._make()
+                    await pool.close()
+        finally:
+            self._watch = None
+            await probe.close()
 
     def pools(self) -> list[ConnectionPool]:
         """Return the pool of its connections."""
-        return [self._channel] if isinstance(self._channel, ConnectionPool) else []
+        return [self._pool]
 
     def leads_to(self, _host: str) -> bool:
         """Tell that it does: an address is all there is to a single server."""
@@ -75,7 +129,9 @@ class RemoteShard:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._channel.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self._pool.close()
 
 
 class LocalShard:
@@ -122,5 +178,4 @@ def connect_over_network(world: World, host: str) -> Shard:
         from router.replica_set_shard import ReplicaSetShard
 
         return ReplicaSetShard(world, set_name, addresses.split(","), hello)
-    pool = ConnectionPool(world.network, *split_address(addresses), hello)
-    return RemoteShard(pool)
+    return RemoteShard(lambda: ConnectionPool(world.network, *split_address(addresses), hello))

@@ -9,6 +9,7 @@ from sim.cluster import SimCluster
 from sim.script import play
 
 from psdb_base.bson_codec import encode
+from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_wire.frames import CHECKSUM_PRESENT, MORE_TO_COME, build_op_msg
 
@@ -59,5 +60,38 @@ def test_a_cursor_ends_with_the_shard_that_held_it() -> None:
         assert answer["code"] == 43
         reply = await client.command("db", {"find": "c"})
         assert reply["cursor"]["firstBatch"] == documents
+
+    play(script)
+
+
+def test_a_server_that_is_cut_off_fails_what_waits_for_it_and_comes_back() -> None:
+    async def script(cluster: SimCluster) -> None:
+        client = cluster.client()
+        await client.command("db", {"insert": "c", "documents": [{"_id": 1}]})
+        cluster.fabric.cut(cluster.router.name, cluster.shard.name)
+        async with asyncio.timeout(15):  # how long a router waits for a member of a set
+            with pytest.raises(MongoError) as caught:
+                await client.command("db", {"find": "c"})
+            assert caught.value.code == 6
+        cluster.fabric.heal()
+        async with asyncio.timeout(15):
+            reply = await client.command("db", {"find": "c"})
+        assert reply["cursor"]["firstBatch"][0] == {"_id": 1}
+
+    play(script)
+
+
+def test_a_server_that_takes_its_time_is_waited_for() -> None:
+    async def script(cluster: SimCluster) -> None:
+        client = cluster.client()
+        await client.command("admin", {"ping": 1})
+        await client.command("db", {"create": "c", "capped": True, "size": 4096})
+        await client.command("db", {"insert": "c", "documents": [{"_id": 1}]})
+        reply = await client.command("db", {"find": "c", "tailable": True, "awaitData": True})
+        begin = cluster.loop.time()
+        await client.command("db", {
+            "getMore": reply["cursor"]["id"], "collection": "c", "maxTimeMS": 40_000,
+        })
+        assert cluster.loop.time() - begin > 30
 
     play(script)
