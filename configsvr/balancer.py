@@ -111,7 +111,7 @@ class Balancer:
             if row["_id"] in self._placed
         }
         for row in collections:
-            if row.get("noBalance"):
+            if row.get("noBalance") or not chunks.may_migrate(row):
                 continue
             placed = self._place(row)
             move = plan(placed, shards, sizes.get(row["_id"], {}), busy)
@@ -402,6 +402,21 @@ async def configure(request: Request) -> Reply:
     return {}
 
 
+async def allow_migrations(request: Request) -> Reply:
+    """`setAllowMigrations`: whether chunks of a collection may change hands at all."""
+    member, ns = member_of(request), str(request.target)
+    split_namespace(ns)
+    await store.ready(member, "collections")
+    row = store.find(member, "collections", ns)
+    if row is None:
+        raise MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {ns} is not sharded")
+    changed = {name: value for name, value in row.items() if name != chunks.PERMITTED}
+    if not request.args["allowMigrations"]:
+        changed[chunks.PERMITTED] = False
+    store.write(member, [("collections", changed)])
+    return {}
+
+
 COMMANDS = (
     Command(
         "balancerCollectionStatus", collection_status, target="string", admin_only=True,
@@ -424,5 +439,10 @@ COMMANDS = (
         ),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Settings of the balancer for a collection.",
+    ),
+    Command(
+        "setAllowMigrations", allow_migrations, (Field("allowMigrations", "bool", required=True),),
+        target="string", admin_only=True, writes=True, write_concern=True,
+        help="Whether chunks of a collection may move.",
     ),
 )

@@ -22,6 +22,7 @@ from shardsvr.member import Member
 
 CHUNK_BYTES_DEFAULT: Final = 128 * 2**20
 _HISTORY_MAX: Final = 5
+PERMITTED: Final = "permitMigrations"
 _BY_BOUNDS: Final = "uuid_1_min_1"
 _BY_VERSION: Final = "uuid_1_lastmod_1"
 
@@ -158,6 +159,20 @@ def map_of(member: Member, ns: str) -> Map:
 
 def _not_sharded(ns: str) -> MongoError:
     return MongoError(Code.NAMESPACE_NOT_SHARDED, f"Namespace {ns} is not sharded")
+
+
+def may_migrate(row: Document) -> bool:
+    """Tell whether `setAllowMigrations` lets chunks of a collection change hands."""
+    return row.get(PERMITTED) is not False
+
+
+def check_may_migrate(row: Document) -> None:
+    """Raise 117 when chunks of a collection may not change hands."""
+    if not may_migrate(row):
+        raise MongoError(
+            Code.CONFLICTING_OPERATION_IN_PROGRESS,
+            f"Collection {row['_id']} does not allow migrations: its chunks cannot be moved",
+        )
 
 
 def make_chunk(

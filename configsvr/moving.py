@@ -59,6 +59,7 @@ async def move(
         donor = chunk["shard"]
         if donor == recipient:
             return
+        chunks.check_may_migrate(found.row)
         target = shard_row(member, recipient)
         command: Document = {
             "_shardsvrMoveRange": 1, "id": Binary(member.world.random.uuid(), 4), "ns": ns,

@@ -82,6 +82,7 @@ async def commit_migration(request: Request) -> Reply:
         raise MongoError(
             Code.CONFLICTING_OPERATION_IN_PROGRESS, f"{found.ns} is another collection now"
         )
+    chunks.check_may_migrate(found.row)
     if store.find(member, "shards", args["toShard"]) is None:
         raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {args['toShard']} does not exist")
     chunks.hand_over(

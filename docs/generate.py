@@ -108,8 +108,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "reconfig (one member at a time)": "not `force`",
     },
     "sharding": {
-        "add and drain a shard": "`addShard` only",
-        "targeted reads and writes": "by database",
+        "updating a document's shard key value": "within its shard; a move to another is refused",
     },
 }
 """What is supported within limits, and the limits."""
@@ -138,8 +137,17 @@ BY_HAND: Final[dict[str, tuple[str, ...]]] = {
         "session time-out and reaping", "retryable reads", "retryable findAndModify",
     ),
     "sharding": (
-        "unsharded collections on a primary shard", "config.shards", "config.databases",
-        "config.mongos", "config.version",
+        "ranged shard key", "hashed shard key", "compound shard key", "compound hashed shard key",
+        "shard key may be missing in a document", "unique index must hold the shard key",
+        "unsharded collections on a primary shard",
+        "targeted reads and writes", "scatter-gather with merge sort",
+        "$group split into shard and merge parts", "$lookup on sharded foreign collections",
+        "shard versioning and stale-config retry", "updateOne/deleteOne without the shard key",
+        "chunks and splitting", "chunk migration", "balancer", "balancing window", "zones",
+        "movePrimary", "refine the shard key", "add and drain a shard", "orphan clean-up",
+        "jumbo chunks",
+        "config.shards", "config.databases", "config.collections", "config.chunks", "config.tags",
+        "config.mongos", "config.changelog", "config.settings", "config.version",
     ),
 }
 """What is supported and stands in no table, since it is no name that a client sends."""
@@ -159,16 +167,18 @@ WHY: Final[dict[str, str]] = {
     "replSetSyncFrom": "refused: every member replicates from the primary",
     "roles": "there are no users yet",
     "sessions_transactions": "there are no transactions yet",
-    "sharding": "collections are not sharded yet",
+    "change streams over several shards": "there are no change streams yet",
+    "sharding": "collections cannot be moved or sharded anew yet",
+    "transactions over several shards": "there are no transactions yet",
     "test only": "there are no fail points yet",
     "users": "there are no users yet",
 }
 """Why a name, or those of a group or section, are not there; nothing said: not written yet."""
 
 OF_MEMBERS: Final = (
-    "cloneCollectionAsCapped", "compact", "dbHash", "lockInfo", "reIndex", "replSetFreeze",
-    "replSetGetConfig", "replSetGetStatus", "replSetInitiate", "replSetReconfig",
-    "replSetResizeOplog", "replSetStepDown", "top",
+    "cleanupOrphaned", "cloneCollectionAsCapped", "compact", "dbHash", "lockInfo", "reIndex",
+    "replSetFreeze", "replSetGetConfig", "replSetGetStatus", "replSetInitiate", "replSetReconfig",
+    "replSetResizeOplog", "replSetStepDown", "shardingState", "top",
 )
 """Commands that clients send to members, not to a router; MongoDB's router has none either."""
 

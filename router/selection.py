@@ -146,7 +146,8 @@ _TWICE: Final = frozenset({
     "addShard", "addShardToZone", "balancerCollectionStatus", "balancerStart", "balancerStatus",
     "balancerStop", "clearJumboFlag", "configureCollectionBalancing", "enableSharding",
     "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "movePrimary", "moveRange",
-    "refineCollectionShardKey", "removeShard", "removeShardFromZone", "shardCollection",
+    "refineCollectionShardKey", "removeShard", "removeShardFromZone", "setAllowMigrations",
+    "shardCollection",
     "updateZoneKeyRange",
 })
 _ONCE: Final = frozenset({"_shardsvrMoveRange"})

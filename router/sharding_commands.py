@@ -170,6 +170,7 @@ COMMANDS = (
     _config("refineCollectionShardKey", "Add fields to a shard key."),
     _config("removeShard", "Drain a shard and take it out."),
     _config("removeShardFromZone", "Take a shard out of a zone."),
+    _config("setAllowMigrations", "Whether chunks of a collection may move."),
     _config("shardCollection", "Shard a collection."),
     _config("split", "Split a chunk."),
     _config("updateZoneKeyRange", "Assign a range of keys to a zone."),
