@@ -251,9 +251,16 @@ class Everyone(Worker):
 
 
 class Scanner(Worker):
-    """Looks at all items, in small batches, on primaries or anywhere: each is there once."""
+    """Looks at all items, in small batches, on primaries or anywhere: each is there once.
+
+    A secondary that was away may not have them yet: it is asked for what was there by a time.
+    """
 
     scans = 0
+
+    def __init__(self, books: Books, name: str, client: Any, since: Document) -> None:
+        super().__init__(books, name, client)
+        self.since = since
 
     async def step(self) -> None:
         find: Document = {"find": "items", "batchSize": self.rng.choice([3, 20, 1000])}
@@ -261,6 +268,7 @@ class Scanner(Worker):
             find["sort"] = {"k": 1}
         if self.rng.random() < 0.3:
             find["$readPreference"] = {"mode": "secondaryPreferred"}
+            find |= self.since
         try:
             found = await self.client.inner.find_all(DB, find)
         except MongoError as error:
@@ -519,9 +527,13 @@ class ShardedScenario(ReplicaScenario):
         await self.surely(client, {"balancerStop": 1})
         for name, key in SHARDED.items():
             await self.surely(client, {"shardCollection": f"{DB}.{name}", "key": key})
-        await sure.write(DB, {"insert": "items"}, {"documents": [
+        inserted = await sure.write(DB, {"insert": "items"}, {"documents": [
             {"_id": k, "k": k, "n": 0} for k in range(ITEMS)
         ]})
+        self.items_since: Document = {
+            "readConcern": {"level": "local", "afterClusterTime": inserted["operationTime"]},
+            "$clusterTime": inserted["$clusterTime"],
+        }
         await self.surely(client, {"split": f"{DB}.items", "middle": {"k": ITEMS // 2}})
         await self.surely(client, {"split": f"{DB}.registers", "middle": {"_id": "r1a"}})
         await self.surely(client, {"split": f"{DB}.tags", "middle": {"k": ITEMS // 2}})
@@ -556,7 +568,7 @@ class ShardedScenario(ReplicaScenario):
         workers.append(Witness(books, "witness", client()))  # type: ignore[arg-type]
         workers.append(Causal(books, "causal", client()))  # type: ignore[arg-type]
         workers.append(Everyone(books, "everyone", client()))
-        self.scanners = [Scanner(books, f"scan{n}", client()) for n in range(2)]
+        self.scanners = [Scanner(books, f"scan{n}", client(), self.items_since) for n in range(2)]
         self.movers = [Mover(books, f"mover{n}", client(), self) for n in range(2)]
         upserters = [Upserter(books, f"tag{n}", client()) for n in range(2)]
         return [*workers, *self.scanners, *self.movers, *upserters]
