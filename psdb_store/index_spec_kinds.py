@@ -95,10 +95,10 @@ def _settle_text(spec: Document) -> Document:
     result["weights"] = weights
     result["default_language"] = _default_language(spec)
     result["language_override"] = _language_override(spec)
-    version = spec.get("textIndexVersion", TEXT_VERSION)
-    if _float(version) != TEXT_VERSION:
-        raise _refuse(f"PSDB builds text indexes of version 3 only, found {text_of(version)}")
-    result["textIndexVersion"] = TEXT_VERSION
+    version = _float(spec.get("textIndexVersion", TEXT_VERSION))
+    if version not in range(1, TEXT_VERSION + 1):
+        raise _refuse(f"bad text index version: {version:g}")
+    result["textIndexVersion"] = int(version)
     return result
 
 

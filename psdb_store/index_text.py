@@ -24,7 +24,7 @@ _TOO_MANY_TERMS: Final = 16732
 
 def fields_of_text(spec: Document) -> TextFields:
     """Return what a text index's specification says of its texts."""
-    language = find_language(spec["default_language"])
+    language = find_language(spec["default_language"], int(spec["textIndexVersion"]))
     assert language is not None
     weights = {name: float(str(weight)) for name, weight in spec["weights"].items()}
     return TextFields(weights, language, spec["language_override"])

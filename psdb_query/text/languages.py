@@ -60,27 +60,30 @@ class Language:
         name: Its English name, `none` for plain words.
         stops: Words that are passed over.
         stem: From a word in lower case to its stem.
+        version: Of the text index. Before 3 only signs of ASCII part words, only its letters have
+            another case, and a letter with a diacritic is another letter.
 
     """
 
     name: str
     stops: frozenset[str]
     stem: Callable[[str], str]
+    version: int = 3
 
 
-def find_language(name: Any) -> Language | None:
+def find_language(name: Any, version: int = 3) -> Language | None:
     """Return the language of a name, None when there is none of that name."""
     if type(name) is not str:
         return None
     known = NAMES.get(name.lower())
-    return None if known is None else _language(known)
+    return None if known is None else _language(known, version)
 
 
 @cache
-def _language(name: str) -> Language:
+def _language(name: str, version: int) -> Language:
     if name == "none":
-        return Language(name, frozenset(), lambda word: word)
+        return Language(name, frozenset(), lambda word: word, version)
     import snowballstemmer
 
     stem = snowballstemmer.stemmer(_ALGORITHMS.get(name, name)).stemWord
-    return Language(name, stop_words(name), lru_cache(maxsize=_STEMS_KEPT)(stem))
+    return Language(name, stop_words(name), lru_cache(maxsize=_STEMS_KEPT)(stem), version)

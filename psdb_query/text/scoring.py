@@ -49,7 +49,8 @@ class TextFields:
     def _walk(
         self, document: Document, prefix: str, language: Language
     ) -> Iterator[tuple[str, Language, float]]:
-        language = self._language_of(document, language)
+        if not prefix or language.version > 1:  # what a subdocument says counts since version 2
+            language = self._language_of(document, language)
         for name, value in document.items():
             if name == self.override:
                 continue
@@ -90,7 +91,7 @@ class TextFields:
             raise MongoError(
                 _OVERRIDE_TYPE, "found language override field in document with non-string type"
             )
-        found = find_language(name)
+        found = find_language(name, language.version)
         if found is None:
             raise MongoError(_UNKNOWN_OVERRIDE, f"language override unsupported: {name}")
         return found
@@ -143,6 +144,6 @@ def _score_text(
             entry[1] += entry[2]
     for term, (count, frequency, _share) in counts.items():
         score = weight * frequency * (0.5 * count / total + 0.5)
-        if len(text) == len(term) and fold(text) == term:
+        if len(text) == len(term) and fold(text, language) == term:
             score *= 1 + _ALONE
         found[term] = found.get(term, 0.0) + score

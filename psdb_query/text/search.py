@@ -48,8 +48,8 @@ class Search:
     def compared(self, text: str) -> str:
         """Return a text in the form in which phrases are compared."""
         if not self.case_sensitive:
-            text = fold(text)
-        return text if self.marked else without_marks(text)
+            text = fold(text, self.language)
+        return text if self.marked else without_marks(text, self.language)
 
 
 def parse_search(
@@ -57,7 +57,7 @@ def parse_search(
 ) -> Search:
     """Parse a `$search` string."""
     search = Search(language, case_sensitive, marked)
-    for part, is_phrase, is_negated in _parts(text):
+    for part, is_phrase, is_negated in _parts(text, language.version):
         if is_phrase:
             (search.negated_phrases if is_negated else search.phrases).append(part)
             if not is_negated:
@@ -84,7 +84,7 @@ def _extend(found: list[str], more: Iterable[str]) -> None:
             found.append(term)
 
 
-def _parts(text: str) -> list[tuple[str, bool, bool]]:
+def _parts(text: str, version: int) -> list[tuple[str, bool, bool]]:
     """Return pieces of a search: text, whether it is a phrase, whether it is negated."""
     found: list[tuple[str, bool, bool]] = []
     at, count = 0, len(text)
@@ -100,14 +100,14 @@ def _parts(text: str) -> list[tuple[str, bool, bool]]:
         elif character == "-" and before.isspace():
             negated, before = True, character
             at += 1
-        elif is_delimiter(character):
+        elif is_delimiter(character, version):
             if character.isspace():
                 negated = False
             before = character
             at += 1
         else:
             start = at
-            while at < count and not is_delimiter(text[at]):
+            while at < count and not is_delimiter(text[at], version):
                 at += 1
             found.append((text[start:at], False, negated))
             negated, before = False, text[at - 1]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from typing import Final
 
 import regex
 
@@ -16,25 +18,40 @@ _ENGLISH_WORD: Callable[[str], list[str]] = regex.compile(rf"(?:{_LETTERS}|[_'])
 """What stands between words: punctuation, signs, spaces; English words have apostrophes."""
 
 
+_ASCII_SIGNS: Final = r" \f\v\t\r\n~`!@#$%^&*()\-=+\[\]{}|\\;:\"<>,./?"
+_OLD_WORD: Callable[[str], list[str]] = regex.compile(f"[^{_ASCII_SIGNS}']+").findall
+_OLD_ENGLISH_WORD: Callable[[str], list[str]] = regex.compile(f"[^{_ASCII_SIGNS}]+").findall
+_ASCII_LOWER: Final = {ord(one): one.lower() for one in string.ascii_uppercase}
+
+
 @lru_cache(maxsize=4096)
-def is_delimiter(character: str) -> bool:
+def is_delimiter(character: str, version: int = 3) -> bool:
     """Tell whether a character stands between words of every language."""
-    return not _ENGLISH_WORD(character)
+    return not (_ENGLISH_WORD if version == 3 else _OLD_ENGLISH_WORD)(character)  # noqa: PLR2004
 
 
 def words(text: str, language: Language) -> list[str]:
     """Return the words of a text as they are written."""
+    if is_old(language):
+        return (_OLD_ENGLISH_WORD if language.name == "english" else _OLD_WORD)(text)
     return (_ENGLISH_WORD if language.name == "english" else _WORD)(text)
 
 
-def fold(text: str) -> str:
+def is_old(language: Language) -> bool:
+    """Tell whether words are those of text indexes before version 3."""
+    return language.version < 3  # noqa: PLR2004
+
+
+def fold(text: str, language: Language) -> str:
     """Return a text in lower case."""
-    return text.lower() if text.isascii() else text.replace("İ", "i").lower()
-
-
-def without_marks(text: str) -> str:
-    """Return a text without diacritics."""
     if text.isascii():
+        return text.lower()
+    return text.translate(_ASCII_LOWER) if is_old(language) else text.replace("İ", "i").lower()
+
+
+def without_marks(text: str, language: Language) -> str:
+    """Return a text without diacritics, where they do not count."""
+    if text.isascii() or is_old(language):
         return text
     parts = unicodedata.normalize("NFD", text)
     kept = "".join(one for one in parts if unicodedata.category(one) != "Mn")
@@ -55,8 +72,8 @@ def terms(
     """
     stops, stem = language.stops, language.stem
     for word in words(text, language):
-        lower = fold(word)
+        lower = fold(word, language)
         if lower in stops:
             continue
         term = stem(word if case_sensitive else lower)
-        yield term if marked else without_marks(term)
+        yield term if marked else without_marks(term, language)

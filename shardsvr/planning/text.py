@@ -175,11 +175,13 @@ def _text_index(query: Query) -> Index:
 
 
 def _search(node: tree.Text, fields: TextFields) -> Search:
-    language = fields.language if node.language is None else find_language(node.language)
+    language, version = fields.language, fields.language.version
+    if node.language is not None:
+        language = find_language(node.language, version)
     if language is None:
         raise MongoError(
             Code.BAD_VALUE,
-            f'unsupported language: "{node.language}" for text index version 3',
+            f'unsupported language: "{node.language}" for text index version {version}',
         )
     return parse_search(
         node.search, language, case_sensitive=node.case_sensitive, marked=node.diacritic_sensitive

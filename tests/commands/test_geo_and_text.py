@@ -282,7 +282,7 @@ BAD_TEXT = [
     ([("a", TEXT)], {"language_override": "a.b"}, 67),
     ([("a", TEXT)], {"weights": {"a": 0}}, 67),
     ([("a", TEXT)], {"weights": {"a": "x"}}, 67),
-    ([("a", TEXT)], {"textIndexVersion": 2}, 67),
+    ([("a", TEXT)], {"textIndexVersion": 4}, 67),
     ([("a", TEXT)], {"collation": {"locale": "fr"}}, 67),
     ([("a", TEXT), ("b", GEOSPHERE)], {}, 67),
 ]

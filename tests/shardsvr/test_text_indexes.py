@@ -110,6 +110,28 @@ def test_terms(language: str, text: str, expected: list[str]) -> None:
     assert list(terms(text, found)) == expected
 
 
+@pytest.mark.parametrize(
+    ("version", "text", "expected"),
+    [
+        (3, "ÉTUDES à–côté maisons", ["etud", "cot", "maison"]),
+        (2, "ÉTUDES à–côté maisons", ["Étud", "à–côt", "maison"]),
+        (1, "one_two/Three", ["one_two", "thre"]),
+    ],
+)
+def test_terms_of_older_indexes(version: int, text: str, expected: list[str]) -> None:
+    french = find_language("french", version)
+    assert french is not None
+    assert list(terms(text, french)) == expected
+
+
+def test_a_subdocument_names_its_language_since_version_2() -> None:
+    document = {"u": {"language": "none", "v": "jumping"}}
+    for version, term in ((1, "jump"), (2, "jumping"), (3, "jumping")):
+        english = find_language("english", version)
+        assert english is not None
+        assert list(TextFields({"u.v": 1.0}, english, "language").scores(document)) == [term]
+
+
 def test_every_language_has_a_stemmer() -> None:
     for name in NAMES:
         language = find_language(name.upper())
