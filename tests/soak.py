@@ -61,7 +61,7 @@ def python(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     paths = f"{ROOT / 'tests'}{os.pathsep}{ROOT}"
     return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": paths, **env},
+        env={**os.environ, "PYTHONPATH": paths, "PSDB_RANDOM": "1", **env},
     )
 
 

@@ -27,7 +27,7 @@ _ASCII_LOWER: Final = {ord(one): one.lower() for one in string.ascii_uppercase}
 @lru_cache(maxsize=4096)
 def is_delimiter(character: str, version: int = 3) -> bool:
     """Tell whether a character stands between words of every language."""
-    return not (_ENGLISH_WORD if version == 3 else _OLD_ENGLISH_WORD)(character)  # noqa: PLR2004
+    return not (_ENGLISH_WORD if version == 3 else _OLD_ENGLISH_WORD)(character)
 
 
 def words(text: str, language: Language) -> list[str]:
@@ -39,7 +39,7 @@ def words(text: str, language: Language) -> list[str]:
 
 def is_old(language: Language) -> bool:
     """Tell whether words are those of text indexes before version 3."""
-    return language.version < 3  # noqa: PLR2004
+    return language.version < 3
 
 
 def fold(text: str, language: Language) -> str:

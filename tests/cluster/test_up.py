@@ -35,10 +35,13 @@ def test_a_replica_set_of_one(tmp_path: Path) -> None:
 
 
 def test_status_of_a_replica_set(replica_set: Cluster) -> None:
+    def all_are_in() -> bool:
+        (found,) = status(replica_set)["sets"]
+        roles = sorted(member["role"] for member in found["members"])
+        return roles == ["PRIMARY", "SECONDARY", "SECONDARY"]
+
+    wait_until("all members are in", all_are_in)
     (found,) = status(replica_set)["sets"]
-    assert sorted(member["role"] for member in found["members"]) == [
-        "PRIMARY", "SECONDARY", "SECONDARY"
-    ]
     assert found["term"] >= 1
     assert [member["address"] for member in found["members"]] == replica_set.addresses("rs0")
 

@@ -29,7 +29,7 @@ from psdb_query.context import DEFAULT_CONTEXT
 from psdb_query.filters import compile_filter
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("PSDB_BOUNDS_EXAMPLES", "400")), deadline=None,
+    max_examples=int(os.environ.get("PSDB_BOUNDS_EXAMPLES", "200")), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from psdb_query.context import DEFAULT_CONTEXT
 from psdb_query.updates import compile_update
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("PSDB_UPDATE_EXAMPLES", "500")), deadline=None,
+    max_examples=int(os.environ.get("PSDB_UPDATE_EXAMPLES", "250")), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ class Writers:
     def __init__(self, replicas: Replicas) -> None:
         self.client = replicas.client(retryWrites=True)
         self.done = [0] * WRITERS
-        self.errors: list[PyMongoError] = []
+        self.errors: list[tuple[PyMongoError, BaseException | None]] = []
         self._stopping = False
         self._threads = [
             threading.Thread(target=self._write, args=(number,)) for number in range(WRITERS)
@@ -37,7 +37,7 @@ class Writers:
                     {"_id": number}, {"$inc": {"n": 1}}, upsert=True
                 )
             except PyMongoError as error:
-                self.errors.append(error)
+                self.errors.append((error, error.__cause__))  # a failed retry shows the first
                 return
             self.done[number] += 1
 

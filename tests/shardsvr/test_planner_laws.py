@@ -119,7 +119,7 @@ def matching(kit: Kit, query: Document) -> list[Document]:
 
 
 EXAMPLES = settings(
-    max_examples=int(os.environ.get("PSDB_PLANNER_EXAMPLES", "400")), deadline=None,
+    max_examples=int(os.environ.get("PSDB_PLANNER_EXAMPLES", "150")), deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
