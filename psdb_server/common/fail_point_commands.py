@@ -1,4 +1,7 @@
-"""`configureFailPoint` and `waitForFailPoint`: there only with `enableTestCommands`."""
+"""What drivers' tests want: fail points, and a command that is not in the Stable API.
+
+There only with `enableTestCommands`.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,11 @@ async def wait_for_fail_point(request: Request) -> Reply:
     return {"timesEntered": Int64(point.entered)}
 
 
+async def test_version_2(request: Request) -> Reply:  # noqa: ARG001
+    """Answer; no version of the Stable API that is published has this command."""
+    return {}
+
+
 COMMANDS = (
     Command(
         "configureFailPoint", configure_fail_point, (Field("mode"), Field("data")),
@@ -53,5 +61,9 @@ COMMANDS = (
         "waitForFailPoint", wait_for_fail_point, (Field("timesEntered", required=True),),
         target="string", admin_only=True, test_only=True,
         help="Wait for a fault to happen (tests only).",
+    ),
+    Command(
+        "testVersion2", test_version_2, test_only=True,
+        help="Be refused with apiStrict (tests only).",
     ),
 )

@@ -175,9 +175,10 @@ def _text_index(query: Query) -> Index:
 
 
 def _search(node: tree.Text, fields: TextFields) -> Search:
-    language, version = fields.language, fields.language.version
-    if node.language is not None:
-        language = find_language(node.language, version)
+    version = fields.language.version
+    language = (
+        fields.language if node.language is None else find_language(node.language, version)
+    )
     if language is None:
         raise MongoError(
             Code.BAD_VALUE,

@@ -57,6 +57,13 @@ def test_without_test_commands_there_is_no_such_command(server: Server) -> None:
         assert "configureFailPoint" not in client.admin.command("listCommands")["commands"]
 
 
+def test_a_command_outside_the_stable_api(client: Client) -> None:
+    assert client.admin.command("testVersion2")["ok"] == 1
+    with pytest.raises(OperationFailure, match="testVersion2 is not in API Version 1") as info:
+        client.admin.command("testVersion2", apiVersion="1", apiStrict=True)
+    assert info.value.code == 323
+
+
 @pytest.mark.parametrize(("name", "mode", "data", "code"), [
     ("nonsense", "off", None, 266),
     ("failCommand", None, None, 20),
