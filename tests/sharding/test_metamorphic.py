@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pymongo
 import pytest
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from cluster.up import wait_until
 from pymongo.errors import PyMongoError
 
 QUERIES: list[dict[str, Any]] = [
@@ -44,12 +49,17 @@ def document(number: int, chance: random.Random) -> dict[str, Any]:
     return made
 
 
-def answers(collection: pymongo.collection.Collection, seed: int) -> list[Any]:
-    """Do everything and return all that was answered."""
+def answers(
+    collection: pymongo.collection.Collection, seed: int,
+    pause: Callable[[], Any] = lambda: None,
+) -> list[Any]:
+    """Do everything and return all that was answered; `pause` is called now and then."""
     chance = random.Random(seed)
     found: list[Any] = []
     collection.insert_many([document(n, chance) for n in range(120)], ordered=chance.random() < 0.5)
     for step in range(25):
+        if step % 5 == 0:
+            pause()
         query = chance.choice(QUERIES)
         found.append((step, _write(collection, chance, query, step)))
         query = chance.choice(QUERIES)
@@ -128,6 +138,60 @@ def test_moving_is_as_unsharded(sharded: Any, db: pymongo.database.Database, see
         mover.join()
     assert found == expected
     assert len(moved) > 3
+
+
+def keep_the_balancer_busy(client: pymongo.MongoClient, ns: str, stop: threading.Event) -> None:
+    """Change what belongs where until told to stop: the balancer does the rest."""
+    bounds = [{"k": MinKey()}, {"k": 40}, {"k": MaxKey()}]
+    for turn in itertools.count():
+        for side in (0, 1):
+            assigned = {"min": bounds[side], "max": bounds[side + 1]}
+            client.admin.command("updateZoneKeyRange", ns, **assigned, zone=None)
+            zone = f"here{(turn + side) % 3}"
+            client.admin.command("updateZoneKeyRange", ns, **assigned, zone=zone)
+        client.admin.command("balancerStart")  # it looks at once
+        if stop.wait(0.4):
+            return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [20, *(
+    pytest.param(seed, marks=pytest.mark.soak) for seed in range(21, 41)
+)])
+def test_balanced_is_as_unsharded(sharded: Any, db: pymongo.database.Database, seed: int) -> None:
+    client, ns = db.client, f"{db.name}.balanced"
+    db.other.insert_many([{"_id": n, "name": f"g{n}"} for n in range(5)])
+    expected = answers(db.plain, seed)
+    for number in range(3):
+        client.admin.command("addShardToZone", f"shard{number}", zone=f"here{number}")
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    client.config.settings.update_one(
+        {"_id": "chunksize"}, {"$set": {"value": 2000 / 2**20}}, upsert=True
+    )
+    stop = threading.Event()
+    unrest = threading.Thread(target=keep_the_balancer_busy, args=(sharded.clients[1], ns, stop))
+    moves = {"what": "moveChunk.commit", "ns": ns}
+    seen = 0
+
+    def until_it_moves() -> None:
+        nonlocal seen
+        wait_until("the balancer moves a range", lambda: (
+            client.config.changelog.count_documents(moves) > seen))
+        seen = client.config.changelog.count_documents(moves)
+
+    unrest.start()
+    try:
+        found = answers(db.balanced, seed, until_it_moves)
+    finally:
+        stop.set()
+        unrest.join()
+        client.admin.command("balancerStop")
+        client.config.settings.delete_one({"_id": "chunksize"})
+        client.config.tags.delete_many({"ns": ns})
+        for number in range(3):
+            client.admin.command("removeShardFromZone", f"shard{number}", zone=f"here{number}")
+    assert found == expected
+    assert len(client.config.changelog.distinct("details.to", moves)) > 1
 
 
 @pytest.mark.slow
