@@ -17,6 +17,7 @@ from psdb_base.version import PSDB_VERSION
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
+    from pymongo.database import Database
 
 ASK_MS: Final = 2000
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -73,16 +74,24 @@ def collect(address: str) -> Document:
 
 
 def _ask_router(client: MongoClient[Document], status: Document) -> None:
-    for row in client.admin.command("listShards")["shards"]:
+    catalogue = _catalogue(client)
+    for row in catalogue["shards"].find().sort("_id"):
         status["sets"].append(_set_of(row["host"], "shard", row["_id"], row.get("draining")))
     config = _config_servers(client)
     if config is not None:
         status["sets"].append(_set_of(config, "config servers", "config", None))
     status["routers"] = [
         {"address": row["_id"], "up": int(row.get("up", 0))}
-        for row in client["config"]["mongos"].find().sort("_id")
+        for row in catalogue["mongos"].find().sort("_id")
     ]
-    status["chunks"] = _chunks(client)
+    status["chunks"] = _chunks(catalogue)
+
+
+def _catalogue(client: MongoClient[Document]) -> Database[Document]:
+    """Return the catalogue, which any config server shows: their majority may be gone."""
+    from pymongo import ReadPreference
+
+    return client.get_database("config", read_preference=ReadPreference.SECONDARY_PREFERRED)
 
 
 def _config_servers(client: MongoClient[Document]) -> str | None:
@@ -124,13 +133,13 @@ def _single(address: str) -> str:
     return "PRIMARY"
 
 
-def _chunks(client: MongoClient[Document]) -> Document:
+def _chunks(catalogue: Database[Document]) -> Document:
     """Count the chunks of each sharded collection on each shard."""
     names = {
         row["uuid"]: row["_id"]
-        for row in client["config"]["collections"].find({"uuid": {"$exists": True}})
+        for row in catalogue["collections"].find({"uuid": {"$exists": True}})
     }
-    rows = client["config"]["chunks"].aggregate([
+    rows = catalogue["chunks"].aggregate([
         {"$group": {"_id": {"uuid": "$uuid", "shard": "$shard"}, "n": {"$sum": 1}}},
     ])
     counts: Document = {name: {} for name in sorted(names.values())}

@@ -34,7 +34,9 @@ def array_elements(documents: list[bytes]) -> bytes:
     return _INT32.pack(len(body) + 5) + body + b"\x00"
 
 
-def cursor_elements(cursor_id: int, ns: str, batch: list[bytes], batch_name: bytes) -> bytes:
+def cursor_elements(
+    cursor_id: int, ns: str, batch: list[bytes], batch_name: bytes, *, partial: bool = False
+) -> bytes:
     """Return the `cursor` element of a find, aggregate or getMore reply.
 
     Args:
@@ -42,12 +44,14 @@ def cursor_elements(cursor_id: int, ns: str, batch: list[bytes], batch_name: byt
         ns: Namespace `db.collection`.
         batch: Raw documents.
         batch_name: `b"firstBatch"` or `b"nextBatch"`.
+        partial: Shards that could not be reached were left out.
 
     """
     name = ns.encode()
     body = b"".join(
         (
             b"\x04", batch_name, b"\x00", array_elements(batch),
+            b"\x08partialResultsReturned\x00\x01" if partial else b"",
             b"\x12id\x00", _INT64.pack(cursor_id),
             b"\x02ns\x00", _INT32.pack(len(name) + 1), name, b"\x00",
         )

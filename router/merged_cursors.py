@@ -177,13 +177,19 @@ class MergedSource:
         skip: Documents to leave out first.
         limit: Documents to give at most; 0 for all.
         shape: What is made of each document at the end, None for nothing.
+        partial: Leave out shards that cannot be reached (any more).
+
+    Attributes:
+        missing: Some were left out.
 
     """
 
     def __init__(
         self, streams: list[Stream], *, key: Key | None = None, skip: int = 0, limit: int = 0,
-        shape: Callable[[Document], Document] | None = None,
+        shape: Callable[[Document], Document] | None = None, partial: bool = False,
     ) -> None:
+        self._partial = partial
+        self.missing = False
         self._streams = streams
         self._key = key
         self._skip = skip
@@ -237,7 +243,7 @@ class MergedSource:
 
     async def _push(self, number: int) -> None:
         stream = self._streams[number]
-        await stream.fill()
+        await self._fill(stream)
         if stream.batch:
             raw = stream.batch.popleft()
             assert self._key is not None
@@ -253,10 +259,19 @@ class MergedSource:
         for stream in open_streams:
             stream.ask()
         for stream in open_streams:
-            await stream.fill()
+            await self._fill(stream)
             if stream.batch:
                 return stream.batch.popleft()
         return None
+
+    async def _fill(self, stream: Stream) -> None:
+        try:
+            await stream.fill()
+        except MongoError as error:
+            if not self._partial or not _is_unreachable(error):
+                raise
+            stream.cursor_id = 0
+            self.missing = True
 
     async def close(self) -> None:
         """Close all cursors."""

@@ -19,7 +19,7 @@ from psdb_query.context import CompileContext, Env, make_env
 from psdb_query.query_shapes import WHOLE_SHAPE, hash_of, shape_of_command
 from psdb_query.stages.meta import META, SCORE_FIELD
 from psdb_server import replies
-from psdb_server.cursors import Cursor
+from psdb_server.cursors import Cursor, Source
 from psdb_wire.frames import Message, build_op_msg
 from router import targeting
 from router.chunk_map import ChunkMap
@@ -82,7 +82,8 @@ async def find(
 ) -> bytes | None:
     """Run a find: on one shard as it came, on several with one cursor over all."""
     shards = shards_for(router, found, body.get("filter", {}), body)
-    if len(shards) == 1 or not _well_formed(body):
+    partial = body.get("allowPartialResults") is True
+    if (len(shards) == 1 and not partial) or not _well_formed(body):
         return await router.forward_to(
             shards[0], found.routed(shards[0]), connection, message, opens_cursor=True
         )
@@ -91,12 +92,13 @@ async def find(
     key, shape, command = _split_find(router, body)
     streams, missing = await open_streams(
         connection, body["$db"], command, await targets_for(router, found, shards),
-        partial=bool(body.get("allowPartialResults")),
+        partial=partial,
     )
     source = MergedSource(
         streams, key=key, skip=int(body.get("skip", 0)), limit=int(body.get("limit", 0)),
-        shape=shape,
+        shape=shape, partial=partial,
     )
+    source.missing = missing
     size = body.get("batchSize", FIRST_BATCH_COUNT)
     op = router.operations.begin(connection, "find", body["$db"])
     op.ns, op.command = found.ns, body
@@ -104,7 +106,7 @@ async def find(
         limit_op(op, body)
         return await first_batch(
             router, message, body, source, found.ns, int(size), op,
-            single=bool(body.get("singleBatch")), missing=missing, interrupt=source.close,
+            single=bool(body.get("singleBatch")), interrupt=source.close,
         )
     finally:
         router.operations.end(op)
@@ -191,7 +193,7 @@ def _near_key(spec: Document, context: CompileContext) -> Key | None:
 
 async def first_batch(
     router: Router, message: Message, body: Document, source: Any, ns: str, size: int,
-    op: Operation, *, single: bool = False, missing: bool = False,
+    op: Operation, *, single: bool = False,
     interrupt: Callable[[], Awaitable[None]] | None = None,
 ) -> bytes:
     """Answer with a source's first batch; leave a cursor for the rest.
@@ -216,10 +218,15 @@ async def first_batch(
         opened.no_timeout = bool(body.get("noCursorTimeout", False))
         opened.seconds_left = op.remaining_seconds()
         cursor_id = opened.id
-    elements = replies.cursor_elements(cursor_id, ns, batch, b"firstBatch")
-    if missing:
-        elements += replies.document_elements({"partialResultsReturned": True})
+    elements = replies.cursor_elements(
+        cursor_id, ns, batch, b"firstBatch", partial=_is_partial(source)
+    )
     return finish(router, message, elements)
+
+
+def _is_partial(source: Source) -> bool:
+    """Tell whether a cursor has left out shards that could not be reached."""
+    return isinstance(source, MergedSource) and source.missing
 
 
 def limit_op(op: Operation, body: Document) -> None:
@@ -285,9 +292,9 @@ async def _next_batch(router: Router, message: Message, body: Document, op: Oper
     if cursor.exhausted:
         await router.cursors.end(cursor)
         cursor_id = 0
-    return finish(
-        router, message, replies.cursor_elements(cursor_id, ns, batch, b"nextBatch")
-    )
+    return finish(router, message, replies.cursor_elements(
+        cursor_id, ns, batch, b"nextBatch", partial=_is_partial(cursor.source)
+    ))
 
 
 async def count(

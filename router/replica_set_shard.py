@@ -157,6 +157,10 @@ class ReplicaSetShard:
         primary = self.view.primary
         return None if primary is None else f"{self.view.name}/{','.join(primary.hosts)}"
 
+    def is_away(self) -> bool:
+        """Tell whether the set has no primary, as far as its members have told."""
+        return bool(self._members) and self.view.primary is None
+
     async def close(self) -> None:
         """Stop the monitors and close all connections."""
         self._closed = True

@@ -79,8 +79,12 @@ class RoutingTable:
         }
 
     async def shards(self) -> list[tuple[str, Shard]]:
-        """Return all shards as (name, channel), in order of name."""
-        await self.refresh_shards()
+        """Return all shards as (name, channel), in order of name.
+
+        While the config servers have no primary, those that were known before will do.
+        """
+        if not self._shards or not self.config.is_away():
+            await self.refresh_shards()
         return [(name, self._shards[name][1]) for name in sorted(self._shards)]
 
     def known_shards(self) -> list[Shard]:

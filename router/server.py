@@ -42,6 +42,7 @@ PING_SECONDS: Final = 10.0
 ATTEMPTS_MAX: Final = 12
 RETRIED_CODES: Final = STALE_CODES | {int(Code.COMMAND_ON_SHARDED_VIEW_NOT_SUPPORTED_ON_MONGOD)}
 _FLAGS_AT: Final = 16
+GRACE_SECONDS: Final = 0.5
 
 
 def acknowledged(message: Message) -> Message:
@@ -130,7 +131,9 @@ class Router(Node):
             if message.flags & MORE_TO_COME:
                 asked, message = message, acknowledged(message)
             reply: Any = None
-            if route.run is None and not route.whole:
+            if "maxTimeMS" in body:
+                reply = await self._in_time(route, connection, message, body, db)
+            elif route.run is None and not route.whole:
                 reply = await self._straight(route, connection, message, body, db)
             if reply is None:
                 reply = await self._routed(route, connection, message, body, db)
@@ -141,6 +144,23 @@ class Router(Node):
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
             return self.error_message(labelled(error, body), asked or message)
         return reply  # type: ignore[no-any-return]
+
+    async def _in_time(
+        self, route: Route, connection: Connection, message: Message, body: Document, db: str
+    ) -> Any:
+        """Run a command that has a time limit.
+
+        A server that answers keeps to it by itself; here it is kept for those that do not answer.
+        """
+        limit: Any = body["maxTimeMS"]
+        valid = type(limit) in (int, Int64) and limit > 0 and "getMore" not in body
+        try:
+            async with asyncio.timeout(int(limit) / 1000 + GRACE_SECONDS if valid else None):
+                return await self._routed(route, connection, message, body, db)
+        except TimeoutError:
+            raise MongoError(
+                Code.MAX_TIME_MS_EXPIRED, "operation exceeded time limit"
+            ) from None
 
     async def _straight(
         self, route: Route, connection: Connection, message: Message, body: Document, db: str

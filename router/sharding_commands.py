@@ -32,7 +32,7 @@ async def on_config(request: Request) -> Reply:
     if request.command.name == "addShard" and config is not None:
         command["configdb"] = config
     try:
-        reply = await router.routing.config.command("admin", command)
+        reply = await request.op.wait(router.routing.config.command("admin", command))
     finally:
         target = request.target
         if type(target) is str:

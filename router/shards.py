@@ -47,6 +47,10 @@ class Shard(Protocol):
         """Return its `host` as the members of a set tell it now, None while that is not known."""
         ...
 
+    def is_away(self) -> bool:
+        """Tell whether it is known that nobody there takes writes now."""
+        ...
+
     async def close(self) -> None:
         """Close all connections."""
         ...
@@ -127,6 +131,10 @@ class RemoteShard:
         """Return None: a single server stays where it is."""
         return None
 
+    def is_away(self) -> bool:
+        """Tell that this is not known before it is asked."""
+        return False
+
     async def close(self) -> None:
         """Close all connections."""
         if self._watch is not None:
@@ -164,6 +172,10 @@ class LocalShard:
     def follow(self) -> str | None:
         """Return None: it stays where it is."""
         return None
+
+    def is_away(self) -> bool:
+        """Tell that this is not known before it is asked."""
+        return False
 
     async def close(self) -> None:
         """Hand over nothing more."""

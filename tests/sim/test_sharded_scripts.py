@@ -245,3 +245,60 @@ def test_a_cursor_on_a_secondary_ends_before_what_it_shows_is_deleted(how: Docum
         assert await go_on(*young) == list(range(ITEMS))
 
     run(script)
+
+
+@pytest.mark.slow
+def test_shards_and_config_servers_that_are_away() -> None:
+    """What can be answered is; all else fails with MongoDB's errors and within its time."""
+
+    async def script(trial: Scripted) -> None:
+        client = trial.router_client().inner
+        router = client._address[0]
+        far = [node.name for node in trial.groups["shard1"]]
+        move: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}}
+        await client.command("admin", {**move, "to": "shard1"})
+
+        async def fails(db: str, command: Document, *codes: int) -> None:
+            before = trial.loop.time()
+            with pytest.raises(MongoError) as caught:
+                await client.command(db, {**command, "maxTimeMS": 1000})
+            assert caught.value.code in codes, caught.value
+            assert trial.loop.time() - before < 2  # of virtual time
+
+        find: Document = {"find": "items", "batchSize": 4, "allowPartialResults": True}
+        opened = (await client.command(DB, find))["cursor"]
+        assert "partialResultsReturned" not in opened
+        for name in far:
+            trial.fabric.cut(router, name)
+        await fails(DB, {"find": "items", "filter": {"k": 1}}, 50, 133)
+        await fails(DB, {"count": "items"}, 50, 133)
+        await fails(DB, {"update": "items", "updates": [
+            {"q": {"k": 1}, "u": {"$inc": {"n": 1}}}]}, 50, 133)
+        near = list(range(ITEMS // 2, ITEMS))
+        more: Document = {"getMore": opened["id"], "collection": "items"}
+        rest = (await client.command(DB, more))["cursor"]
+        assert rest["partialResultsReturned"] is True
+        seen = [row["k"] for row in [*opened["firstBatch"], *rest["nextBatch"]]]
+        assert set(near) <= set(seen)
+        find |= {"batchSize": 100, "maxTimeMS": 1000}
+        found = (await client.command(DB, find))["cursor"]
+        assert (found["partialResultsReturned"], found["id"]) == (True, 0)
+        assert [row["k"] for row in found["firstBatch"]] == near
+        found = (await client.command(DB, {**find, "filter": {"k": 1}}))["cursor"]
+        assert (found["partialResultsReturned"], found["firstBatch"]) == (True, [])
+        trial.fabric.heal()
+        await trial.until("the shard is back", lambda: client.command(
+            DB, {"find": "items", "filter": {"k": 1}, "maxTimeMS": 1000}))
+
+        for node in trial.groups[CONFIG][:2]:
+            node.cut_power()
+        assert (await client.command(DB, {"count": "items"}))["n"] == ITEMS
+        everyone: Document = {"q": {}, "u": {"$inc": {"n": 1}}, "multi": True}
+        assert (await client.command(DB, {"update": "items", "updates": [everyone]}))["n"] == ITEMS
+        await fails("admin", {**move, "to": "shard0"}, 50, 133)
+        assert sorted((await client.command("admin", {"getShardMap": 1}))["map"]) == [
+            CONFIG, *trial.shards]
+        await fails("admin", {"shardCollection": f"{DB}.other", "key": {"_id": 1}}, 50, 133)
+        await fails("fresh", {"create": "c"}, 50, 133)
+
+    run(script)
