@@ -304,7 +304,7 @@ def _check_wildcard(spec: Document) -> None:
 def _check_expiry(spec: Document) -> None:
     seconds = spec["expireAfterSeconds"]
     number = float(seconds.to_decimal()) if type(seconds) is Decimal128 else float(seconds)
-    if len(spec["key"]) > 1:
+    if len(spec["key"]) - ("_fts" in spec["key"]) > 1:  # one text field makes two
         raise _refuse(
             "TTL indexes are single-field indexes, compound indexes do not support TTL. "
             f"Index spec: {text_of(spec)}"

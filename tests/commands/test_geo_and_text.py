@@ -256,6 +256,19 @@ def test_text_weights_and_languages(db: Db) -> None:
     assert code_of(lambda: db.blog.create_index([("other", TEXT)])) == 85
 
 
+def test_every_option_that_a_driver_has_at_once(db: Db) -> None:
+    options = {
+        "expireAfterSeconds": 10, "sparse": False, "unique": False, "v": 1, "textIndexVersion": 1,
+        "default_language": "english", "language_override": "english", "weights": {}, "bits": 2,
+        "2dsphereIndexVersion": 1, "min": 1, "max": 10, "partialFilterExpression": {},
+        "storageEngine": {"wiredTiger": {"configString": "block_compressor=zlib"}},
+    }
+    db.all.create_index([("foo", TEXT)], **options)
+    db.all.insert_one({"foo": "Jumping élans"})
+    found = [db.all.count_documents({"$text": {"$search": word}}) for word in ("jump", "elan")]
+    assert found == [1, 0], "marks count in an index of version 1"
+
+
 def test_compound_and_wildcard_text(db: Db) -> None:
     db.stock.create_index([("dept", 1), ("description", TEXT), ("price", -1)])
     db.stock.insert_many([
