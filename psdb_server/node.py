@@ -130,9 +130,15 @@ class Node:
         self.spawn(self._reap())
 
     async def stop(self) -> None:
-        """Stop serving and end background work."""
+        """Stop serving and end background work.
+
+        What runs is interrupted where it yields; who waits for a change of the topology is told.
+        """
         self.stopping = True
-        self.topology_changed.set()  # ends the waits of streaming hellos
+        self.operations.kill_all(
+            MongoError(Code.INTERRUPTED_AT_SHUTDOWN, "interrupted at shutdown")
+        )
+        self.topology_has_changed()
         if self.server is not None:
             await self.server.close()
         tasks = list(self._tasks)  # one that ends takes itself out
@@ -551,6 +557,15 @@ class Node:
 
     async def _stream(self, reply: StreamReply, request: Request) -> AsyncIterator[bytes]:
         """Turn the documents of an exhaust command into messages; the connection sets ids."""
+        try:
+            async for message in self._streamed(reply, request):
+                yield message
+        except MongoError as error:
+            failure = self.error_message(error, request.message)
+            if failure is not None:
+                yield failure
+
+    async def _streamed(self, reply: StreamReply, request: Request) -> AsyncIterator[bytes]:
         first = True
         async for document in reply.documents:
             if not first and self.fail_points.active:

@@ -65,6 +65,8 @@ async def settle(
     member: Member, replica_set: ReplicaSet, concern: Document, term: int
 ) -> Document | None:
     """Wait until all that was executed in office `term` is committed and the concern is met."""
+    replica_set.check_office(term)  # the log's end of who follows may never be committed
+    replica_set.check_running()
     failure = await _wait(member, replica_set, concern)
     replica_set.check_office(term)
     return failure

@@ -156,6 +156,9 @@ class TailSource:
                     await engine.committed(engine.commit_index + 1)
             except TimeoutError:
                 pass
+            except MongoError:  # office was lost, which is nothing to a reader
+                if engine.failure is not None:
+                    raise
             op.check()
             self._check_position()
         return False

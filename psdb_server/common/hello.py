@@ -84,7 +84,7 @@ async def _changed(node: Node, known: tuple[ObjectId, int], seconds: float) -> N
 async def _stream(
     request: Request, known: tuple[ObjectId, int], seconds: float
 ) -> AsyncIterator[Document]:
-    while not request.connection.closed and not request.node.stopping:
+    while not request.connection.closed:
         await _changed(request.node, known, seconds)
         document = _describe(request)
         yield document
@@ -93,8 +93,13 @@ async def _stream(
 
 
 def _describe(request: Request) -> Document:
-    """Build the reply, in MongoDB's order."""
+    """Build the reply, in MongoDB's order; 91 from a server that is stopping."""
     node, connection = request.node, request.connection
+    if node.stopping:
+        raise MongoError(
+            Code.SHUTDOWN_IN_PROGRESS, "The server is in quiesce mode and will shut down",
+            extra={"remainingQuiesceTimeMillis": Int64(0)},
+        )
     document: Document = {}
     if request.args.get("helloOk"):
         document["helloOk"] = True

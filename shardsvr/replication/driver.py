@@ -95,6 +95,7 @@ class Driver:
 
     Attributes:
         core: The state machine.
+        is_closed: It does nothing more.
         office_index: The no-op of this office, 0 when this member does not lead.
         on_role: Called after the role, term or leader changed.
         on_config: Called after another configuration is in effect.
@@ -131,7 +132,7 @@ class Driver:
         self._reads: dict[int, asyncio.Future[int | None]] = {}
         self._read_number = 0
         self._taking_office: RoleChange | None = None
-        self._closed = False
+        self.is_closed = False
         self.core = self._make_core(group)
         self._bind()
 
@@ -173,7 +174,7 @@ class Driver:
 
     def close(self) -> None:
         """Do nothing more."""
-        self._closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for task in (self._working, self._building):
@@ -187,7 +188,7 @@ class Driver:
                 waiter.set_result(None)
 
     def _tick(self) -> None:
-        if self._closed:
+        if self.is_closed:
             return
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
         if self._world.pulses is not None:
@@ -208,7 +209,7 @@ class Driver:
 
     def schedule(self) -> None:
         """Have the core's orders carried out in the next turn of the loop."""
-        if not self._scheduled and not self._closed:
+        if not self._scheduled and not self.is_closed:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._pump)
 
@@ -231,7 +232,7 @@ class Driver:
 
     def step(self, message: Message) -> None:
         """Take in another member's message."""
-        if self._closed:
+        if self.is_closed:
             return
         self._tell_appended()
         self.core.step(message)
@@ -242,7 +243,7 @@ class Driver:
 
     def unreachable(self, member_id: str) -> None:
         """Take note that a message to a member did not go out."""
-        if not self._closed:
+        if not self.is_closed:
             self.core.unreachable(member_id)
             self.schedule()
 
@@ -267,7 +268,7 @@ class Driver:
 
     def _pump(self) -> None:
         self._scheduled = False
-        if self._closed:
+        if self.is_closed:
             return
         self._tell_appended()
         if self.core.wanted > self.core.applied and self._working is None:
@@ -312,10 +313,10 @@ class Driver:
     async def _save_promises(self) -> None:
         """Save one promise after the other; a newer one stands for those that wait."""
         try:
-            while self._promise is not None and not self._closed:
+            while self._promise is not None and not self.is_closed:
                 state, self._promise = self._promise, None
                 await self.engine.member.advance(state.term, state.vote)
-                if not self._closed:
+                if not self.is_closed:
                     self.core.saved_hard_state(state)
                     self._pump()
         except (MongoError, OSError) as error:
@@ -336,7 +337,7 @@ class Driver:
     async def _work(self) -> None:
         """Carry out orders that wait for the disk, and those behind them."""
         try:
-            while self._orders and not self._closed:
+            while self._orders and not self.is_closed:
                 order = self._orders.popleft()
                 if type(order) is Store:
                     self._store(order)
@@ -347,7 +348,7 @@ class Driver:
                     await self._install(order)
         finally:
             self._working = None
-        if not self._closed:
+        if not self.is_closed:
             self._on_durable()
             self._apply()
 
@@ -377,7 +378,7 @@ class Driver:
 
     def snapshot_finished(self, member_id: str, index: int | None) -> None:
         """Tell the core how the transfer of a snapshot ended."""
-        if not self._closed:
+        if not self.is_closed:
             self.core.snapshot_finished(member_id, index)
             self.schedule()
 
@@ -387,7 +388,7 @@ class Driver:
 
     def _apply(self) -> None:
         """Apply what is committed: all at once in office, otherwise a slice a turn."""
-        if self._working is not None or self._building is not None or self._closed:
+        if self._working is not None or self._building is not None or self.is_closed:
             return
         engine = self.engine
         target = self._commit
@@ -420,7 +421,7 @@ class Driver:
             )
         finally:
             self._building = None
-        if self._closed or self.engine is not engine:
+        if self.is_closed or self.engine is not engine:
             return
         if engine.commit_index + 1 == index <= self._commit:
             engine.advance_commit(index)
@@ -475,7 +476,7 @@ class Driver:
         """Send a peer's messages in order while lines of some have to be read from the disk."""
         queue = self._queues[to]
         try:
-            while queue and not self._closed:
+            while queue and not self.is_closed:
                 message = queue.popleft()
                 lines: list[bytes] = []
                 if type(message) is Append and message.last_index > message.previous_index:
@@ -532,7 +533,7 @@ class Driver:
 
     async def transfer_over(self) -> None:
         """Wait while office is being handed over: nothing new is written meanwhile."""
-        while self.core.is_transferring and not self._closed:
+        while self.core.is_transferring and not self.is_closed:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting_for_transfer.append(waiter)
             await waiter

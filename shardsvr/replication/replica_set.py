@@ -150,7 +150,6 @@ class ReplicaSet:
             self.driver.close()
         # What is not committed may never be: it stays in the log, outside the last checkpoint.
         self.member.engine.leave_office(not_primary(), shutting_down())
-        self.member.operations.kill_all(shutting_down())
         await self.peers.close()
         self._wake_all()
 
@@ -530,6 +529,12 @@ class ReplicaSet:
         if driver is None or not driver.in_office or self.member.engine.term != term:
             raise stepped_down()
 
+    def check_running(self) -> None:
+        """Raise 91 when this member takes no part any more: what is waited for may never come."""
+        driver, engine = self.driver, self.member.engine
+        if driver is not None and driver.is_closed and engine.failure is None:
+            raise shutting_down()
+
     async def linearize(self) -> None:
         """Confirm that this member still leads; raise 10107 or 11602 when it does not."""
         driver = self.driver
@@ -539,7 +544,7 @@ class ReplicaSet:
                 "cannot satisfy linearizable read concern on non-primary node",
             )
         if await driver.read_index() is None:
-            raise stepped_down()
+            raise shutting_down() if driver.is_closed else stepped_down()
 
     async def wait_for(self, index: int, concern: Document) -> Document | None:
         """Wait until a write concern is met for the log up to `index`, which is committed.
@@ -564,6 +569,7 @@ class ReplicaSet:
             if concerns.is_met(config, w, lambda row: self.has_reached(row, index)):
                 return None
             self.check_office(term)
+            self.check_running()
             await self.progress()
 
     def has_reached(self, row: MemberConfig, index: int) -> bool:
