@@ -15,7 +15,13 @@ from bson.binary import Binary
 from configsvr import chunks, routing, store
 from configsvr.carrying import to_the_end
 from configsvr.moving import command_on, locked, shard_row
-from configsvr.shard_collection import check_not_fenced, persistently, refresh, unblock
+from configsvr.shard_collection import (
+    check_not_fenced,
+    check_there,
+    persistently,
+    refresh,
+    unblock,
+)
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -154,6 +160,7 @@ async def _move_blocked(member: Member, row: Document, target: Document) -> None
         })
         await store.ready(member, "databases", routing.OUTCOMES)
         check_not_fenced(member, identifier)
+        check_there(member, [target["_id"]])
         version: Document = {
             **row["version"], "lastMod": row["version"]["lastMod"] + 1,
             "timestamp": member.clock.tick(),

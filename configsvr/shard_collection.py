@@ -232,6 +232,7 @@ async def _commit(
         }
         await store.ready(member, "chunks", "collections", "tags", routing.OUTCOMES)
         check_not_fenced(member, identifier)
+        check_there(member, [chunk["shard"] for chunk in made])
         store.write(member, [
             ("collections", row), *(("chunks", chunk) for chunk in made),
             (routing.OUTCOMES, routing.outcome_row(member, identifier, "committed", ns)),
@@ -257,6 +258,13 @@ def check_not_fenced(member: Member, identifier: Binary) -> None:
     """Raise GivenUpError when a shard did not wait for this change any longer."""
     if store.find(member, routing.OUTCOMES, identifier) is not None:
         raise GivenUpError
+
+
+def check_there(member: Member, shards: list[str]) -> None:
+    """Raise 70 when one of the shards was taken out since they were chosen."""
+    for shard in sorted(set(shards)):
+        if store.find(member, "shards", shard) is None:
+            raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {shard} does not exist any more")
 
 
 async def persistently(change: Callable[[], Awaitable[T]]) -> T:

@@ -14,6 +14,7 @@ from sim.script import play
 from sim.sharded import CONFIG, ITEMS, ROUTER_PORT, Plan, ShardedScenario
 from sim.workload import DB
 
+from configsvr import store
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from shardsvr.sharding import recipient
@@ -300,5 +301,30 @@ def test_shards_and_config_servers_that_are_away() -> None:
             CONFIG, *trial.shards]
         await fails("admin", {"shardCollection": f"{DB}.other", "key": {"_id": 1}}, 50, 133)
         await fails("fresh", {"create": "c"}, 50, 133)
+
+    run(script)
+
+
+@pytest.mark.parametrize("change", ["movePrimary", "shardCollection"])
+def test_nothing_is_given_to_a_shard_that_was_taken_out_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def take_out(member: Any, _identifier: Any) -> None:
+        """Stand in for the last check: a shard that is drained leaves at this moment."""
+        store.write(member, [], [("shards", "shard1")])
+
+    async def script(trial: Scripted) -> None:
+        client = trial.router_client().inner
+        module = "dropping" if change == "movePrimary" else "shard_collection"
+        monkeypatch.setattr(f"configsvr.{module}.check_not_fenced", take_out)
+        command: Document = {"movePrimary": DB, "to": "shard1"} if change == "movePrimary" else {
+            "shardCollection": f"{DB}.fresh", "key": {"_id": "hashed"}}
+        with pytest.raises(MongoError) as caught:
+            await client.command("admin", command)
+        assert caught.value.code == 70
+        rows = (await client.command("config", {"find": "databases"}))["cursor"]["firstBatch"]
+        assert [row["primary"] for row in rows] == ["shard0"]
+        find: Document = {"find": "collections", "filter": {"_id": f"{DB}.fresh"}}
+        assert (await client.command("config", find))["cursor"]["firstBatch"] == []
 
     run(script)
