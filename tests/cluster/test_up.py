@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cluster.up import Cluster, runs, wait_until
-from sharding.test_zip_codes import HOW, first_session
+from sharding.test_zip_codes import first_session
 
 
 def status(cluster: Cluster) -> dict[str, Any]:
@@ -46,15 +47,15 @@ def test_status_of_a_replica_set(replica_set: Cluster) -> None:
     assert [member["address"] for member in found["members"]] == replica_set.addresses("rs0")
 
 
-def test_a_sharded_cluster_of_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["ranged", pytest.param("hashed", marks=pytest.mark.soak)])
+def test_a_sharded_cluster_of_processes(tmp_path: Path, how: str) -> None:
     cluster = Cluster(
         tmp_path / "data", "--shards", "3", "--replicas", "1", "--configsvrs", "1",
         "--routers", "2",
     )
     with cluster:
         client = cluster.client()
-        for how in HOW:
-            first_session(client, cluster.processes()[1]["port"], how)
+        first_session(client, cluster.processes()[1]["port"], how)
         for name in ("one", "two", "three", "four"):
             client[name].c.insert_many([{"_id": number} for number in range(10)])
         shown = status(cluster)
