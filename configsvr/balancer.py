@@ -397,6 +397,8 @@ async def configure(request: Request) -> Reply:
         changed["maxChunkSizeBytes"] = Int64(int(size * 2**20))
     if "enableAutoMerger" in args:
         changed["enableAutoMerge"] = args["enableAutoMerger"]
+    if "enableBalancing" in args:
+        changed["noBalance"] = not args["enableBalancing"]
     changed["lastmod"] = DatetimeMS(member.world.clock.now_ms())
     store.write(member, [("collections", changed)])
     return {}
@@ -435,7 +437,7 @@ COMMANDS = (
         "configureCollectionBalancing", configure,
         (
             Field("chunkSize", "number"), Field("defragmentCollection", "bool"),
-            Field("enableAutoMerger", "bool"),
+            Field("enableAutoMerger", "bool"), Field("enableBalancing", "bool"),
         ),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Settings of the balancer for a collection.",

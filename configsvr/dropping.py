@@ -131,6 +131,8 @@ async def drop_database(request: Request) -> Reply:
 async def move_primary(request: Request) -> Reply:
     """`movePrimary`: give a database's unsharded collections to another shard."""
     member, db = member_of(request), str(request.target)
+    if db in ("admin", "config", "local"):
+        raise MongoError(Code.INVALID_OPTIONS, f"Can't move primary for {db} database")
     target = shard_row(member, request.args["to"])
     if target.get("draining"):
         raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {target['_id']} is currently draining")

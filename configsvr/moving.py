@@ -21,6 +21,7 @@ from psdb_server.namespaces import split_namespace
 from shardsvr.collections import member_of
 from shardsvr.member import Member
 
+_CHUNKS_MAX: Final = 10_000_000
 _RECOVERY_SECONDS: Final = 20.0
 _RECOVERY_PAUSE_SECONDS: Final = 0.2
 
@@ -214,18 +215,27 @@ async def _open_ended(
     """Find the missing end of a range: as much of the chunk as the largest chunk may hold."""
     if low is not None:
         return low, await cut_end(member, found, chunk["shard"], low, chunk["max"], size)
-    return chunk["min"], high
+    reply = await _cuts(member, found, chunk["shard"], chunk["min"], high, size)
+    return (reply[-1] if reply else chunk["min"]), high
+
+
+async def _cuts(
+    member: Member, found: chunks.Map, shard: str, low: Document, high: Document, size: int,
+    **more: Any,
+) -> list[Document]:
+    """Return the keys within a range that cut it into parts of a size."""
+    reply = await command_on(member, shard, {
+        "_shardsvrAutoSplit": 1, "ns": found.ns, "keyPattern": found.row["key"],
+        "min": low, "max": high, "bytesMax": size, **more,
+    })
+    return [point for point in reply["splitKeys"] if found.key(point) > found.key(low)]
 
 
 async def cut_end(
     member: Member, found: chunks.Map, shard: str, low: Document, high: Document, size: int
 ) -> Document:
     """Return where a range that begins at `low` is to end so that it holds at most `size`."""
-    reply = await command_on(member, shard, {
-        "_shardsvrAutoSplit": 1, "ns": found.ns, "keyPattern": found.row["key"],
-        "min": low, "max": high, "bytesMax": size, "limit": 1,
-    })
-    points = [point for point in reply["splitKeys"] if found.key(point) > found.key(low)]
+    points = await _cuts(member, found, shard, low, high, size, limit=1)
     return points[0] if points else high
 
 
@@ -305,7 +315,9 @@ async def merge_all(request: Request) -> Reply:
     shard = shard_row(member, request.args["shard"])["_id"]
     async with locked(member, ns):
         await store.ready(member, "chunks")
-        count = merge_runs(member, ns, shard)
+        count = merge_runs(
+            member, ns, shard, request.args.get("maxNumberOfChunksToMerge", _CHUNKS_MAX)
+        )
     if count:
         await store.note(member, "autoMerge", ns, {"shard": shard, "merged": count})
     return {}
@@ -330,13 +342,17 @@ def runs_of(owned: list[Document], zones: Zones) -> list[list[Document]]:
     return [run for run in runs if len(run) > 1]
 
 
-def merge_runs(member: Member, ns: str, shard: str) -> int:
-    """Merge all runs of a collection's chunks on a shard; return how many chunks went."""
+def merge_runs(member: Member, ns: str, shard: str, most: int = _CHUNKS_MAX) -> int:
+    """Merge runs of a collection's chunks on a shard, `most` chunks in all; tell how many went."""
     found = chunks.map_of(member, ns)
-    runs = runs_of(found.of_shard(shard), Zones(member, found))
-    for run in runs:
-        chunks.merge(member, found, run)
-    return sum(len(run) - 1 for run in runs)
+    gone = 0
+    for run in runs_of(found.of_shard(shard), Zones(member, found)):
+        part = run[:most]
+        most -= len(part)
+        if len(part) > 1:
+            chunks.merge(member, found, part)
+            gone += len(part) - 1
+    return gone
 
 
 async def clear_jumbo(request: Request) -> Reply:
@@ -361,8 +377,7 @@ COMMANDS = (
     ),
     Command(
         "mergeAllChunksOnShard", merge_all,
-        (Field("shard", "string", required=True), Field("maxNumberOfChunksToMerge", "int"),
-         Field("maxTimeProcessingChunksMS", "int")),
+        (Field("shard", "string", required=True), Field("maxNumberOfChunksToMerge", "count")),
         target="string", admin_only=True, writes=True, help="Merge a shard's chunks.",
     ),
     Command(
@@ -374,7 +389,7 @@ COMMANDS = (
         (
             *_WHICH, Field("to", "string", required=True), Field("forceJumbo", "safe bool"),
             Field("waitForDelete", "safe bool"), Field("_waitForDelete", "safe bool"),
-            Field("secondaryThrottle", "any"), Field("_secondaryThrottle", "any"),
+            Field("secondaryThrottle", "safe bool"), Field("_secondaryThrottle", "safe bool"),
             Field("maxChunkSizeBytes", "int"),
         ),
         target="string", admin_only=True, writes=True, write_concern=True,
@@ -385,7 +400,7 @@ COMMANDS = (
         (
             Field("toShard", "string", required=True), Field("min", "object"),
             Field("max", "object"), Field("forceJumbo", "safe bool"),
-            Field("waitForDelete", "safe bool"), Field("secondaryThrottle", "any"),
+            Field("waitForDelete", "safe bool"), Field("secondaryThrottle", "safe bool"),
         ),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Move a range to another shard.",

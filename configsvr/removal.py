@@ -90,7 +90,7 @@ def _progress(msg: str, state: str, row: Document, databases: list[str]) -> Docu
     return {
         "msg": msg, "state": state, "shard": row["_id"],
         "note": "you need to drop or movePrimary these databases",
-        "dbsToMove": databases,
+        "dbsToMove": databases, "collectionsToMove": [],
     }
 
 

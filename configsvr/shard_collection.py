@@ -30,6 +30,7 @@ from shardsvr.member import Member
 
 T = TypeVar("T")
 _INTERNAL: Final = ("admin", "config", "local")
+_NO_INDEX: Final = 6373200
 _ATTEMPTS: Final = 4
 _PAUSE_SECONDS: Final = 0.2
 
@@ -144,8 +145,13 @@ async def _prepare(
             )
     initial.check(member, ns, pattern, args, is_empty=not part["count"])
     unique = bool(args.get("unique", False))
-    if not usable_index(ns, pattern, part, unique=unique):
+    checked = unique and args.get("enforceUniquenessCheck", True)
+    if usable_index(ns, pattern, part, unique=checked):
+        return
+    if args.get("implicitlyCreateIndex", True):
         await _make_index(peer, db, name, pattern, part, unique=unique)
+    else:
+        raise MongoError(_NO_INDEX, "Must have an index compatible with the proposed shard key")
 
 
 def store_host(member: Member, shard: str) -> str:

@@ -295,3 +295,45 @@ def test_query_settings_are_of_the_whole_query(client: Any, db: Any) -> None:
         assert "reject" in str(explained)
         client.admin.command("removeQuerySettings", query)
         db.command(command)
+
+
+def test_merging_stops_at_a_number_of_chunks(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    for k in range(6):
+        client.admin.command("split", ns, middle={"k": k})
+    home = chunks_of(client, ns)[0]["shard"]
+    client.admin.command("mergeAllChunksOnShard", ns, shard=home, maxNumberOfChunksToMerge=3)
+    assert [chunk["min"]["k"] for chunk in chunks_of(client, ns)] == [MinKey(), 2, 3, 4, 5]
+    client.admin.command("mergeAllChunksOnShard", ns, shard=home, maxNumberOfChunksToMerge=1)
+    assert len(chunks_of(client, ns)) == 5
+    client.admin.command("mergeAllChunksOnShard", ns, shard=home)
+    assert len(chunks_of(client, ns)) == 1
+
+
+def test_a_range_without_its_beginning_is_as_large_as_a_chunk(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    db.c.insert_many([{"k": k, "pad": "x" * 100_000} for k in range(30)])
+    client.admin.command("configureCollectionBalancing", ns, chunkSize=1)
+    away = next(n for n in ("shard0", "shard1") if n != chunks_of(client, ns)[0]["shard"])
+    client.admin.command("moveRange", ns, toShard=away, max={"k": 25})
+    (moved,) = (chunk for chunk in chunks_of(client, ns) if chunk["shard"] == away)
+    assert moved["max"] == {"k": 25}
+    assert 14 < moved["min"]["k"] < 25
+
+
+def test_options_that_are_honoured(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    refused(client, 6373200, "shardCollection", ns, key={"k": 1}, implicitlyCreateIndex=False)
+    db.c.create_index("k")
+    client.admin.command(
+        "shardCollection", ns, key={"k": 1}, unique=True, implicitlyCreateIndex=False,
+        enforceUniquenessCheck=False,
+    )
+    client.admin.command("configureCollectionBalancing", ns, enableBalancing=False)
+    assert client.config.collections.find_one({"_id": ns})["noBalance"] is True
+    client.admin.command("configureCollectionBalancing", ns, enableBalancing=True)
+    assert client.config.collections.find_one({"_id": ns})["noBalance"] is False
+    refused(client, 72, "movePrimary", "config", to="shard0")
+    refused(client, 14, "moveRange", ns, toShard="shard0", min={"k": 1}, secondaryThrottle="yes")
