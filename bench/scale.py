@@ -17,9 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
+from bson import Int64
 from pymongo import MongoClient
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +32,7 @@ import charts  # noqa: E402
 from servers import Server  # noqa: E402
 
 DOCUMENTS = 10_000
+MOVES = 9
 PAD = "x" * 100
 GROUP = [{"$group": {"_id": "$v", "n": {"$sum": 1}}}]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -146,22 +149,52 @@ def routed_against_direct() -> dict[str, Any]:
     return figures
 
 
-def by_chunks(counts: tuple[int, ...]) -> dict[str, float]:
-    """Cost of a targeted find_one by the number of chunks, in one run and one cluster."""
-    figures = {}
+def by_chunks(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:
+    """Cost by the number of chunks: reads, catalogue changes, what a router learns of them.
+
+    All collections are in one cluster, and their turns alternate.
+    """
+    figures: dict[str, dict[str, float]] = {}
     with cluster(2) as made:
-        collections = {
-            count: made.fill(f"c{count}", {"k": "hashed"}, chunks=count) for count in counts
-        }
-        for count, collection in collections.items():
-            held = made.client.config.chunks.count_documents(
-                {"uuid": made.client.config.collections.find_one(f"scale.c{count}")["uuid"]}
+        made.client.admin.command("balancerStop")
+        for count in counts:
+            begin = time.perf_counter()
+            made.client.admin.command(
+                "shardCollection", f"scale.c{count}", key={"k": "hashed"}, numInitialChunks=count
             )
-            assert held >= count, f"{held} chunks, wanted {count}"
-            figures[str(held)] = mean_us(
+            figures[str(count)] = {"create_ms": (time.perf_counter() - begin) * 1000}
+            collection = made.fill(f"c{count}", {"k": "hashed"})
+            uuid = made.client.config.collections.find_one(f"scale.c{count}")["uuid"]
+            held = made.client.config.chunks.count_documents({"uuid": uuid})
+            assert held == count, f"{held} chunks, wanted {count}"
+            figures[str(count)]["find_us"] = mean_us(
                 lambda n, c=collection: c.find_one({"k": n % DOCUMENTS}), 300
             )
+        rows: dict[str, list[tuple[float, ...]]] = {str(count): [] for count in counts}
+        for turn in range(MOVES):
+            for name, found in rows.items():
+                found.append(_change(made, f"c{name}", turn))
+        for name, found in rows.items():
+            for at, part in enumerate(("split_ms", "move_ms", "refresh_ms")):
+                figures[name][part] = statistics.median(one[at] for one in found)
     return figures
+
+
+def _change(made: Cluster, name: str, turn: int) -> tuple[float, ...]:
+    """Split a chunk, move the upper part, find a document: milliseconds of each."""
+    ns, admin = f"scale.{name}", made.client.admin
+    uuid = made.client.config.collections.find_one(ns)["uuid"]
+    last = next(made.client.config.chunks.find({"uuid": uuid}).sort("min", -1).limit(1))
+    middle = {"k": Int64(2**63 - (2**50 >> turn))}
+    to = {"s0": "s1", "s1": "s0"}[last["shard"]]
+    times = [time.perf_counter()]
+    admin.command("split", ns, middle=middle)
+    times.append(time.perf_counter())
+    admin.command("moveRange", ns, toShard=to, min=middle, max=last["max"])
+    times.append(time.perf_counter())
+    list(made.client.scale[name].find({}).limit(1))  # its router has old versions of both shards
+    times.append(time.perf_counter())
+    return tuple((end - begin) * 1000 for begin, end in pairwise(times))
 
 
 def scatter_gather(counts: tuple[int, ...]) -> dict[str, dict[str, float]]:
@@ -267,8 +300,12 @@ def write_page(results: dict[str, Any]) -> None:
                            ("$group", "group_us"))},
     ))
     charts.write(pictures / "scale-chunks.svg", charts.line_chart(
-        "A targeted find_one by the number of chunks", "chunks", "µs",
-        {"find_one": [(float(n), us) for n, us in results["chunks"].items()]}, log_x=True,
+        "One operation by the number of chunks", "chunks", "ms",
+        {name: [(float(n), row[key] / divisor) for n, row in results["chunks"].items()]
+         for name, key, divisor in (
+             ("targeted find_one", "find_us", 1000), ("split", "split_ms", 1),
+             ("moveRange", "move_ms", 1), ("find with old routing", "refresh_ms", 1),
+         )}, log_x=True,
     ))
     (ROOT / "docs/scale.md").write_text(_page(results), encoding="utf-8")
 
@@ -281,8 +318,10 @@ def _page(results: dict[str, Any]) -> str:
          for name, row in results["routed"].items()],
     )
     chunks = _table(
-        ["chunks", "`find_one`"],
-        [[f"{int(n):,}", f"{us:.0f} µs"] for n, us in results["chunks"].items()],
+        ["chunks", "to create", "`find_one`", "split", "move", "find with old routing"],
+        [[f"{int(n):,}", f"{row['create_ms']:.0f} ms", f"{row['find_us']:.0f} µs",
+          *(f"{row[key]:.1f} ms" for key in ("split_ms", "move_ms", "refresh_ms"))]
+         for n, row in results["chunks"].items()],
     )
     scatter = _table(
         ["shards", "find, 100 documents", "top 10", "`$group`", "router's CPU", "shards' CPU"],
@@ -310,7 +349,8 @@ One client, one operation after another, one shard.
 
 ## Chunks
 
-A `find_one` by the shard key on two shards.
+Two shards. A `find_one` by the shard key; a split; the move of a small range between the shards;
+the first find behind it, whose router learns of both.
 
 {chunks}
 
@@ -342,7 +382,7 @@ key in turns, through two routers. Every update is on disk when it returns.
 def main() -> None:
     """Run all of it, or write the page anew from the last results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of each load step")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each load step")
     parser.add_argument("--page", action="store_true", help="only write the page from the results")
     parser.add_argument(
         "--quick", action="store_true",
@@ -357,7 +397,7 @@ def main() -> None:
         return
     if not options.page:
         results = measure(
-            (1, 100, 10_000), (1, 2, 4, 8), (1, 2, 4), (1, 2, 4, 8, 16, 32), options.seconds
+            (1, 100, 10_000), (1, 2, 4, 8), (1, 2, 3, 4), (1, 2, 4, 8, 16, 32), options.seconds
         )
         path.write_text(json.dumps(results, indent=1) + "\n")
     write_page(json.loads(path.read_text()))
