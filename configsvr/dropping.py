@@ -8,6 +8,7 @@ again by a config server that starts.
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Final
 
 from bson.binary import Binary
@@ -198,24 +199,53 @@ async def _forget_copies(member: Member, shard: str, identifier: Binary, db: str
         )
 
 
+def _of_chunks(found: chunks.Map) -> list[Document]:
+    """Return what is inconsistent in a collection's chunks."""
+    all_of_them = found.chunks
+    if not all_of_them:
+        return [_inconsistency("MissingRoutingTable", "Found no chunks of the collection", found)]
+    rows: list[Document] = []
+    first, last = all_of_them[0]["min"], all_of_them[-1]["max"]
+    if first != found.pattern.lowest:
+        rows.append(_inconsistency(
+            "RoutingTableMissingMinKey", "Found a first chunk that does not begin at MinKey", found,
+            {"minKeyObj": first, "globalMin": found.pattern.lowest},
+        ))
+    for chunk, following in pairwise(all_of_them):
+        end, begin = found.key(chunk["max"]), found.key(following["min"])
+        if end != begin:
+            rows.append(_inconsistency(
+                "RoutingTableRangeOverlap" if begin < end else "RoutingTableRangeGap",
+                "Found neighbouring chunks whose bounds are not the same", found,
+                {"range1": chunk, "range2": following},
+            ))
+    if last != found.pattern.highest:
+        rows.append(_inconsistency(
+            "RoutingTableMissingMaxKey", "Found a last chunk that does not end at MaxKey", found,
+            {"maxKeyObj": last, "globalMax": found.pattern.highest},
+        ))
+    return rows
+
+
+def _inconsistency(
+    kind: str, description: str, found: chunks.Map, more: Document | None = None
+) -> Document:
+    return {"type": kind, "description": description, "details": {
+        "namespace": found.ns, "collectionUUID": found.uuid, **(more or {}),
+    }}
+
+
 async def check_metadata(request: Request) -> Reply:
     """Return what is inconsistent in the catalogue: nothing, or rows that say what."""
     member, rows = member_of(request), []
     for row in store.documents(member, "collections"):
         found = chunks.Map(member, row)
-        at = found.key(found.pattern.lowest)
-        for chunk in found.chunks:
-            if found.key(chunk["min"]) != at:
-                rows.append({
-                    "type": "RoutingTableRangeOverlap" if found.key(chunk["min"]) < at
-                    else "RoutingTableRangeGap",
-                    "details": {"namespace": row["_id"], "min": chunk["min"]},
-                })
-            at = found.key(chunk["max"])
+        rows += _of_chunks(found)
         if store.find(member, "databases", split_namespace(row["_id"])[0]) is None:
-            rows.append({
-                "type": "CollectionWithoutDatabase", "details": {"namespace": row["_id"]},
-            })
+            rows.append(_inconsistency(
+                "HiddenShardedCollection", "Found sharded collection of an unregistered database",
+                found,
+            ))
     return {"inconsistencies": rows}
 
 

@@ -337,3 +337,17 @@ def test_options_that_are_honoured(db: Any) -> None:
     assert client.config.collections.find_one({"_id": ns})["noBalance"] is False
     refused(client, 72, "movePrimary", "config", to="shard0")
     refused(client, 14, "moveRange", ns, toShard="shard0", min={"k": 1}, secondaryThrottle="yes")
+
+
+def test_chunks_that_are_not_consistent_are_told(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    client.admin.command("split", ns, middle={"k": 1})
+    client.admin.command("split", ns, middle={"k": 2})
+    assert db.command("checkMetadataConsistency")["cursor"]["firstBatch"] == []
+    first, _middle, last = chunks_of(client, ns)
+    for chunk, change in ((first, {"max": {"k": 0}}), (last, {"max": {"k": 9}})):
+        client.config.chunks.update_one({"_id": chunk["_id"]}, {"$set": change})
+    found = db.command("checkMetadataConsistency")["cursor"]["firstBatch"]
+    assert [row["type"] for row in found] == ["RoutingTableRangeGap", "RoutingTableMissingMaxKey"]
+    assert {row["details"]["namespace"] for row in found} == {ns}
