@@ -89,7 +89,9 @@ def write(member: Member, changes: Changes, removed: list[tuple[str, Any]] | Non
 
 
 async def settled(member: Member) -> None:
-    """Wait until what was written is committed."""
+    """Wait until what was written is committed; 10107 where office is lost: it may never be."""
+    if member.engine.refusal is not None:
+        raise member.engine.refusal
     await member.engine.committed(member.engine.log_end)
 
 

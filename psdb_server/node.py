@@ -397,12 +397,12 @@ class Node:
     def connection_counts(self) -> Document:
         """Return the `connections` section of `serverStatus`."""
         if self.server is None:
-            return {"current": 0, "available": 0, "totalCreated": Int64(0), "active": 0}
+            return {"current": 0, "available": 0, "totalCreated": 0, "active": 0}
         server = self.server
         return {
             "current": server.current,
             "available": server.available,
-            "totalCreated": Int64(server.total_created),
+            "totalCreated": server.total_created,
             "rejected": server.rejected,
             "active": server.active,
         }
@@ -548,12 +548,15 @@ class Node:
                 document = await self.execute(request)
             finally:
                 self.operations.end(request.op)
-            document = {**document, "ok": 1.0}
+            elements = replies.document_elements(document) + replies.OK_ELEMENT
         except fail_command.ConnectionEnded:
             return b""
         except Exception as error:  # noqa: BLE001 -- as in `handle`
-            document = replies.error_document(error)
-        return build_op_reply(0, message.request_id, bson_codec.encode(document))
+            elements = replies.document_elements(replies.error_document(error))
+        # Drivers that greet so gossip the cluster's time from here on.
+        return build_op_reply(
+            0, message.request_id, replies.close_body(elements + self.reply_times())
+        )
 
     async def _stream(self, reply: StreamReply, request: Request) -> AsyncIterator[bytes]:
         """Turn the documents of an exhaust command into messages; the connection sets ids."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Any
 
+import bson
 import pytest
 from servers import RawClient, Server
 
@@ -49,3 +52,18 @@ def test_strict_stable_api(server: Server, db: Any, case: str) -> None:
     document = {"apiVersion": "1", "apiStrict": True, "$db": db.name} | command
     reply = RawClient(("127.0.0.1", server.port)).command(command | document)
     assert reply.get("code") == code
+
+
+def test_the_oldest_greeting_tells_the_cluster_time(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        query = struct.pack("<i10sxii", 0, b"admin.$cmd", 0, -1) + bson.encode({"isMaster": 1})
+        connection.sendall(struct.pack("<iiii", 16 + len(query), 1, 0, 2004) + query)
+        size, _, to, opcode = struct.unpack("<iiii", connection.recv(16, socket.MSG_WAITALL))
+        reply = bson.decode(connection.recv(size - 16, socket.MSG_WAITALL)[20:])
+    assert (to, opcode, reply["ok"]) == (1, 1, 1.0)
+    assert reply["operationTime"] <= reply["$clusterTime"]["clusterTime"]
+
+
+def test_connections_are_counted_in_int32(server: Server) -> None:
+    reply = RawClient(("127.0.0.1", server.port)).reply_to({"serverStatus": 1, "$db": "admin"})
+    assert b"\x10totalCreated\x00" in reply
