@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from psdb_base.limits import SORT_MEMORY_BYTES_MAX
+from psdb_base.limits import SORT_MEMORY_BYTES_MAX, YIELD_DOCUMENTS
 from psdb_base.values import Document
 from psdb_query.context import CompileContext, Env
 from psdb_query.sizes import check_expanded
@@ -169,7 +169,7 @@ class Transform(Stage):
     async def run(self, source: AsyncIterator[Batch], run: Run) -> AsyncIterator[Batch]:
         """Transform batch by batch; metadata follow their documents."""
         transform, env, checkpoint = self.transform, run.env, run.ports.checkpoint
-        async for batch in source:
+        async for batch in _small(source):
             await checkpoint(len(batch))
             if type(batch) is MetaBatch:
                 work: Callable[[], Batch] = partial(per_document, transform, batch, env)
@@ -183,6 +183,16 @@ class Transform(Stage):
                     check_expanded(document, self.name)
             if result:
                 yield result
+
+
+async def _small(source: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+    """Part large batches (of groups, of a sort): others have a turn between two parts."""
+    async for batch in source:
+        if len(batch) <= YIELD_DOCUMENTS or type(batch) is MetaBatch:
+            yield batch
+            continue
+        for at in range(0, len(batch), YIELD_DOCUMENTS):
+            yield batch[at : at + YIELD_DOCUMENTS]
 
 
 async def close(source: AsyncIterator[Batch]) -> None:

@@ -11,9 +11,10 @@ import pytest
 from bson.int64 import Int64
 from servers import RawClient
 
-NEVER = {"$expr": {"$lt": [{"$reduce": {
+LONG = {"$reduce": {
     "input": {"$range": [0, 600]}, "initialValue": 0, "in": {"$add": ["$$value", "$$this"]},
-}}, 0]}}
+}}
+NEVER = {"$expr": {"$lt": [LONG, 0]}}
 WORK: dict[str, dict[str, Any]] = {
     "find": {"find": "c", "filter": NEVER},
     "group": {
@@ -26,7 +27,10 @@ CURSORS: dict[str, dict[str, Any]] = {
     "find": {"find": "c", "filter": NEVER, "batchSize": 0},
     "group": {
         "aggregate": "c", "cursor": {"batchSize": 0},
-        "pipeline": [{"$group": {"_id": "$_id"}}, {"$match": NEVER}],
+        "pipeline": [
+            {"$group": {"_id": "$_id"}}, *({"$addFields": {f"f{i}": LONG}} for i in range(8)),
+            {"$match": {"f7": -1}},
+        ],
     },
 }
 
