@@ -35,7 +35,7 @@ run: install
 
 test: install
 	@bash tests/tools.sh
-	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

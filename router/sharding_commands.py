@@ -11,6 +11,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
+from router.aggregation import list_indexes
 from router.chunk_map import ChunkMap
 from router.cluster_commands import router_of
 from router.requests import without_times
@@ -101,17 +102,73 @@ async def check_metadata(request: Request) -> Reply:
     target = request.target
     rows = [
         row for row in reply["inconsistencies"]
-        if request.db == "admin" or _is_about(row, request.db, target)
+        if request.db == "admin" or _is_about(row["details"].get("namespace", ""), request)
     ]
+    if request.args.get("checkIndexes"):
+        rows += await _index_differences(router, request)
     name = target if type(target) is str else "$cmd.aggregate"
     return {"cursor": {"firstBatch": rows, "id": Int64(0), "ns": f"{request.db}.{name}"}}
 
 
-def _is_about(row: Document, db: str, target: Any) -> bool:
-    ns = row["details"].get("namespace", "")
-    if type(target) is str:
-        return bool(ns == f"{db}.{target}")
-    return bool(ns.startswith(f"{db}."))
+def _is_about(ns: str, request: Request) -> bool:
+    if type(request.target) is str:
+        return ns == f"{request.db}.{request.target}"
+    return ns.startswith(f"{request.db}.")
+
+
+async def _index_differences(router: Router, request: Request) -> list[Document]:
+    """Return what differs among the indexes that the shards of a sharded collection have."""
+    reply = await router.routing.config.command(
+        "config", {"find": "collections", "sort": {"_id": 1}, "batchSize": 1_000_000}
+    )
+    rows: list[Document] = []
+    for ns in [row["_id"] for row in reply["cursor"]["firstBatch"]]:
+        if request.db != "admin" and not _is_about(ns, request):
+            continue
+        db, name = split_namespace(ns)
+        found = await router.routing.find(db, name)
+        if isinstance(found, ChunkMap):
+            rows += differences(found.ns, found.row["uuid"], {
+                shard: await list_indexes(await router.routing.shard(shard), db, name)
+                for shard in found.owners
+            })
+    return rows
+
+
+def differences(ns: str, uuid: Any, indexes: dict[str, list[Document]]) -> list[Document]:
+    """Return a row for each index, by name, that not all shards have alike.
+
+    Args:
+        ns: The collection.
+        uuid: Of the collection, as its row has it.
+        indexes: The specifications that each shard has.
+
+    """
+    by_name: dict[str, dict[str, Document]] = {}
+    for shard, specs in indexes.items():
+        for spec in specs:
+            by_name.setdefault(spec["name"], {})[shard] = spec
+    rows: list[Document] = []
+    for name, specs_of in sorted(by_name.items()):
+        missing = [shard for shard in indexes if shard not in specs_of]
+        first, *others = specs_of.values()
+        differing = sorted({
+            key for spec in others for key in first | spec if first.get(key) != spec.get(key)
+        })
+        if missing or differing:
+            rows.append({
+                "type": "InconsistentIndex",
+                "description": "Found an index of a sharded collection that is inconsistent "
+                "between different shards",
+                "details": {
+                    "namespace": ns, "collectionUUID": uuid,
+                    "info": {
+                        "indexName": name, "missingFromShards": missing,
+                        "inconsistentProperties": differing,
+                    },
+                },
+            })
+    return rows
 
 
 async def data_distribution(router: Router) -> list[Document]:

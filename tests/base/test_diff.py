@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bson.int64 import Int64
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import bson_documents, bson_values, names
 
@@ -109,6 +109,7 @@ def test_apply_gives_the_new_document(pair: tuple[dict[str, Any], dict[str, Any]
 
 
 @given(changed())
+@settings(max_examples=30)
 def test_padding_makes_edits_worth_a_diff(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     padding = "x" * 40_000
     old, new = ({"pad": padding, **doc} for doc in pair)

@@ -150,13 +150,13 @@ relaxed = settings(
 )
 
 
-@settings(relaxed, max_examples=600)
+@settings(relaxed, max_examples=200)
 @given(expressions(OWN_NAMES), documents)
 def test_own_families(expression: Any, doc: dict[str, Any]) -> None:
     check_laws(expression, doc)
 
 
-@settings(relaxed, max_examples=800)
+@settings(relaxed, max_examples=150)
 @given(expressions(NAMES), documents)
 def test_all_families(expression: Any, doc: dict[str, Any]) -> None:
     check_laws(expression, doc)

@@ -12,6 +12,8 @@ from bson import Int64, MaxKey, MinKey, Timestamp
 from pymongo.errors import OperationFailure
 from servers import RawClient
 
+from router.sharding_commands import differences
+
 
 def wait(seconds: float, done: Any) -> None:
     deadline = time.monotonic() + seconds
@@ -351,3 +353,27 @@ def test_chunks_that_are_not_consistent_are_told(db: Any) -> None:
     found = db.command("checkMetadataConsistency")["cursor"]["firstBatch"]
     assert [row["type"] for row in found] == ["RoutingTableRangeGap", "RoutingTableMissingMaxKey"]
     assert {row["details"]["namespace"] for row in found} == {ns}
+
+
+def test_an_index_that_one_shard_refuses_is_on_none(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    client.admin.command("split", ns, middle={"k": 5})
+    client.admin.command("moveChunk", ns, find={"k": 0}, to="shard0")
+    client.admin.command("moveChunk", ns, find={"k": 9}, to="shard1")
+    db.c.insert_many([{"k": 9, "u": 1}, {"k": 9, "u": 1}])
+    with pytest.raises(OperationFailure, match="E11000"):
+        db.c.create_index([("k", 1), ("u", 1)], unique=True, name="once")
+    check = {"checkMetadataConsistency": "c", "checkIndexes": True}
+    assert db.command(check)["cursor"]["firstBatch"] == []
+
+
+def test_indexes_that_differ_are_told() -> None:
+    one, two = {"name": "k_1", "key": {"k": 1}}, {"name": "u", "key": {"u": 1}}
+    found = differences("t.c", 1, {"a": [one, two], "b": [{**one, "sparse": True}], "c": [one]})
+    assert [row["type"] for row in found] == ["InconsistentIndex"] * 2
+    assert [row["details"]["info"] for row in found] == [
+        {"indexName": "k_1", "missingFromShards": [], "inconsistentProperties": ["sparse"]},
+        {"indexName": "u", "missingFromShards": ["b", "c"], "inconsistentProperties": []},
+    ]
+    assert differences("t.c", 1, {"a": [one, two], "b": [two, one]}) == []
