@@ -324,3 +324,10 @@ class Operations:
     def counters_document(self) -> dict[str, Any]:
         """Return the `opcounters` section."""
         return {name: Int64(value) for name, value in self.counters.items()}
+
+
+def shutting_down(extra: Document | None = None) -> MongoError:
+    """Return what those are told whose server stops, with more fields for the reply."""
+    return MongoError(
+        Code.SHUTDOWN_IN_PROGRESS, "The server is in quiesce mode and will shut down", extra=extra
+    )

@@ -19,7 +19,7 @@ from psdb_base.errors import MongoError
 from psdb_base.extjson import EXACT
 from psdb_base.order import OBJECT_ID_LEAD, key
 from psdb_base.values import Document
-from psdb_base.world import World
+from psdb_base.world import Disk, World
 from psdb_store.catalogue import Catalogue
 from psdb_store.cold import Cold, Home
 from psdb_store.collection import Collection
@@ -46,6 +46,20 @@ _BEGINNING: Final = re.compile(
 """A record's line whose `_id` is an ObjectId, a small integer, or a string without escapes."""
 
 
+async def open_data_file(
+    disk: Disk, cold: Cold, entry: dict[str, Any], options: StoreOptions
+) -> DataFile:
+    """Check a file that the manifest names, and cut what an unfinished checkpoint left behind it.
+
+    Raises StorageDamagedError.
+    """
+    path = cold.full_path(entry["path"])
+    digest = await verify(disk, path, entry, options.block_bytes)
+    await disk.submit(THREAD, lambda: cut_rest(disk, path, entry["bytes"]))
+    home = Home(cold, entry["path"])
+    return DataFile(entry["path"], home, entry["bytes"], entry["lines"], digest)
+
+
 async def load_collection(
     world: World, cold: Cold, c: Collection, fields: dict[str, Any], options: StoreOptions, at: int
 ) -> None:
@@ -61,16 +75,12 @@ async def load_collection(
 
     Raises StorageDamagedError.
     """
-    disk, entry = world.disk, fields["files"][0]
-    path = cold.full_path(entry["path"])
-    digest = await verify(disk, path, entry, options.block_bytes)
-    home = Home(cold, entry["path"])
-    c.data = DataFile(entry["path"], home, entry["bytes"], entry["lines"], digest)
-    await disk.submit(THREAD, lambda: cut_rest(disk, path, entry["bytes"]))
+    c.data = await open_data_file(world.disk, cold, fields["files"][0], options)
+    path = cold.full_path(c.data.path)
     lazy = fields["count"] > options.eager_documents and "dataSize" in fields
-    loader = _Loader(c, home, at, lazy=lazy)
+    loader = _Loader(c, c.data.home, at, lazy=lazy)
     progress = _PROGRESS_DOCUMENTS
-    async for block in blocks(disk, path, entry["bytes"], options.block_bytes):
+    async for block in blocks(world.disk, path, c.data.size, options.block_bytes):
         loader.take(path, block)
         if len(loader.records) >= progress:
             progress += _PROGRESS_DOCUMENTS

@@ -15,19 +15,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from psdb_store.cold import Cold, Home
-from psdb_store.datafile import (
-    FORMAT,
-    THREAD,
-    DataFile,
-    blocks,
-    check_header,
-    cut_rest,
-    parse_block,
-    verify,
-)
+from psdb_store.cold import Cold
+from psdb_store.datafile import FORMAT, DataFile, blocks, check_header, parse_block
 from psdb_store.file_writer import FileWriter, file_fields
 from psdb_store.lines import seal
+from psdb_store.loading import open_data_file
 from psdb_store.sessions import SessionRecord, SessionTable, read_runs, runs_json
 
 if TYPE_CHECKING:
@@ -92,13 +84,11 @@ async def load_sessions(
 
     Raises StorageDamagedError.
     """
-    path = cold.full_path(entry["path"])
-    digest = await verify(disk, path, entry, options.block_bytes)
-    home = Home(cold, entry["path"])
-    await disk.submit(THREAD, lambda: cut_rest(disk, path, entry["bytes"]))
+    data = await open_data_file(disk, cold, entry, options)
+    path = cold.full_path(data.path)
     records: dict[bytes, SessionRecord] = {}
     begun = False
-    async for block in blocks(disk, path, entry["bytes"], options.block_bytes):
+    async for block in blocks(disk, path, data.size, options.block_bytes):
         if not begun:
             begun = True
             header, _, block = block.partition(b"\n")
@@ -107,7 +97,7 @@ async def load_sessions(
             _take(records, block)
         await asyncio.sleep(0)
     table.load(records)
-    return SessionFile(DataFile(entry["path"], home, entry["bytes"], entry["lines"], digest))
+    return SessionFile(data)
 
 
 def _take(records: dict[bytes, SessionRecord], block: bytes) -> None:

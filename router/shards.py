@@ -56,7 +56,23 @@ class Shard(Protocol):
         ...
 
 
-class RemoteShard:
+class _OneServer:
+    """What is true of a server that is a member of no set."""
+
+    def leads_to(self, _host: str) -> bool:
+        """Tell that it does: its address, or name in this process, is all there is to it."""
+        return True
+
+    def follow(self) -> str | None:
+        """Return None: it stays where it is."""
+        return None
+
+    def is_away(self) -> bool:
+        """Tell that this is not known before it is asked."""
+        return False
+
+
+class RemoteShard(_OneServer):
     """A single server in another process.
 
     While a request waits for its answer the server is asked for a sign of life on a connection of
@@ -123,18 +139,6 @@ class RemoteShard:
         """Return the pool of its connections."""
         return [self._pool]
 
-    def leads_to(self, _host: str) -> bool:
-        """Tell that it does: an address is all there is to a single server."""
-        return True
-
-    def follow(self) -> str | None:
-        """Return None: a single server stays where it is."""
-        return None
-
-    def is_away(self) -> bool:
-        """Tell that this is not known before it is asked."""
-        return False
-
     async def close(self) -> None:
         """Close all connections."""
         if self._watch is not None:
@@ -142,7 +146,7 @@ class RemoteShard:
         await self._pool.close()
 
 
-class LocalShard:
+class LocalShard(_OneServer):
     """A shard in this process: messages are handed over as they are, already taken apart."""
 
     def __init__(
@@ -164,18 +168,6 @@ class LocalShard:
     def pools(self) -> list[ConnectionPool]:
         """Return none: there are no sockets."""
         return []
-
-    def leads_to(self, _host: str) -> bool:
-        """Tell that it does: names are unique in this process."""
-        return True
-
-    def follow(self) -> str | None:
-        """Return None: it stays where it is."""
-        return None
-
-    def is_away(self) -> bool:
-        """Tell that this is not known before it is asked."""
-        return False
 
     async def close(self) -> None:
         """Hand over nothing more."""

@@ -25,33 +25,35 @@ _ASCII_LOWER: Final = {ord(one): one.lower() for one in string.ascii_uppercase}
 
 
 @lru_cache(maxsize=4096)
-def is_delimiter(character: str, version: int = 3) -> bool:
+def is_delimiter(character: str, version: int) -> bool:
     """Tell whether a character stands between words of every language."""
-    return not (_ENGLISH_WORD if version == 3 else _OLD_ENGLISH_WORD)(character)
+    return not (_OLD_ENGLISH_WORD if is_old(version) else _ENGLISH_WORD)(character)
 
 
 def words(text: str, language: Language) -> list[str]:
     """Return the words of a text as they are written."""
-    if is_old(language):
+    if is_old(language.version):
         return (_OLD_ENGLISH_WORD if language.name == "english" else _OLD_WORD)(text)
     return (_ENGLISH_WORD if language.name == "english" else _WORD)(text)
 
 
-def is_old(language: Language) -> bool:
+def is_old(version: int) -> bool:
     """Tell whether words are those of text indexes before version 3."""
-    return language.version < 3
+    return version < 3
 
 
 def fold(text: str, language: Language) -> str:
     """Return a text in lower case."""
     if text.isascii():
         return text.lower()
-    return text.translate(_ASCII_LOWER) if is_old(language) else text.replace("İ", "i").lower()
+    if is_old(language.version):
+        return text.translate(_ASCII_LOWER)
+    return text.replace("İ", "i").lower()
 
 
 def without_marks(text: str, language: Language) -> str:
     """Return a text without diacritics, where they do not count."""
-    if text.isascii() or is_old(language):
+    if text.isascii() or is_old(language.version):
         return text
     parts = unicodedata.normalize("NFD", text)
     kept = "".join(one for one in parts if unicodedata.category(one) != "Mn")

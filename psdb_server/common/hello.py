@@ -21,6 +21,7 @@ from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request, StreamReply
 from psdb_server.fields import Field
 from psdb_server.node import Node
+from psdb_server.operations import shutting_down
 from psdb_wire.compression import DEFAULT_ENABLED, negotiate
 from psdb_wire.frames import EXHAUST_ALLOWED
 
@@ -96,10 +97,7 @@ def _describe(request: Request) -> Document:
     """Build the reply, in MongoDB's order; 91 from a server that is stopping."""
     node, connection = request.node, request.connection
     if node.stopping:
-        raise MongoError(
-            Code.SHUTDOWN_IN_PROGRESS, "The server is in quiesce mode and will shut down",
-            extra={"remainingQuiesceTimeMillis": Int64(0)},
-        )
+        raise shutting_down({"remainingQuiesceTimeMillis": Int64(0)})
     document: Document = {}
     if request.args.get("helloOk"):
         document["helloOk"] = True

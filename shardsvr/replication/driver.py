@@ -557,13 +557,6 @@ def stepped_down() -> MongoError:
     )
 
 
-def shutting_down() -> MongoError:
-    """Return what those are answered whose operation runs when this member stops."""
-    return MongoError(
-        Code.SHUTDOWN_IN_PROGRESS, "The server is in quiesce mode and will shut down"
-    )
-
-
 def _nothing() -> None:
     """Stand in for a callback not yet set."""
 

@@ -27,6 +27,7 @@ from psdb_raft.messages import (
 from psdb_raft.values import RoleChange
 from psdb_server.command import Request
 from psdb_server.fields import CHECKS
+from psdb_server.operations import shutting_down
 from psdb_store.engine import Engine
 from psdb_wire.connection import Connection, Result
 from psdb_wire.frames import MORE_TO_COME, build_op_msg
@@ -40,7 +41,6 @@ from shardsvr.replication.driver import (
     not_primary,
     raft_config,
     settings_of,
-    shutting_down,
     stepped_down,
 )
 from shardsvr.replication.heartbeats import Heartbeats, PeerView
