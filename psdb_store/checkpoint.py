@@ -107,11 +107,18 @@ class Checkpointer:
         self._deferred: list[str] = []
 
     async def pin(self) -> tuple[bytes, Callable[[], None]]:
-        """Return the manifest's line; keep what it names until the returned function is called."""
-        async with self._lock:
-            path = f"{self._dbpath}/{NAME}"
+        """Return the manifest's line; keep what it names until the returned function is called.
+
+        It waits for no checkpoint: one may be waiting for a commit that needs the very member
+        for which this is. Nothing that the manifest names goes once the pin is counted.
+        """
+        self._pins += 1
+        path = f"{self._dbpath}/{NAME}"
+        try:
             data: bytes = await self._disk.submit(THREAD, lambda: self._disk.read(path))
-            self._pins += 1
+        except BaseException:
+            self._unpin()
+            raise
         return data.rstrip(b"\n"), self._unpin
 
     def _unpin(self) -> None:

@@ -88,16 +88,20 @@ async def pin(engine: Engine) -> Pinned:
     checkpointer = engine._checkpointer  # noqa: SLF001 -- one floor, one store
     if checkpointer.position.index == 0:
         await engine.checkpoint()
-    line, release = await checkpointer.pin()
-    manifest = _parse(line)
-    position = position_of(manifest)
-    unpin_log = engine.pin_log(position.index)
+    # Before the manifest is read: a checkpoint that ends meanwhile must not trim what follows it.
+    unpin_log = engine.pin_log(checkpointer.position.index)
+    try:
+        line, release = await checkpointer.pin()
+    except BaseException:
+        unpin_log()
+        raise
 
     def both() -> None:
         release()
         unpin_log()
 
-    return Pinned(line, manifest, position, engine, both)
+    manifest = _parse(line)
+    return Pinned(line, manifest, position_of(manifest), engine, both)
 
 
 class Incoming:

@@ -531,6 +531,16 @@ class Driver:
         self.schedule()
         return begun
 
+    def step_down(self, freeze_ticks: int) -> None:
+        """Give up office at once, and do not campaign for so many ticks.
+
+        The engine leaves office in the same turn: an entry that it appended after the core did
+        would be in no office.
+        """
+        self._tell_appended()
+        self.core.step_down(freeze_ticks)
+        self._pump()
+
     async def transfer_over(self) -> None:
         """Wait while office is being handed over: nothing new is written meanwhile."""
         while self.core.is_transferring and not self.is_closed:

@@ -41,9 +41,7 @@ async def step_down(
                 f"{replica_set.member.world.clock.now_ms()}. Please use the replSetStepDown "
                 "command with the argument {force: true} to force node to step down.",
             )
-        driver.core.step_down(ticks)
-        driver.schedule()
-        await asyncio.sleep(0)
+        driver.step_down(ticks)
     else:
         driver.core.freeze(ticks)
     replica_set.heartbeats.hurry()
@@ -106,8 +104,4 @@ async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
     if not _leads(driver, term):
         await _succeeded(replica_set)
         return
-    driver.core.step_down(round(STOPPED_SECONDS / TICK_SECONDS))
-    driver.schedule()
-    # `hello` has to say so before the first write is refused: who asks a primary that is none, and
-    # finds it in office still, asks it again.
-    await asyncio.sleep(0)
+    driver.step_down(round(STOPPED_SECONDS / TICK_SECONDS))

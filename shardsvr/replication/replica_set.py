@@ -414,8 +414,7 @@ class ReplicaSet:
             member.world.log.write(
                 "E", "REPL", 7200001, "Cannot take up office", {"error": str(error)}
             )
-            driver.core.step_down(20)
-            driver.schedule()
+            driver.step_down(20)
             return
         self._promotion = None
         if not driver.in_office:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bson.objectid import ObjectId
 from simdisk import SimDisk
 from store_kit import open_engine, run
 
+from psdb_base.errors import Code
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_raft.messages import Append
 from shardsvr.replication.config import MEMBER_IDS, ReplSetConfig
-from shardsvr.replication.driver import Driver, with_configs
+from shardsvr.replication.driver import TICK_SECONDS, Driver, raft_config, with_configs
 
 SET_ID = ObjectId()
 
@@ -51,6 +54,34 @@ def test_a_peer_that_needs_old_lines_hears_of_each_configuration_in_them() -> No
             (first, 1), (second, 2),
         ]
         assert with_configs(message, lines[-1:]).configs == ()
+        await engine.close()
+
+    run(main, SimDisk(5))
+
+
+def test_seed_1338_who_steps_down_appends_nothing_in_the_same_turn() -> None:
+    """The core had left office, the engine had not: an entry between the two was in no office."""
+
+    async def main(world: World) -> None:
+        engine = await open_engine(world, alone=False)
+        driver = Driver(world, engine, "g")
+        membership = _config(1, 1)
+        membership[MEMBER_IDS] = {"0": engine.member.id}
+        driver.core.bootstrap(raft_config(ReplSetConfig.parse(membership)))
+        driver.found(membership)
+        driver.start()
+        async with asyncio.timeout(60):
+            while not driver.in_office:
+                driver.core.campaign_now()
+                await asyncio.sleep(TICK_SECONDS)
+        engine.append_noop()
+        driver.step_down(20)
+        refusal = engine.refusal
+        assert refusal is not None
+        assert refusal.code == Code.NOT_WRITABLE_PRIMARY
+        assert driver.core.log.last_index == engine.log_end
+        await asyncio.sleep(TICK_SECONDS)
+        driver.close()
         await engine.close()
 
     run(main, SimDisk(5))

@@ -14,6 +14,7 @@ from store_kit import check_consistent, open_engine, run, state_of
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.world import World
+from psdb_store import snapshot
 from psdb_store.engine import Engine, void
 
 REFUSAL = MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
@@ -147,3 +148,29 @@ def test_segments_that_a_cut_removed_do_not_come_back(seed: int) -> None:
 
     run(cut, disk)
     run(again, disk.crash(random.Random(seed)))
+
+
+def test_seed_1332_a_snapshot_waits_for_no_checkpoint_that_waits_for_a_commit() -> None:
+    """The commit can need the member for which the snapshot is: neither moved ever again."""
+
+    async def main(world: World) -> None:
+        engine, c = await _leader(world)
+        engine.advance_commit(_insert(engine, c, 1))
+        await engine.checkpoint()
+        at = engine.log_end
+        _insert(engine, c, 2)
+        waiting = asyncio.create_task(engine.checkpoint())
+        await engine.journal.settle()
+        async with asyncio.timeout(10):
+            pinned = await snapshot.pin(engine)
+        assert not waiting.done()
+        assert pinned.position.index == at
+        engine.advance_commit(engine.log_end)
+        await waiting
+        for file in pinned.files:
+            assert len(await pinned.read(file, 0, file["bytes"])) == file["bytes"]
+        assert await engine.journal.read(at, 10, engine.log_end), "the log behind it is kept"
+        pinned.release()
+        await engine.close()
+
+    run(main, SimDisk(1))
