@@ -671,11 +671,9 @@ class Engine:
         for entry in self.versions.tail:
             if entry.on_undo is not None:
                 entry.on_undo()
-        waiting, self._waiters = self._waiters, []
-        for _, waiter in waiting:
-            if not waiter.done():
-                waiter.set_exception(error)
+        # A member of a set tells them something else: others may commit what they wait for.
         self.on_failed()
+        self._interrupt(-1, error)
 
     # -- reading the log and the past --------------------------------------------------------------
 

@@ -173,8 +173,10 @@ class Driver:
         self.schedule()
 
     def close(self) -> None:
-        """Do nothing more."""
+        """Do nothing more, and show no sign of life."""
         self.is_closed = True
+        if self._world.pulses is not None:
+            self._world.pulses.close()
         if self._timer is not None:
             self._timer.cancel()
         for task in (self._working, self._building):
@@ -225,8 +227,14 @@ class Driver:
             self.schedule()
 
     def _on_failed(self) -> None:
-        """Stop for good: a member whose disk failed promises nothing any more."""
-        self._leave_office()
+        """Stop for good: a member whose disk failed promises nothing any more.
+
+        Who waits here is told to ask again: the others have the write, or will take it. Where there
+        are no others, the engine says what is wrong.
+        """
+        alone = len(self.core.config.voters) == 1
+        self.core.step_down()
+        self._leave_office(self.engine.failure if alone else None)
         self.close()
         self.on_role(RoleChange(Role.FOLLOWER, self.core.term, None))
 
@@ -436,12 +444,12 @@ class Driver:
             self._taking_office = change
         self.on_role(change)
 
-    def _leave_office(self) -> None:
+    def _leave_office(self, interruption: MongoError | None = None) -> None:
         self._taking_office = None
         self._appended.clear()
         if self.office_index:
             self.office_index = 0
-            self.engine.leave_office(not_primary(), stepped_down())
+            self.engine.leave_office(not_primary(), interruption or stepped_down())
 
     def _take_office(self) -> None:
         """Append the no-op of the new term, before which nothing is served."""

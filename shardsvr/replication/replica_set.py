@@ -140,8 +140,6 @@ class ReplicaSet:
     async def stop(self) -> None:
         """Hand office over if there is an heir, then take no part any more."""
         await handover.before_stop(self, 5.0)
-        if self.member.world.pulses is not None:
-            self.member.world.pulses.close()
         self.heartbeats.stop()
         self.snapshots.close()
         if self._promotion is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster.up import wait_until
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from servers import Server
@@ -114,3 +116,46 @@ def test_a_server_that_cannot_save_at_its_end_says_so(small_disk: Path, tmp_path
         assert client.shop.c.count_documents({}) == 200
         client.close()
         assert running.stop() == 0
+
+
+def test_a_replica_set_goes_on_when_its_primarys_disk_is_full(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    """No client is told of it, and the member comes back when it has room again."""
+    folders = [small_disk / "db", tmp_path / "m1", tmp_path / "m2"]
+    members = [
+        Server(["shardsvr", "--replSet", "rs0", "--dbpath", str(folder)], folder)
+        for folder in folders
+    ]
+    for number, member in enumerate(members):
+        member.log_path = tmp_path / f"m{number}.log"
+    (small_disk / "ballast").write_bytes(bytes(BALLAST_BYTES))
+    with contextlib.ExitStack() as stack:
+        for member in members:
+            stack.enter_context(member)
+        hosts = [f"127.0.0.1:{member.port}" for member in members]
+        with MongoClient[dict[str, Any]](hosts[0], directConnection=True) as first:
+            first.admin.command("replSetInitiate", {"_id": "rs0", "members": [
+                {"_id": number, "host": host, "priority": 3 - number}
+                for number, host in enumerate(hosts)
+            ]})  # fmt: skip
+        client = stack.enter_context(
+            MongoClient[dict[str, Any]](",".join(hosts), replicaSet="rs0", socketTimeoutMS=30_000)
+        )
+        coll = client.shop.c
+        written = 0
+        while client.primary in (None, ("127.0.0.1", members[0].port)) or not written % 20:
+            coll.insert_one({"_id": written, "filler": "x" * 10_000})
+            written += 1
+            assert written < 2000, "the disk never filled up"
+        assert "no space left on device" in members[0].log_text()
+        members[0].kill()
+        (small_disk / "ballast").unlink()
+        members[0].start()
+        wait_until("the member is back", lambda: len(client.secondaries) == 2)
+        assert [row["_id"] for row in coll.find({}, {"_id": 1}, sort=[("_id", 1)])] == [
+            *range(written)
+        ]
+        client.close()
+        for member in members:
+            member.kill()
