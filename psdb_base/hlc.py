@@ -18,6 +18,7 @@ AHEAD_SECONDS_MAX: Final = 365 * 24 * 60 * 60
 is refused: one wrong clock must not wear out the times of the whole cluster."""
 _INCREMENT_MAX: Final = (1 << 31) - 1
 _SECONDS_MAX: Final = (1 << 31) - 1
+_INCREMENT_MASK: Final = (1 << 32) - 1
 
 
 class HybridClock:
@@ -30,11 +31,14 @@ class HybridClock:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._now = Timestamp(0, 0)
+        self._number = 0  # seconds and increment as one number: they compare, and cost little
+        self._now: Timestamp | None = Timestamp(0, 0)
 
     @property
     def now(self) -> Timestamp:
         """The latest time given out or observed; `Timestamp(0, 0)` before the first."""
+        if self._now is None:
+            self._now = Timestamp(self._number >> 32, self._number & _INCREMENT_MASK)
         return self._now
 
     def tick(self) -> Timestamp:
@@ -45,24 +49,21 @@ class HybridClock:
 
         """
         wall = self._clock.now_ms() // 1000
-        seconds = self._now.time
-        increment = self._now.inc
+        seconds, increment = self._number >> 32, self._number & _INCREMENT_MASK
         if wall > seconds:
-            self._now = Timestamp(wall, 1)
+            seconds, increment = wall, 1
         elif increment < _INCREMENT_MAX:
-            self._now = Timestamp(seconds, increment + 1)
+            increment += 1
         elif seconds < _SECONDS_MAX:
-            self._now = Timestamp(seconds + 1, 1)
+            seconds, increment = seconds + 1, 1
         else:
             raise MongoError(
                 Code.CLUSTER_TIME_FAILS_RATE_LIMITER,
                 "cluster time cannot be advanced beyond its maximum",
             )
-        return self._now
-
-    def resume(self, last: Timestamp) -> None:
-        """Go on from the last time in the node's own log, however far the wall clock is from it."""
-        self._now = max(self._now, last)
+        self._number = seconds << 32 | increment
+        now = self._now = Timestamp(seconds, increment)
+        return now
 
     def observe(self, remote: Timestamp) -> None:
         """Take note of another node's time, so that the next tick is greater.
@@ -72,20 +73,25 @@ class HybridClock:
                 `AHEAD_SECONDS_MAX` ahead of the wall clock; nothing changes then.
 
         """
-        if remote <= self._now:
+        self.observe_number(remote.time << 32 | remote.inc)
+
+    def observe_number(self, remote: int) -> None:
+        """Take note of another node's time, given as its eight bytes are: as `observe`."""
+        if remote <= self._number:
             return
         wall = self._clock.now_ms() // 1000
-        if remote.time > wall + AHEAD_SECONDS_MAX:
+        if remote >> 32 > wall + AHEAD_SECONDS_MAX:
             raise MongoError(
                 Code.CLUSTER_TIME_FAILS_RATE_LIMITER,
-                f"New cluster time, {remote.time}, is too far from this node's wall clock time,"
+                f"New cluster time, {remote >> 32}, is too far from this node's wall clock time,"
                 f" {wall}.",
             )
-        if remote.inc > _INCREMENT_MAX:
+        if remote & _INCREMENT_MASK > _INCREMENT_MAX:
             raise MongoError(Code.BAD_VALUE, "cluster time cannot be advanced beyond its maximum")
-        self._now = remote
+        self._number, self._now = remote, None
 
     def restore(self, own: Timestamp) -> None:
         """Take note of a time of the node's own log, however far ahead of the wall clock it is."""
-        if own > self._now:
-            self._now = own
+        number = own.time << 32 | own.inc
+        if number > self._number:
+            self._number, self._now = number, own

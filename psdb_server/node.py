@@ -440,9 +440,9 @@ class Node:
             check_database_name(db)
         if not connection.hello_done:
             if command.name in _BEFORE_HELLO:
-                connection.hello_done = True
+                connection.greeted()
             elif len(message.body) <= 16_384:
-                connection.hello_done = True
+                connection.greeted()
         sequences: dict[str, list[bytes]] = {}
         if message.sequences:
             body = dict(body)  # others on the message's way keep theirs

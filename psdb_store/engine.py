@@ -296,7 +296,7 @@ class Engine:
     def _note_time(self, time: Timestamp) -> None:
         if time > self.last_timestamp:
             self.last_timestamp = time
-            self.clock.resume(time)
+            self.clock.restore(time)
 
     def _report(self, opened: Opened, started: float) -> None:
         if opened.cut is not None:

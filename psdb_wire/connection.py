@@ -29,6 +29,7 @@ class Connection:
         peer: Address and port of the client; ("", 0) within the process.
         is_local: Whether the client is in this process.
         internal: Whether it is another node of the cluster, by its hello.
+        hello_done: Whether a hello was answered; until then only small messages are taken.
         client: The `client` document of its hello.
         compressors: Names negotiated by its hello; compressed messages are refused before.
         state: Whatever the command layer keeps per connection.
@@ -46,17 +47,12 @@ class Connection:
         self.compressors: list[str] = []
         self.state: dict[str, Any] = {}
         self.closed = False
-        self._hello_done = False
+        self.hello_done = False
         self._on_close: list[Callable[[], None]] = []
 
-    @property
-    def hello_done(self) -> bool:
-        """Whether a hello was answered; until then only small messages are taken."""
-        return self._hello_done
-
-    @hello_done.setter
-    def hello_done(self, done: bool) -> None:
-        self._hello_done = done
+    def greeted(self) -> None:
+        """Note that a hello was answered: from now on large messages are taken."""
+        self.hello_done = True
 
     @property
     def peer_name(self) -> str:

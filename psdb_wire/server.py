@@ -82,14 +82,9 @@ class ServerConnection(Connection, asyncio.Protocol):
 
     # -- what handlers use --------------------------------------------------------------------
 
-    @property
-    def hello_done(self) -> bool:
-        """Whether a hello was answered; until then only small messages are taken."""
-        return self._hello_done
-
-    @hello_done.setter
-    def hello_done(self, done: bool) -> None:
-        self._hello_done = done
+    def greeted(self) -> None:
+        """Note that a hello was answered: from now on large messages are taken."""
+        super().greeted()
         self._set_limit()
 
     @property
@@ -103,7 +98,7 @@ class ServerConnection(Connection, asyncio.Protocol):
         self._set_limit()
 
     def _set_limit(self) -> None:
-        if not self._hello_done:
+        if not self.hello_done:
             return
         limit = self._server.message_bytes_max
         if self._internal and limit == MESSAGE_BYTES_MAX:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
-from bson.timestamp import Timestamp
 
 from psdb_base import bson_codec, limits
 from psdb_base.errors import Code, MongoError
@@ -127,7 +126,8 @@ class Router(Node):
                 raise MongoError(40571, "OP_MSG requests require a $db argument")
             if db not in CONFIG_DATABASES:
                 check_database_name(db)
-            connection.hello_done = True
+            if not connection.hello_done:
+                connection.greeted()
             if message.flags & MORE_TO_COME:
                 asked, message = message, acknowledged(message)
             reply: Any = None
@@ -245,7 +245,7 @@ class Router(Node):
         time = read_cluster_time(reply)
         if time > self._latest_time:
             self._latest_time = time
-            self.clock.observe(Timestamp(time >> 32, time & 0xFFFF_FFFF))
+            self.clock.observe_number(time)
 
     async def forward(
         self, channel: Shard, connection: Connection, message: Message,

@@ -235,7 +235,7 @@ class Member(Node):
         if routed is not None and not self.sharding.admits(request, routed):
             await self.sharding.admit(request, routed, request.target)
         if not command.writes:
-            if command.read_concern:
+            if command.read_concern and self.settings.any_set:
                 concern = concern or default_concern(self.settings, "defaultReadConcern")
                 self._limit_read(request)
             level = concern.get("level") if concern else None
@@ -245,7 +245,7 @@ class Member(Node):
                 await self.linearize()
             return reply
         self._writer = request.connection
-        if self.settings.get(WRITE_BLOCK):
+        if self.settings.any_set and self.settings.get(WRITE_BLOCK):
             check_write_block(request)
         if replica_set is not None:
             return await replicated_writes.execute(self, replica_set, request)
@@ -310,7 +310,7 @@ class Member(Node):
     def write_concern(self, request: Request) -> Document:
         """Return the write concern of a command, the cluster's default where it names none."""
         concern = request.generic.write_concern
-        if concern or not request.command.write_concern:
+        if concern or not request.command.write_concern or not self.settings.any_set:
             return concern
         return default_concern(self.settings, "defaultWriteConcern")
 

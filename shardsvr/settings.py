@@ -27,6 +27,7 @@ WRITE_BLOCK: Final = ("user_writes_critical_sections", "")
 PARAMETERS: Final = "clusterParameters"
 DEFAULT_MAX_TIME: Final = (PARAMETERS, "defaultMaxTimeMS")
 _NONE: Final[Document] = {}
+_NO_COLLECTIONS: Final[dict[str, Any]] = {}
 
 
 class Settings:
@@ -37,6 +38,12 @@ class Settings:
         self._known: dict[tuple[str, str], tuple[Record, Document]] = {}
         self._keys: dict[tuple[str, str], bytes] = {}
         self._shapes: tuple[Document, dict[str, Document]] = (_NONE, {})
+
+    @property
+    def any_set(self) -> bool:
+        """Whether any setting was ever made that commands have to look up; mostly none was."""
+        found = self._member.engine.catalogue.by_name.get("config", _NO_COLLECTIONS)
+        return CONCERNS[0] in found or PARAMETERS in found or WRITE_BLOCK[0] in found
 
     def get(self, place: tuple[str, str]) -> Document:
         """Return a setting's document, {} when it was never set."""

@@ -29,6 +29,8 @@ from shardsvr.sharding.records import Records
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from psdb_store.collection import Collection
+    from psdb_store.record import Record
     from shardsvr.member import Member
 
 _REFRESHES_MAX: Final = 2
@@ -76,6 +78,31 @@ class Arrival:
         self.made: set[str] = set()
 
 
+class Admitted:
+    """What a request on an unsharded collection was once admitted by."""
+
+    __slots__ = ("collections", "databases", "db_key", "ns_key", "record", "version")
+
+    def __init__(
+        self, collections: Collection, ns_key: bytes, databases: Collection, db_key: bytes,
+        record: Record | None, version: Document,
+    ) -> None:
+        self.collections = collections
+        self.ns_key = ns_key
+        self.databases = databases
+        self.db_key = db_key
+        self.record = record
+        self.version = version
+
+    def holds(self, version: Document | None) -> bool:
+        """Tell whether it is so still: the database's row is the same, the collection has none."""
+        collections, databases = self.collections, self.databases
+        return (
+            databases.by_id(self.db_key) is self.record and self.ns_key not in collections.ids
+            and version == self.version and not databases.dropped and not collections.dropped
+        )
+
+
 class ShardingState:
     """What one member knows as a shard.
 
@@ -105,7 +132,7 @@ class ShardingState:
         self.idle = asyncio.Event()
         self.wake = asyncio.Event()
         self._attempts: dict[str, Any] = {}
-        self._admitted: dict[str, tuple[bytes, bytes, Any, Document]] = {}
+        self._admitted: dict[str, Admitted] = {}
         self._readers: dict[bytes, tuple[list[int] | None, list[int]]] = {}
         self._ways = Ways(self._connect)
         self._office: list[asyncio.Task[Any]] = []
@@ -223,26 +250,21 @@ class ShardingState:
         """Tell whether what a request on an unsharded collection relies on plainly holds now."""
         if self.sections or routed.shard is not UNSHARDED:
             return False
-        engine = self.member.engine
-        collections = engine.collection("config", names.COLLECTIONS)
-        databases = engine.collection("config", names.DATABASES)
+        known = self._admitted.get(ns)
+        if known is not None and known.holds(routed.database):
+            return True
+        collections = self.records.collection(names.COLLECTIONS)
+        databases = self.records.collection(names.DATABASES)
         if collections is None or databases is None:
             return False
-        known = self._admitted.get(ns)
-        if known is not None:
-            ns_key, db_key, record, version = known
-            if (
-                databases.by_id(db_key) is record and collections.by_id(ns_key) is None
-                and version == routed.database
-            ):
-                return True
         if routed.database is None or self.mismatch(ns, routed) is not None:
             return False
         if len(self._admitted) > _ADMITTED_MAX:
             self._admitted.clear()
         db_key = order.key(db)
-        self._admitted[ns] = (
-            order.key(ns), db_key, databases.by_id(db_key), routed.database,
+        self._admitted[ns] = Admitted(
+            collections, order.key(ns), databases, db_key, databases.by_id(db_key),
+            routed.database,
         )
         return True
 

@@ -58,7 +58,7 @@ class Member:
         return reply
 
     async def handle(self, connection: Connection, message: Message) -> bytes | None:
-        connection.hello_done = True
+        connection.greeted()
         body = decode(message.body)
         name = next(iter(body))
         if name == "hello":

@@ -35,7 +35,7 @@ class Node:
         self.connections.append(connection.id)
         reply = {"ok": 1.0, "name": name}
         if name == "hello":
-            connection.hello_done = True
+            connection.greeted()
         elif name == "wait":
             self.running += 1
             try:
@@ -404,7 +404,7 @@ def test_connections_idle_for_long_are_closed(world):
 def test_large_messages_both_ways(world):
     async def run():
         async def handler(connection, message):
-            connection.hello_done = True
+            connection.greeted()
             reply = encode({"ok": 1.0, "size": len(message.raw), "data": bytes(5_000_000)})
             return build_op_msg(1, message.request_id, reply)
 

@@ -375,7 +375,7 @@ def test_before_hello_only_small_messages_are_taken(world, attach, ping, log):
         assert transport.closing
 
         connection, transport = attach(Server(world, echo))
-        connection.hello_done = True
+        connection.greeted()
         transport.protocol.data_received(ping(2, size=PRE_HELLO_MESSAGE_BYTES_MAX * 2))
         assert ids(transport) == [2]
 
@@ -386,7 +386,7 @@ def test_before_hello_only_small_messages_are_taken(world, attach, ping, log):
 def test_a_router_may_add_to_the_largest_message(world, attach, ping, internal):
     async def run():
         connection, transport = attach(Server(world, echo))
-        connection.hello_done = True
+        connection.greeted()
         connection.internal = internal
         head = ping(1)
         longer = (MESSAGE_BYTES_MAX + 124).to_bytes(4, "little") + head[4:16]

@@ -23,7 +23,7 @@ class Echo:
         self.seen = []
 
     async def __call__(self, connection, message):
-        connection.hello_done = True
+        connection.greeted()
         if self.pause:
             await asyncio.sleep(self.pause)
         self.seen.append(message.request_id)
