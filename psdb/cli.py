@@ -24,11 +24,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "ping":
         from psdb.ping import ping
 
-        return ping(options.address, options.timeout)
+        return ping(options.addresses, options.timeout)
     if options.command == "status":
         from psdb.status import show
 
-        return show(options.address, as_json=options.json, watch_seconds=options.watch)
+        return show(options.addresses, as_json=options.json, watch_seconds=options.watch)
     if options.command in ("backup", "export", "import", "restore"):
         from psdb.tool_options import run
 

@@ -240,8 +240,7 @@ def build_parser() -> argparse.ArgumentParser:
     status = commands.add_parser(
         "status", allow_abbrev=False, help="show members, roles, lag and chunks of a cluster",
     )
-    status.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT",
-                        help="a router, or a member of a replica set (%(default)s)")
+    _add_server(status, "a router, or a member of a replica set")
     status.add_argument("--json", action="store_true", help="as one line of JSON")
     status.add_argument("--watch", type=float, nargs="?", const=2.0, metavar="SECONDS",
                         help="again and again (every %(const)s s)")
@@ -251,9 +250,25 @@ def build_parser() -> argparse.ArgumentParser:
     add_tools(commands)
 
     ping = commands.add_parser("ping", allow_abbrev=False, help="ask a server whether it answers")
-    ping.add_argument("address", nargs="?", default="127.0.0.1:27017", metavar="HOST:PORT")
+    _add_server(ping, "the server")
     ping.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
     return parser
+
+
+def _add_server(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "addresses", nargs="?", default="127.0.0.1:27017", type=_addresses,
+        metavar="HOST:PORT[,…]|URI", help=f"{what} (%(default)s), of several the first to answer",
+    )
+
+
+def _addresses(text: str) -> list[str]:
+    from psdb.addresses import addresses_of
+
+    try:
+        return addresses_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

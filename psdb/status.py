@@ -25,15 +25,14 @@ _ADDRESS_COLUMNS: Final = 24
 _IN_PROCESS: Final = "in-process:"
 
 
-def show(address: str, *, as_json: bool, watch_seconds: float | None) -> int:
-    """Print the status, again and again with `watch_seconds`; 1 when the server is away."""
-    from pymongo.errors import PyMongoError
+def show(addresses: list[str], *, as_json: bool, watch_seconds: float | None) -> int:
+    """Print what the first server that answers knows; 1 when none does.
 
+    With `watch_seconds` again and again.
+    """
     while True:
-        try:
-            status = collect(address)
-        except PyMongoError as error:
-            sys.stderr.write(f"psdb status: {address}: {_reason(error)}\n")
+        status = _first(addresses)
+        if status is None:
             if watch_seconds is None:
                 return 1
         else:
@@ -50,6 +49,17 @@ def show(address: str, *, as_json: bool, watch_seconds: float | None) -> int:
 
 
 # -- asking ----------------------------------------------------------------------------------------
+
+
+def _first(addresses: list[str]) -> Document | None:
+    from pymongo.errors import PyMongoError
+
+    for address in addresses:
+        try:
+            return collect(address)
+        except PyMongoError as error:
+            sys.stderr.write(f"psdb status: {address}: {_reason(error)}\n")
+    return None
 
 
 def collect(address: str) -> Document:

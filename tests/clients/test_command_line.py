@@ -36,7 +36,7 @@ def test_mistakes_end_with_one_line(tmp_path: Path) -> None:
         (("up", "--port", "0", "--dbpath", str(file)), 100),
         (("up", "--port", "0", "--dbpath", str(tmp_path), "--logpath", "/nonexistent/x"), 1),
         (("router", "--configdb", "nonsense"), 2),
-        (("ping", "localhost:x"), 1),
+        (("ping", "localhost:x"), 2),
     ]
     for arguments, code in cases:
         done = psdb(*arguments)

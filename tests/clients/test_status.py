@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 from servers import Server
 
+from psdb.addresses import addresses_of
 from psdb.status import render
 
 
@@ -31,6 +33,38 @@ def test_the_default_cluster(server: Server) -> None:
     shown = psdb_status(address).stdout
     assert "router at" in shown
     assert "shard0" in shown
+
+
+def test_what_psdb_up_prints_is_an_address(server: Server) -> None:
+    """The first server that answers is asked."""
+    uri = f"mongodb://127.0.0.1:1,127.0.0.1:{server.port}/shop?replicaSet=rs0"
+    done = psdb_status(uri, "--json")
+    assert json.loads(done.stdout)["address"] == f"127.0.0.1:{server.port}"
+    asked = subprocess.run(
+        [sys.executable, "-m", "psdb", "ping", uri], capture_output=True, text=True, check=True,
+    )
+    assert asked.stdout == f"127.0.0.1:{server.port} answers\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("h", ["h:27017"]),
+        ("h:1", ["h:1"]),
+        ("[::1]", ["[::1]:27017"]),
+        ("[::1]:5,h", ["[::1]:5", "h:27017"]),
+        ("mongodb://me:secret@a:1,b:2/db?replicaSet=rs0", ["a:1", "b:2"]),
+    ],
+)
+def test_addresses(text: str, found: list[str]) -> None:
+    assert addresses_of(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "h:port", ":1", "h:65536", "a,,b", "mongodb+srv://h/"])
+def test_what_is_no_address(text: str) -> None:
+    done = psdb_status(text)
+    assert done.returncode == 2
+    assert "bad address" in done.stderr
 
 
 def test_a_server_that_is_away() -> None:
