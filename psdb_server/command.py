@@ -124,12 +124,29 @@ def make_table(*groups: tuple[Command, ...]) -> CommandTable:
 
 
 ALIASES: Final[dict[str, str]] = {
+    "addshard": "addShard",
     "buildinfo": "buildInfo",
-    "dbstats": "dbStats",
-    "findandmodify": "findAndModify",
-    "findAndModify": "findAndModify",
-    "ismaster": "isMaster",
     "collstats": "collStats",
+    "datasize": "dataSize",
+    "dbhash": "dbHash",
+    "dbstats": "dbStats",
+    "enablesharding": "enableSharding",
+    "findandmodify": "findAndModify",
+    "flushrouterconfig": "flushRouterConfig",
     "hostinfo": "hostInfo",
+    "ismaster": "isMaster",
+    "mapreduce": "mapReduce",
+    "movechunk": "moveChunk",
+    "moveprimary": "movePrimary",
+    "removeshard": "removeShard",
+    "shardcollection": "shardCollection",
 }
 """Other spellings that drivers and shells send."""
+
+
+def in_own_spelling(name: str, body: Document) -> Document:
+    """Return a command's body with its name as the table spells it."""
+    own = ALIASES.get(name, name)
+    if own == name:
+        return body
+    return {own if key == name else key: value for key, value in body.items()}

@@ -22,7 +22,15 @@ from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_query import steps
 from psdb_server import exhaust, fail_command, replies
-from psdb_server.command import ALIASES, Command, CommandTable, RawReply, Request, StreamReply
+from psdb_server.command import (
+    ALIASES,
+    Command,
+    CommandTable,
+    RawReply,
+    Request,
+    StreamReply,
+    in_own_spelling,
+)
 from psdb_server.cursors import Cursors
 from psdb_server.fail_points import FailPoints
 from psdb_server.generic import GENERIC_FIELDS, Generic, parse_generic
@@ -394,6 +402,14 @@ class Node:
         """Further sections of `serverStatus`; a role adds its own."""
         return {}
 
+    def open_cursors(self) -> Document:
+        """Return how many cursors are open, for `serverStatus`."""
+        return {"total": Int64(len(self.cursors.open))}
+
+    def cursors_opened(self) -> int:
+        """Return how many cursors were ever opened."""
+        return self.cursors.total_opened
+
     def connection_counts(self) -> Document:
         """Return the `connections` section of `serverStatus`."""
         if self.server is None:
@@ -429,8 +445,7 @@ class Node:
             return self._begin(connection, message, body, body.parsed)
         name = next(iter(body), "")
         command = self.find_command(name)
-        if name != command.name:
-            body = {command.name if key == name else key: item for key, item in body.items()}
+        body = in_own_spelling(name, body)
         db = body.get("$db")
         if type(db) is not str:
             if db is None:

@@ -12,17 +12,23 @@ from router.shards import Shard
 
 
 class CursorOwners:
-    """Open cursors' channels, by cursor id."""
+    """Open cursors' channels, by cursor id.
+
+    Attributes:
+        total: how many cursors there ever were
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._owners: dict[int, tuple[Shard, float]] = {}
+        self.total = 0
 
     def __len__(self) -> int:
         return len(self._owners)
 
     def remember(self, cursor_id: int, channel: Shard) -> None:
         """Note a cursor that is open."""
+        self.total += cursor_id not in self._owners
         self._owners[cursor_id] = channel, self._clock.monotonic()
 
     def owner(self, cursor_id: int) -> Shard | None:

@@ -20,7 +20,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_server.command import ALIASES
+from psdb_server.command import ALIASES, in_own_spelling
 from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
@@ -111,14 +111,28 @@ class Router(Node):
         """Fields of `hello` that make drivers take this for a mongos."""
         return {primary: True, "msg": "isdbgrid"}
 
+    def open_cursors(self) -> Document:
+        """Count the cursors merged here and those on one shard, which that shard keeps."""
+        merged, single = len(self.cursors.open), len(self.owners)
+        return {
+            "multiTarget": Int64(merged),
+            "singleTarget": Int64(single),
+            "total": Int64(merged + single),
+        }
+
+    def cursors_opened(self) -> int:
+        """Return how many cursors were ever opened, here or on one shard."""
+        return self.cursors.total_opened + self.owners.total
+
     async def answer(
         self, connection: Connection, message: Message, body: Document
     ) -> bytes | Stream | None:
         """Forward a command, or run it here when it is the router's own."""
         name = next(iter(body), "")
-        route = ROUTES.get(name) or ROUTES.get(ALIASES.get(name, ""))
+        route = ROUTES.get(ALIASES.get(name, name))
         if route is None:
             return await super().answer(connection, message, body)
+        body = in_own_spelling(name, body)
         asked: Message | None = None
         try:
             db = body.get("$db")

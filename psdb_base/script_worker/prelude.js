@@ -427,7 +427,32 @@
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
     }
-    return MakeFunction(source);
+    return withLastValue(text) || MakeFunction(source);
+  }
+
+  // Statements that end with an expression give its value, as long as none of them returns.
+  function withLastValue(text) {
+    if (!isScript(text)) return undefined;
+    for (let at = text.length - 1; at > 0; at--) {
+      if (text[at] !== ";" && text[at] !== "\n") continue;
+      const last = text.slice(at + 1);
+      const made = madeOf("return (" + last + "\n);")
+        && madeOf(text.slice(0, at) + "\n; return (" + last + "\n);");
+      if (made) return made;
+    }
+    return undefined;
+  }
+
+  function madeOf(body) {
+    try { return MakeFunction(body); } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      return undefined;
+    }
+  }
+
+  // Outside of a function a `return` is an error; the block is parsed and never run.
+  function isScript(text) {
+    try { evaluate("throw 0; {\n" + text + "\n}"); } catch (error) { return error === 0; }
   }
 
   function prepare(source, scope) {

@@ -6,6 +6,7 @@ the checks is MongoDB's: form of pattern and options, options' letters, pattern,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from psdb_query.regex_engine import CompiledRegex, Match, compile_regex
 _RESULT_BYTES_MAX: Final = 64 * 1024 * 1024
 _MATCH_BYTES: Final = 100
 """What one match costs besides its text."""
-_LETTERS: Final = (("i", 2), ("m", 8), ("s", 16), ("x", 4))
+_LETTERS: Final = (("i", re.I), ("l", re.L), ("m", re.M), ("s", re.S), ("u", re.U), ("x", re.X))
 """Option letters and the flags by which PyMongo's `Regex` keeps them."""
 
 _Find = Callable[[CompiledRegex | None, str | None], Any]

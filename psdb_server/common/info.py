@@ -133,10 +133,9 @@ def _sections(request: Request) -> Document:
                 "open": {
                     "noTimeout": Int64(sum(c.no_timeout for c in node.cursors.open.values())),
                     "pinned": Int64(sum(c.in_use for c in node.cursors.open.values())),
-                    "total": Int64(len(node.cursors.open)),
-                },
+                } | node.open_cursors(),
                 "timedOut": Int64(node.cursors.timed_out),
-                "totalOpened": Int64(node.cursors.total_opened),
+                "totalOpened": Int64(node.cursors_opened()),
             },
         },
         "opcounters": node.operations.counters_document(),

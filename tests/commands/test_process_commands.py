@@ -115,3 +115,35 @@ def test_set_index_commit_quorum_needs_a_build(db: Any) -> None:
     with pytest.raises(OperationFailure) as caught:
         db.command("setIndexCommitQuorum", "c", indexNames=["a_1"], commitQuorum=1)
     assert caught.value.code == 27
+
+
+def test_old_spellings_of_commands(db: Any) -> None:
+    db.c.insert_one({"_id": 1, "a": 2})
+    emit, total = "function() { emit(this.a, 1); }", "function(k, v) { return Array.sum(v); }"
+    reply = db.command("mapreduce", "c", map=emit, reduce=total, out={"inline": 1})
+    assert reply["results"] == [{"_id": 2.0, "value": 1.0}]
+    assert db.command("collstats", "c")["count"] == 1
+    assert db.command("datasize", f"{db.name}.c")["numObjects"] == 1
+    reply = db.command("findandmodify", "c", query={}, update={"$set": {"a": 3}}, new=True)
+    assert reply["value"]["a"] == 3
+    db.client.admin.command("enablesharding", db.name)
+    db.client.admin.command("shardcollection", f"{db.name}.c", key={"_id": 1})
+    reply = db.command("mapreduce", "c", map=emit, reduce=total, out={"inline": 1})
+    assert reply["results"] == [{"_id": 3.0, "value": 1.0}]
+    with pytest.raises(OperationFailure, match=r"movePrimary\.to"):
+        db.client.admin.command("moveprimary", db.name)
+
+
+def test_a_router_counts_cursors_that_live_on_shards(fresh_server: Server) -> None:
+    with MongoClient(fresh_server.uri) as client:
+        client.test.c.insert_many({} for _ in range(5))
+
+        def counts() -> tuple[int, int, int]:
+            cursors = client.admin.command("serverStatus")["metrics"]["cursor"]
+            return cursors["open"]["total"], cursors["open"]["singleTarget"], cursors["totalOpened"]
+
+        assert counts() == (0, 0, 0)
+        with client.test.c.find(batch_size=2) as cursor:
+            next(cursor)
+            assert counts() == (1, 1, 1)
+        assert counts() == (0, 0, 1)

@@ -102,6 +102,7 @@ FIND_ALL = rows(
     ("foobar", "(foo)|(bar)", [found("foo", 0, "foo", None), found("bar", 3, None, "bar")]),
     ("a1b2", r"(?<=[a-z])\d", [found("1", 1), found("2", 3)]),
     ("aaa", "^a", [found("a", 0)]),
+    ("aaa", Regex("^ a  # x", "ux"), [found("a", 0)]),
     (None, "a", []),
     ("abc", None, []),
     ("abc", None, "z", []),
@@ -127,6 +128,8 @@ ERRORS: list[Case] = [
                 ),
             ),
             ("a", Regex("a", "i"), "", Err(51107)),
+            ("a", Regex("a", "u"), "i", Err(51107)),
+            ("a", Regex("a", "l"), Err(51108, f"{name} invalid flag in regex options: l")),
             ("a", "a", "z", Err(51108, f"{name} invalid flag in regex options: z")),
             (
                 "a",
