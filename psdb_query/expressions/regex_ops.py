@@ -30,7 +30,10 @@ from psdb_query.regex_engine import CompiledRegex, Match, compile_regex
 _RESULT_BYTES_MAX: Final = 64 * 1024 * 1024
 _MATCH_BYTES: Final = 100
 """What one match costs besides its text."""
-_LETTERS: Final = (("i", re.I), ("l", re.L), ("m", re.M), ("s", re.S), ("u", re.U), ("x", re.X))
+_LETTERS: Final = (
+    ("i", re.IGNORECASE), ("l", re.LOCALE), ("m", re.MULTILINE), ("s", re.DOTALL),
+    ("u", re.UNICODE), ("x", re.VERBOSE),
+)
 """Option letters and the flags by which PyMongo's `Regex` keeps them."""
 
 _Find = Callable[[CompiledRegex | None, str | None], Any]
