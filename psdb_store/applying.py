@@ -8,6 +8,7 @@ from psdb_base import diff as differences
 from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
 from psdb_base.extjson import from_json
+from psdb_base.values import Document
 from psdb_store.collection import Collection
 from psdb_store.document_json import read_document
 from psdb_store.index import Index
@@ -26,7 +27,7 @@ def _insert(c: Collection, effect: dict[str, Any], at: int) -> Applied:
     record = Record(effect["rid"], raw, at, plain=plain)
     c.put(record, c.key_of(doc, record.rid), record)
     for index in c.secondary:
-        keys, paths = _keys(index, record)
+        keys, paths = _keys(index, doc)
         index.note_paths(paths)
         index.add(keys, record.rid)
     return c, record, None
@@ -40,27 +41,35 @@ def _update(c: Collection, effect: dict[str, Any], at: int) -> Applied:
     else:
         raw, _, plain = read_document(effect["o"])
     new = Record(old.rid, raw, at, old, plain=plain)
-    for index in c.secondary:
-        keys, paths = _keys(index, new)
-        index.discard(_keys(index, old)[0], old.rid)
-        index.note_paths(paths)
-        index.add(keys, new.rid)
+    if c.secondary:
+        _enter_change(c, old.rid, old.document(), new.document())
     c.replace(new, old)
     return c, new, old
 
 
+def _enter_change(c: Collection, rid: int, old: Document, new: Document) -> None:
+    for index in c.secondary:
+        if index.ready and index.is_untouched(old, new):
+            continue
+        keys, paths = _keys(index, new)
+        index.discard(_keys(index, old)[0], rid)
+        index.note_paths(paths)
+        index.add(keys, rid)
+
+
 def _delete(c: Collection, effect: dict[str, Any], at: int) -> Applied:
     old = c.records[effect["rid"]]
+    doc = old.document() if c.secondary else {}
     for index in c.secondary:
-        index.discard(_keys(index, old)[0], old.rid)
+        index.discard(_keys(index, doc)[0], old.rid)
     c.take_out(old, c.id_key_of(old), at)
     return c, None, old
 
 
-def _keys(index: Index, record: Record) -> tuple[list[bytes], MultikeyPaths | None]:
+def _keys(index: Index, doc: Document) -> tuple[list[bytes], MultikeyPaths | None]:
     """Keys of a version; none where an index being built could not take it."""
     try:
-        return index.keys_and_paths(record.document())
+        return index.keys_and_paths(doc)
     except MongoError:
         if index.ready:
             raise

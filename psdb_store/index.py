@@ -41,6 +41,16 @@ def _below(entry: bytes) -> bytes:
     return entry[:-1] + bytes((last - 1, 255)) if last else entry[:-1]
 
 
+def _rests_on(spec: Document, kind: str, partial: Any) -> tuple[str, ...] | None:
+    """Return the top-level fields that an index's keys depend on, None where on any."""
+    names = [*spec["key"], *(partial.paths if partial is not None else ())]
+    if kind == "text":
+        names += [*spec["weights"], spec["language_override"]]
+    if kind == "wildcard" or "$**" in names or "" in names:
+        return None
+    return tuple(sorted({name.partition(".")[0] for name in names}))
+
+
 class Index:
     """One index of one collection.
 
@@ -85,6 +95,7 @@ class Index:
         self.skipped: dict[int, None] | None = None
         self._masks: list[int] = [0] * len(spec["key"])
         self._make_keys = make_keys
+        self._rests_on = _rests_on(spec, kind, partial)
         self._tree: Any = OOTreeSet()
         self._count = 0
         self._bytes = 0
@@ -142,6 +153,16 @@ class Index:
         if self.partial is not None and not self.partial.matches(doc, {}):
             return [], None
         return self._make_keys(doc)
+
+    def is_untouched(self, old: Document, new: Document) -> bool:
+        """Tell whether two versions of a document surely have the same keys.
+
+        What a change leaves alone need not be computed, which most updates do to most indexes.
+        """
+        return self._rests_on is not None and all(
+            order.identical(old.get(name, MISSING), new.get(name, MISSING))
+            for name in self._rests_on
+        )
 
     def scan(
         self,

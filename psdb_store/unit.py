@@ -292,6 +292,8 @@ def plan_change(
         if not index.ready:
             old_keys = keys_or_none(index, old_doc)
             keys, paths = _lenient_keys(index, doc, rid)
+        elif index.is_untouched(old_doc, doc):
+            continue
         else:
             old_keys = index.keys_of(old_doc)
             keys, paths = index.keys_and_paths(doc)

@@ -129,6 +129,59 @@ def test_partial() -> None:
     assert refused.value.code == 67
 
 
+TOUCHED: list[tuple[Document, Document, Document, bool]] = [
+    ({"a": 1}, {}, {"b": 2}, False),
+    ({"a": 1}, {}, {"a": 1.0}, True),
+    ({"a": 1}, {}, {"a": Int64(1)}, True),
+    ({"b.c": 1, "d": 1}, {}, {"a": 2}, False),
+    ({"b.c": 1, "d": 1}, {}, {"b": {"c": 1, "e": 1}}, True),
+    ({"b.c": 1, "d": 1}, {}, {"d": None}, True),
+    ({"b": "hashed"}, {}, {"a": 2}, False),
+    ({"$**": 1}, {}, {"z": 2}, True),
+    ({"a": 1}, {"partialFilterExpression": {"x.y": {"$gt": 1}}}, {"x": {"y": 2}}, True),
+    ({"a": 1}, {"partialFilterExpression": {"x.y": {"$gt": 1}}}, {"y": 2}, False),
+    ({"s": "text"}, {}, {"a": 2}, False),
+    ({"s": "text"}, {}, {"language": "german"}, True),
+    ({"s": "text"}, {"language_override": "idioma"}, {"language": "german"}, False),
+    ({"s": "text", "a": 1}, {}, {"a": 2}, True),
+    ({"$**": "text"}, {}, {"z": "word"}, True),
+    ({"p": "2dsphere", "a": 1}, {}, {"b": 2}, False),
+    ({"p": "2dsphere", "a": 1}, {}, {"p": [1, 3]}, True),
+]
+"""Key pattern, options, what is set in a document, whether the index may have other keys then."""
+
+
+@pytest.mark.parametrize(("pattern", "options", "change", "touched"), TOUCHED)
+def test_what_touches_an_index(
+    pattern: Document, options: Document, change: Document, touched: bool
+) -> None:
+    old: Document = {"a": 1, "b": {"c": 1}, "s": "some words", "p": [1, 2]}
+    assert index_of(pattern, **options).is_untouched(old, {**old, **change}) is not touched
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcx"), bson_values(), max_size=4),
+    st.dictionaries(st.sampled_from("abcx"), bson_values(), max_size=2),
+)
+@settings(max_examples=150)
+def test_an_untouched_index_has_the_same_keys(old: Document, change: Document) -> None:
+    new = {**old, **change}
+    for pattern, options in (
+        ({"a": 1}, {}), ({"a.b": 1, "c": -1}, {}), ({"b": "hashed"}, {}),
+        ({"a": 1}, {"partialFilterExpression": {"x": {"$gt": 1}}}), ({"a": 1}, {"sparse": True}),
+    ):  # fmt: skip
+        index = index_of(pattern, **options)
+        if index.is_untouched(old, new):
+            assert _keys_or_error(index, old) == _keys_or_error(index, new)
+
+
+def _keys_or_error(index: Index, doc: Document) -> Any:
+    try:
+        return index.keys_and_paths(doc)
+    except MongoError as error:
+        return error.code
+
+
 def test_hashed() -> None:
     index = index_of({"a": "hashed", "b": 1})
     assert index.keys_of({"a": 1.0, "b": 2}) == [order.key(Int64(hash64(1))) + order.key(2)]
