@@ -128,7 +128,7 @@ class WriteUnit:
     ) -> tuple[bytes, bytes]:
         """Return the whole document's JSON, b"" if a diff was taken, and the effect."""
         if len(raw) > _DIFF_WORTHWHILE_BYTES:
-            delta = differences.diff(old_doc, doc)
+            delta = differences.diff(old_doc, doc, len(raw))
             if delta is not None:
                 delta_line = document_line(encode(delta), delta)
                 effect = b'%b%d,"k":%b,"diff":%b}' % (

@@ -715,7 +715,7 @@ class ShardedScenario(ReplicaScenario):
         undrained: Document = {"q": {}, "u": {"$unset": {"draining": 1}}, "multi": True}
         wanted: list[Document] = [
             {"update": "shards", "updates": [undrained]},
-            {"addShard": self.present_host_of(self.shards[-1]), "name": self.shards[-1]},
+            {"addShard": "", "name": self.shards[-1]},
             {"balancerStop": 1},
             *({"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": one} for one in self.shards),
             {"moveChunk": f"{DB}.items", "find": {"k": 0}, "to": self.shards[0]},
@@ -723,6 +723,8 @@ class ShardedScenario(ReplicaScenario):
         ]
         for command in wanted:
             while True:
+                if "addShard" in command:  # a change of membership may have ended meanwhile
+                    command["addShard"] = self.present_host_of(command["name"])
                 try:
                     db = "config" if "update" in command else "admin"
                     await client.command(db, command)
