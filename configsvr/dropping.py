@@ -1,4 +1,4 @@
-"""Dropping sharded collections and databases on all shards; moving a database's primary.
+"""Dropping sharded collections on all shards; moving a database's primary.
 
 A sharded collection goes in one entry of the log that also writes a coordinator's document;
 until all shards have dropped their parts, the name cannot be used again. The work is taken up
@@ -8,8 +8,9 @@ again by a config server that starts.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from bson.binary import Binary
 
@@ -23,6 +24,7 @@ from configsvr.shard_collection import (
     refresh,
     unblock,
 )
+from configsvr.zones import zones_of
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
@@ -37,36 +39,50 @@ _WAIT_SECONDS: Final = 20.0
 
 
 async def drop_sharded(member: Member, ns: str) -> bool:
-    """Drop a sharded collection on all shards; False when it is not sharded."""
-    async with locked(member, ns):
-        row = store.find(member, "collections", ns)
-        if row is None:
-            if store.find(member, COORDINATORS, ns) is None:
-                return False
-        else:
-            await store.ready(member, "chunks", "collections", "tags", COORDINATORS)
-            gone = [("chunks", chunk["_id"]) for chunk in chunks.Map(member, row).chunks]
-            gone += [
-                ("tags", tag["_id"]) for tag in store.unordered(member, "tags") if tag["ns"] == ns
-            ]
-            store.write(
-                member, [(COORDINATORS, {"_id": ns, "op": "drop", "uuid": row["uuid"]})],
-                [("collections", ns), *gone],
-            )
-            await store.settled(member)
-            await store.note(member, "dropCollection.start", ns, {})
-    work = member.keep(_drop_parts(member, ns))
-    try:
-        async with asyncio.timeout(_WAIT_SECONDS):
-            await asyncio.shield(work)
-    except TimeoutError as error:
-        raise MongoError(
-            Code.HOST_UNREACHABLE, f"{ns} is dropped, but not on all shards yet"
-        ) from error
+    """Drop a sharded collection on all shards; False when it is not sharded.
+
+    The zones of either kind of collection go with it.
+    """
+    if not await forget_collection(member, ns):
+        return False
+    await in_time(member, drop_parts(member, ns), ns)
     return True
 
 
-async def _drop_parts(member: Member, ns: str) -> None:
+async def forget_collection(member: Member, ns: str) -> bool:
+    """Take a collection out of the catalogue; False when no shard has a part of it to drop."""
+    async with locked(member, ns):
+        await store.ready(member, "chunks", "collections", "tags", COORDINATORS)
+        gone: list[tuple[str, Any]] = [("tags", tag["_id"]) for tag in zones_of(member, ns)]
+        row = store.find(member, "collections", ns)
+        if row is None:
+            if gone:
+                store.write(member, [], gone)
+                await store.settled(member)
+            return routing.pending_drop(member, ns)
+        gone += [("chunks", chunk["_id"]) for chunk in chunks.Map(member, row).chunks]
+        store.write(
+            member, [(COORDINATORS, {"_id": ns, "op": "drop", "uuid": row["uuid"]})],
+            [("collections", ns), *gone],
+        )
+        await store.settled(member)
+        await store.note(member, "dropCollection.start", ns, {})
+    return True
+
+
+async def in_time(member: Member, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Wait for a drop; one that takes long goes on, but its client is told so."""
+    task = member.keep(work)
+    try:
+        async with asyncio.timeout(_WAIT_SECONDS):
+            await asyncio.shield(task)
+    except TimeoutError as error:
+        raise MongoError(
+            Code.HOST_UNREACHABLE, f"{name} is dropped, but not on all shards yet"
+        ) from error
+
+
+async def drop_parts(member: Member, ns: str) -> None:
     """Have every shard drop its part, as long as it takes; then the name is free."""
     done: set[str] = set()
     while True:
@@ -98,35 +114,16 @@ async def _drop_parts(member: Member, ns: str) -> None:
 
 async def resume(member: Member) -> None:
     """Go on with what an earlier life of this config server began."""
+    from configsvr.dropping_databases import drop_everywhere
+
     for row in store.documents(member, COORDINATORS):
-        member.keep(_drop_parts(member, row["_id"]))
+        drop = drop_everywhere if row["op"] == "dropDatabase" else drop_parts
+        member.keep(drop(member, row["_id"]))
 
 
 async def drop_collection(request: Request) -> Reply:
     """Drop a sharded collection; tells whether it was one."""
     return {"dropped": await drop_sharded(member_of(request), request.args["ns"])}
-
-
-async def drop_database(request: Request) -> Reply:
-    """Drop a database with all its collections on all shards."""
-    member, db = member_of(request), request.args["database"]
-    row = store.find(member, "databases", db)
-    names = [row["_id"] for row in store.documents(member, "collections")]
-    for ns in [ns for ns in names if split_namespace(ns)[0] == db]:
-        await drop_sharded(member, ns)
-    async with locked(member, db):
-        for shard in store.documents(member, "shards"):
-            await command_on(
-                member, shard["_id"], {"_shardsvrDropDatabasePart": 1, "database": db}
-            )
-        await store.ready(member, "databases", "tags")
-        zones = [
-            ("tags", tag["_id"]) for tag in store.unordered(member, "tags")
-            if split_namespace(tag["ns"])[0] == db
-        ]
-        store.write(member, [], [("databases", db), *zones])
-        await store.settled(member)
-    return {"existed": row is not None}
 
 
 async def move_primary(request: Request) -> Reply:
@@ -258,11 +255,6 @@ COMMANDS = (
         "_configsvrDropCollection", to_the_end(drop_collection),
         (Field("ns", "string", required=True),),
         admin_only=True, writes=True, help="Internal: drop a sharded collection.",
-    ),
-    Command(
-        "_configsvrDropDatabase", to_the_end(drop_database),
-        (Field("database", "string", required=True),),
-        admin_only=True, writes=True, help="Internal: drop a database on all shards.",
     ),
     Command(
         "movePrimary", to_the_end(move_primary), (Field("to", "string", required=True),),

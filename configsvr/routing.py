@@ -20,7 +20,8 @@ _OUTCOMES_KEPT: Final = 2000
 
 def pending_drop(member: Member, ns: str) -> bool:
     """Tell whether a collection of this name is not gone from all shards yet."""
-    return store.find(member, "ddlCoordinators", ns) is not None
+    row = store.find(member, "ddlCoordinators", ns)
+    return row is not None and row["op"] == "drop"
 
 
 async def get_routing(request: Request) -> Reply:

@@ -8,7 +8,7 @@ in log order, whether or not the caller still waits. Operations run one after th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from psdb_base.bson_codec import encode
@@ -106,16 +106,18 @@ class Changes:
             self._check(c)
             await self._log([(c, {"drop": c.name})], [c])
 
-    async def drop_database(self, db: str) -> None:
-        """Drop all collections of a database in one entry."""
+    async def drop_database(self, db: str, known: Sequence[Collection] | None = None) -> None:
+        """Drop all collections of a database in one entry, or those of them that are given."""
         async with self._lock:
-            collections = list(self._engine.catalogue.by_name.get(db, {}).values())
+            there = list(self._engine.catalogue.by_name.get(db, {}).values())
+            collections = there if known is None else [c for c in there if c in known]
             if not collections:
                 return
             changes: list[tuple[Collection, Document]] = [
                 (c, {"drop": c.name}) for c in collections
             ]
-            changes.append((make_collection(db, "$cmd", _NO_UUID, {}), {"dropDatabase": 1}))
+            if len(collections) == len(there):
+                changes.append((make_collection(db, "$cmd", _NO_UUID, {}), {"dropDatabase": 1}))
             await self._log(changes, collections)
 
     async def rename(self, c: Collection, to_db: str, to_name: str, drop_target: bool) -> None:

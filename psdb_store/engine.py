@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -364,9 +364,9 @@ class Engine:
         """Drop a collection or view."""
         await self._changes.drop(c)
 
-    async def drop_database(self, db: str) -> None:
-        """Drop all of a database's collections in one entry."""
-        await self._changes.drop_database(db)
+    async def drop_database(self, db: str, known: Sequence[Collection] | None = None) -> None:
+        """Drop all of a database's collections in one entry, or those of them that are given."""
+        await self._changes.drop_database(db, known)
 
     async def rename_collection(
         self, c: Collection, to_db: str, to_name: str, drop_target: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from router import reads
 from router.chunk_map import ChunkMap
 from router.requests import BODY_AT, generic_of, without_times
 from router.requests import command as run_command
-from router.routing import Target
+from router.routing import CONFIG_DATABASES, STALE_CODES, Target
 
 if TYPE_CHECKING:
     from psdb_wire.connection import Connection
@@ -38,9 +39,13 @@ async def each(
             channel, connection, body["$db"], sent, found.routed(name) if versioned else None
         )
         for name, channel in zip(names, channels, strict=True)
-    ))
+    ), return_exceptions=True)  # all have ended before an error is told
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
     return {
         name: without_times(reply) for name, reply in zip(names, replies, strict=True)
+        if not isinstance(reply, BaseException)
     }
 
 
@@ -90,7 +95,7 @@ async def create_sharded(
 async def create_indexes(
     router: Router, connection: Connection, message: Message, body: Document, found: ChunkMap
 ) -> bytes:
-    """Create indexes on all shards; a unique one must begin with the shard key."""
+    """Create indexes on all shards, or on none; a unique one must begin with the shard key."""
     for spec in body.get("indexes", ()):
         if type(spec) is dict and spec.get("unique") and type(spec.get("key")) is dict:
             prefix = list(spec["key"])[: len(found.pattern.names)]
@@ -100,18 +105,48 @@ async def create_indexes(
                     f"cannot create unique index over {spec['key']} with shard key pattern "
                     f"{found.pattern.spec}",
                 )
-    return await on_all(router, connection, message, body, found)
+    there = [spec["name"] for spec in await _listed(router, connection, body, found)]
+    try:
+        return await on_all(router, connection, message, body, found)
+    except MongoError as error:
+        if error.code not in STALE_CODES:  # else all of it is sent again
+            await _take_back(router, connection, body, found, there)
+        raise
+
+
+async def _listed(
+    router: Router, connection: Connection, body: Document, found: ChunkMap
+) -> list[Document]:
+    """Return the specifications of a sharded collection's indexes."""
+    channel = await router.routing.shard(found.owners[0])
+    reply = await run_command(
+        channel, connection, body["$db"], {"listIndexes": found.ns.partition(".")[2]}
+    )
+    specs: list[Document] = reply["cursor"]["firstBatch"]
+    return specs
+
+
+async def _take_back(
+    router: Router, connection: Connection, body: Document, found: ChunkMap, there: list[str]
+) -> None:
+    """Drop the indexes that some shards have made and another one has refused."""
+    made = [
+        spec["name"] for spec in body.get("indexes", ())
+        if type(spec) is dict and spec.get("name") not in there
+    ]
+    command: Document = {"dropIndexes": found.ns.partition(".")[2]}
+    for shard in await _with_primary(router, body, found):
+        for name in made:
+            # What is not there, or not to be reached, stays so: the error is told anyway.
+            with contextlib.suppress(MongoError):
+                await each(router, connection, body, found, {**command, "index": name}, [shard])
 
 
 async def drop_indexes(
     router: Router, connection: Connection, message: Message, body: Document, found: ChunkMap
 ) -> bytes:
     """Drop indexes on all shards, but the last one that serves the shard key."""
-    channel = await router.routing.shard(found.owners[0])
-    listed = await run_command(
-        channel, connection, body["$db"], {"listIndexes": found.ns.partition(".")[2]}
-    )
-    specs = listed["cursor"]["firstBatch"]
+    specs = await _listed(router, connection, body, found)
     target = body.get("index")
     if target == "*":
         gone = [s["name"] for s in specs if s["name"] != "_id_" and not _serves(found.pattern, s)]
@@ -147,6 +182,26 @@ async def drop_sharded(
     return reads.answer(router, message, {"ns": found.ns})
 
 
+async def drop(
+    router: Router, _connection: Connection, message: Message, body: Document, db: str
+) -> Any:
+    """Have a collection's zones go; one that is sharded, unknown to this router, as a whole."""
+    name = body["drop"]
+    if type(name) is not str or not name or db in CONFIG_DATABASES:
+        return NotImplemented
+    found = router.routing.known(db, name)
+    if isinstance(found, ChunkMap):
+        return NotImplemented
+    ns = f"{db}.{name}"
+    reply = await router.routing.config.command(
+        "admin", {"_configsvrDropCollection": 1, "ns": ns}
+    )
+    if not reply["dropped"]:
+        return NotImplemented
+    router.routing.forget_collection(ns)
+    return reads.answer(router, message, {"ns": ns})
+
+
 async def drop_database(
     router: Router, _connection: Connection, message: Message, body: Document, db: str
 ) -> Any:
@@ -159,7 +214,8 @@ async def drop_database(
         )
     finally:
         router.routing.forget(db)
-    return reads.answer(router, message, {"dropped": db} if reply["existed"] else {})
+    document = {"dropped": db} if reply["existed"] else {"info": "database does not exist"}
+    return reads.answer(router, message, document)
 
 
 async def rename_collection(

@@ -215,7 +215,7 @@ ROUTES: Final[dict[str, Route]] = {
     "delete": Route(write_routes.write, write_routes.write_sharded),
     "deleteIndexes": Route(sharded=catalogue_routes.drop_indexes),
     "distinct": Route(sharded=reads.distinct),
-    "drop": Route(sharded=catalogue_routes.drop_sharded),
+    "drop": Route(catalogue_routes.drop, catalogue_routes.drop_sharded),
     "dropDatabase": Route(catalogue_routes.drop_database, whole=True),
     "dropIndexes": Route(sharded=catalogue_routes.drop_indexes),
     "explain": Route(catalogue_routes.explain, whole=True),

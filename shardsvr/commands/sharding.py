@@ -22,6 +22,7 @@ from shardsvr.retryable import Retry
 from shardsvr.sharding import blocking, cloning, recipient
 from shardsvr.sharding import records as names
 from shardsvr.sharding.donor import Donation
+from shardsvr.sharding.state import Section
 
 
 async def move_range(request: Request) -> Reply:
@@ -155,13 +156,26 @@ async def drop_part(request: Request) -> Reply:
 
 
 async def drop_database_part(request: Request) -> Reply:
-    """Drop what is here of a database, and its version."""
+    """Drop what is here of a database, and its version, while its drop is going on."""
     member, db = member_of(request), request.args["database"]
-    if db in member.engine.databases():
-        for collection in member.engine.collections(db):
+    state, found = member.sharding, member.engine.collections(db)
+    reply = await state.config.command("admin", {
+        "_configsvrGetOwnership": 1, "ns": db, "shard": member.shard_name,
+        "id": request.args["id"],
+    })
+    if reply.get("outcome") is not None:
+        raise MongoError(
+            Code.CONFLICTING_OPERATION_IN_PROGRESS, f"this drop of database {db} is over"
+        )
+    section = state.sections.get(db) or Section()
+    section.busy += 1
+    try:
+        await member.catalogue(member.engine.drop_database(db, found))
+        for collection in found:
             await member.cursors.fail(collection.ns, dropped(collection))
-        await member.catalogue(member.engine.drop_database(db))
-    await member.sharding.records.write(remove=[(names.DATABASES, db)])
+        await state.records.write(remove=[(names.DATABASES, db)])
+    finally:
+        section.busy -= 1
     return {}
 
 
@@ -393,7 +407,7 @@ COMMANDS = (
     _internal("_shardsvrDescribePart", describe_part, (_NS,), "what a collection looks like"),
     _internal(
         "_shardsvrDropDatabasePart", drop_database_part,
-        (Field("database", "string", required=True),), "drop what is here of a database",
+        (_ID, Field("database", "string", required=True)), "drop what is here of a database",
     ),
     _internal(
         "_shardsvrDropPart", drop_part, (_NS, Field("uuid", "uuid")), "drop a collection's part",
