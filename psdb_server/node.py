@@ -270,6 +270,7 @@ class Node:
         op: Operation | None = None
         raw: bytes | None = None
         failure: Exception | None = None
+        asker = steps.CHECK.get()  # a router that hands over messages has one of its own
         try:
             request = self.parse(connection, message, body)
             op = request.op
@@ -289,6 +290,7 @@ class Node:
             return self.error_message(labelled(error, body), message)
         finally:
             if op is not None:
+                steps.CHECK.set(asker)
                 self.finish(op, raw, failure)
         return build_op_msg(message.request_id, message.request_id, raw)
 

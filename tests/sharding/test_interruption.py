@@ -87,6 +87,12 @@ def test_long_work_over_shards_is_interrupted(sharded: Any, split: Any, name: st
     until(lambda: not rows(split, "gone"))
 
 
+def test_long_work_behind_a_merge_is_counted_by_who_gives_turns(split: Any) -> None:
+    """The steps were counted by a shard's operation that had ended, and the router's gave up."""
+    pipeline = CURSORS["group"]["pipeline"]
+    assert list(split.c.aggregate([pipeline[0], {"$limit": 1000}, *pipeline[1:]])) == []
+
+
 @pytest.mark.parametrize("name", list(CURSORS))
 def test_a_merged_get_more_ends_with_its_cursor(sharded: Any, split: Any, name: str) -> None:
     address = ("127.0.0.1", sharded.ports[0])
