@@ -108,7 +108,10 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "reconfig (one member at a time)": "not `force`",
     },
     "sharding": {
-        "updating a document's shard key value": "within its shard; a move to another is refused",
+        "updating a document's shard key value": (
+            "as a retryable write, within its shard; one that would move the document is refused "
+            "(238): it is a transaction over two shards"
+        ),
     },
 }
 """What is supported within limits, and the limits."""

@@ -114,7 +114,7 @@ class Look:
         """Make the document of an upsert that matches nothing.
 
         Args:
-            update: `u`, and `arrayFilters` and `c` when they are given.
+            update: `u`, and `arrayFilters`, `c`, `upsertSupplied` when they are given.
 
         Returns:
             The shard that owns its key; what the statement relies on there, the document with it.
@@ -124,7 +124,7 @@ class Look:
         context, env = context_of(self._router, self._statement)
         compiled = compile_update(
             update["u"], context.binding(*constants), array_filters=update.get("arrayFilters"),
-            constants=update.get("c"),
+            constants=update.get("c"), upsert_supplied=bool(update.get("upsertSupplied")),
         )
         document = compiled.upsert(
             self._statement["filter"], {**env, **constants}, self._router.world.random.object_id
@@ -133,10 +133,9 @@ class Look:
         return shard, self.routed(shard, document)
 
 
-def must_contain_key(ns: str, pattern: Document) -> MongoError:
+def must_contain_key() -> MongoError:
     """Return the error of an upsert of many without the shard key."""
     return MongoError(
         Code.SHARD_KEY_NOT_FOUND,
-        "An upsert of many on a sharded collection must contain the shard key and have the simple "
-        f"collation. Update of {ns} with the shard key {pattern}",
+        "Failed to target upsert by query :: could not extract exact shard key",
     )

@@ -207,7 +207,7 @@ class WriteRun:
         if is_point and not found.shards_of(ranges)[1:]:
             return found.shards_of(ranges)
         if write.multi:
-            raise must_contain_key(self.ns, found.pattern.spec)
+            raise must_contain_key()
         return found.owners
 
     # -- one shard -------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ class WriteRun:
     async def _multi(self, found: ChunkMap, write: Write, shards: list[str]) -> None:
         """Update or delete all that match: each range of keys once, wherever it is."""
         if write.document.get("upsert"):
-            raise must_contain_key(self.ns, found.pattern.spec)
+            raise must_contain_key()
         parts: dict[str, list[Piece] | None] = dict.fromkeys(shards)
         began = False
         for attempt in range(ATTEMPTS_MAX):

@@ -355,9 +355,9 @@ def _write(kind: str, index: int, operation: Document) -> Write:
     statement: Document = {"q": operation.get("filter", {})}
     if kind == "update":
         statement["u"] = operation.get("updateMods", {})
-        names = {"constants": "c"} | {
-            n: n for n in ("multi", "upsert", "arrayFilters", "hint", "collation", "sort")
-        }
+        names = {"constants": "c"} | {n: n for n in (
+            "multi", "upsert", "upsertSupplied", "arrayFilters", "hint", "collation", "sort",
+        )}
     else:
         statement["limit"] = 0 if operation.get("multi") else 1
         names = {n: n for n in ("hint", "collation")}

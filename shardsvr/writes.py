@@ -357,7 +357,8 @@ async def _update_once(
         )
     if collection is not None:
         runner = _Updater(
-            member, collection, selection, update, result, validate=validate, multi=multi
+            member, collection, selection, update, result, validate=validate, multi=multi,
+            retryable=retry.active,
         )
         if multi:
             selection.scope.check()
@@ -390,9 +391,10 @@ class _Updater:
 
     def __init__(
         self, member: Member, collection: Collection, selection: Selection, update: Update,
-        result: UpdateResult, *, validate: bool, multi: bool = False,
+        result: UpdateResult, *, validate: bool, multi: bool = False, retryable: bool = False,
     ) -> None:
         self.multi = multi
+        self.retryable = retryable
         self.member = member
         self.collection = collection
         self.selection = selection
@@ -454,7 +456,7 @@ class _Updater:
             return old, old
         owned = selection.scope.ownership
         if owned is not None:
-            key_change.check(owned, old, new, multi=self.multi)
+            key_change.check(owned, old, new, multi=self.multi, retryable=self.retryable)
         if self.validate:
             self.member.validators.check(self.collection, new, selection.env, old)
         unit.update(self.collection, record, raw, new, old)
@@ -570,7 +572,7 @@ async def _delete_many(request: Request, collection: Collection, selection: Sele
 def compile_update_statement(
     statement: Document, context: CompileContext
 ) -> Update:
-    """Compile the update part (`u`, `arrayFilters`, `c`) of a statement."""
+    """Compile the update part (`u`, `arrayFilters`, `c`, `upsertSupplied`) of a statement."""
     spec = statement["u"]
     if type(spec) not in (dict, list):
         raise MongoError(
@@ -581,6 +583,13 @@ def compile_update_statement(
         raise MongoError(
             51198, "Constant values may only be specified for pipeline updates"
         )
+    supplied = bool(statement.get("upsertSupplied"))
+    if supplied and not statement.get("upsert"):
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            "cannot specify 'upsertSupplied: true' for a non-upsert operation",
+        )
     return compile_update(
-        spec, context, array_filters=statement.get("arrayFilters"), constants=constants
+        spec, context, array_filters=statement.get("arrayFilters"), constants=constants,
+        upsert_supplied=supplied,
     )

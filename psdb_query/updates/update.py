@@ -131,14 +131,22 @@ class Replacement(Update):
 
 
 class PipelineUpdate(Update):
-    """`[{$set: …}, …]`: stages of an aggregation over the one document."""
+    """`[{$set: …}, …]`: stages of an aggregation over the one document.
 
-    __slots__ = ("_constants", "_stages")
+    An upsert inserts what the stages make of the filter's equalities, or a document that came with
+    the statement.
+    """
+
+    __slots__ = ("_constants", "_stages", "_supplied")
     kind = "pipeline"
 
-    def __init__(self, spec: list[Any], ctx: CompileContext, constants: Mapping[str, Any]) -> None:
+    def __init__(
+        self, spec: list[Any], ctx: CompileContext, constants: Mapping[str, Any],
+        supplied: Document | None = None,
+    ) -> None:
         super().__init__(ctx)
         self._constants = dict(constants)
+        self._supplied = None if supplied is None else Replacement(supplied, ctx)
         self._stages = compile_stages(spec, ctx.binding(*constants))
 
     def apply(
@@ -160,12 +168,22 @@ class PipelineUpdate(Update):
                 check_expanded(new, "The update")
         return replaced(doc, new)
 
+    def upsert(
+        self, filter_: Document | tree.Node, env: Env, new_id: Callable[[], ObjectId]
+    ) -> Document:
+        """Return the document that an upsert inserts: the one that was supplied, if any."""
+        if self._supplied is not None:
+            return self._supplied.upsert(filter_, env, new_id)
+        return super().upsert(filter_, env, new_id)
+
 
 def compile_update(
     spec: Any,
     ctx: CompileContext,
     array_filters: list[Document] | None = None,
     constants: Mapping[str, Any] | None = None,
+    *,
+    upsert_supplied: bool = False,
 ) -> Update:
     """Compile an update.
 
@@ -174,18 +192,25 @@ def compile_update(
         ctx: The compile context; its variables are those of `let`.
         array_filters: Filters for `$[identifier]`.
         constants: The `c` field of an update statement: variables for a pipeline.
+        upsert_supplied: An upsert inserts the document `new` of the constants.
 
     Raises:
         MongoError: 9 FailedToParse and the parse errors of the modifiers and stages.
 
     """
+    supplied = (constants or {}).get("new") if upsert_supplied else None
+    if upsert_supplied and type(supplied) is not dict:
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            "the parameter 'upsertSupplied' is set to 'true', but no document was supplied",
+        )
     if spec.__class__ is list:
         if array_filters:
             raise MongoError(
                 Code.FAILED_TO_PARSE,
                 "arrayFilters may not be specified for pipeline-syle updates",
             )
-        return PipelineUpdate(spec, ctx, constants or {})
+        return PipelineUpdate(spec, ctx, constants or {}, supplied)
     if spec.__class__ is not dict:
         raise MongoError(
             Code.FAILED_TO_PARSE, "Update argument must be either an object or an array"

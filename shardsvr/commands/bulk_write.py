@@ -203,7 +203,9 @@ async def _update(bulk: _Bulk, index: int, operation: Document) -> Document:
     request.node.operations.count("update")
     statement = {"q": operation["filter"], "u": operation["updateMods"]} | {
         name: operation[name]
-        for name in ("multi", "upsert", "arrayFilters", "hint", "collation", "sort")
+        for name in (
+            "multi", "upsert", "upsertSupplied", "arrayFilters", "hint", "collation", "sort",
+        )
         if name in operation
     }
     if "constants" in operation:

@@ -235,6 +235,8 @@ def test_writes_that_need_the_key(db: Any) -> None:
     with pytest.raises(OperationFailure) as caught:
         db.c.update_one({"k": 17}, {"$set": {"k": 1}})
     assert caught.value.code == 238
+    change = {"q": {"k": 17}, "u": {"$set": {"k": 18}}}
+    assert db.command("update", "c", updates=[change])["writeErrors"][0]["code"] == 20
     with pytest.raises(OperationFailure) as caught:
         db.c.update_many({"k": 17}, {"$set": {"k": 18}})
     assert caught.value.code == 72

@@ -188,3 +188,16 @@ def test_an_attempt_that_was_overtaken_has_no_effect(
 ) -> None:
     documents = asyncio.run(overtaken(tmp_path, monkeypatch))
     assert documents == [{"_id": 1, "x": 1, "k": 1, "n": 1}]
+
+
+def test_supplied_documents(c: Any) -> None:
+    statement = {
+        "q": {"x": 1}, "u": [{"$set": {"y": "$$new.y"}}], "upsert": True, "upsertSupplied": True,
+        "c": {"new": {"k": 15, "y": 2}},
+    }
+    for upserted in (True, False):
+        reply = c.database.command("update", "c", updates=[{**statement, "q": {"y": 2}}])
+        assert ("upserted" in reply) == upserted
+    assert list(c.find({"k": 15}, {"_id": 0})) == [{"k": 15, "y": 2}]
+    error = c.database.command("update", "c", updates=[{**statement, "multi": True}])
+    assert error["writeErrors"][0]["code"] == 61
