@@ -50,14 +50,15 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
     try:
         log = _log(options)
         world = real_world(log=log)
-        front, start, stop = _make(world, options, document)
+        nodes, start, stop = _make(world, options, document)
     except OSError as error:
         sys.stderr.write(f"Error: cannot write the log {options.logpath}: {error.strerror}\n")
         return EXIT_FAILED
     except MongoError as error:
         sys.stderr.write(f"Error: {error.message}\n")
         return EXIT_BAD_OPTIONS
-    front.host = f"localhost:{options.port}"
+    front = nodes[0]
+    _name(nodes, options.port)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,7 +91,7 @@ async def _serve(options: argparse.Namespace, document: Document) -> int:
         sys.stderr.write(f"psdb: cannot listen on port {options.port}: {error}\n")
         await stop()
         return EXIT_CANNOT_LISTEN
-    front.host = f"localhost:{port}"
+    _name(nodes, port)
     _announce(world, options, port)
     await stopped.wait()
     world.log.write("I", "CONTROL", 23378, "Signal received, stopping", {})
@@ -125,8 +126,16 @@ def _log(options: argparse.Namespace) -> RealLog:
     return log
 
 
-def _make(world: World, options: argparse.Namespace, document: Document) -> tuple[Node, Any, Any]:
-    """Make the nodes; return the one that listens, and what starts and stops all of them."""
+def _name(nodes: list[Node], port: int) -> None:
+    """Tell all nodes of the process by which name they are reached."""
+    for node in nodes:
+        node.host = f"localhost:{port}"
+
+
+def _make(
+    world: World, options: argparse.Namespace, document: Document
+) -> tuple[list[Node], Any, Any]:
+    """Make the nodes; return them, first the one that listens, and what starts and stops them."""
     from router.shards import connect_over_network
 
     if options.command == "up":
@@ -142,27 +151,27 @@ def _make(world: World, options: argparse.Namespace, document: Document) -> tupl
         cluster = LocalCluster(world, document, options.dbpath)
         for one in cluster.members:
             one.store_options = store_options(options)
-        return cluster.router, cluster.start, cluster.stop
+        return [cluster.router, *cluster.members], cluster.start, cluster.stop
     if options.command == "router":
         from router.server import Router
 
         config = connect_over_network(world, options.configdb)
         router = Router(world, document, config, lambda host: connect_over_network(world, host))
-        return router, router.start, router.stop
+        return [router], router.start, router.stop
     if options.command == "configsvr":
         from configsvr.server import ConfigServer
 
         config_server = ConfigServer(world, document, options.dbpath)
         config_server.store_options = store_options(options)
         config_server.connect = lambda host: connect_over_network(world, host)
-        return config_server, config_server.start, config_server.stop
+        return [config_server], config_server.start, config_server.stop
     from shardsvr.commands.table import MEMBER_COMMANDS
     from shardsvr.member import Member
 
     member = Member(world, MEMBER_COMMANDS, document, options.dbpath)
     member.store_options = store_options(options)
     member.connect = lambda host: connect_over_network(world, host)
-    return member, member.start, member.stop
+    return [member], member.start, member.stop
 
 
 def store_options(options: argparse.Namespace) -> StoreOptions:

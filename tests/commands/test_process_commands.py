@@ -147,3 +147,11 @@ def test_a_router_counts_cursors_that_live_on_shards(fresh_server: Server) -> No
             next(cursor)
             assert counts() == (1, 1, 1)
         assert counts() == (0, 0, 1)
+
+
+def test_all_nodes_of_the_process_name_the_port_that_is_served(
+    db: Any, server: Server
+) -> None:
+    db.c.insert_one({})
+    (row,) = db.c.aggregate([{"$indexStats": {}}])
+    assert row["host"] == f"localhost:{server.port}"
