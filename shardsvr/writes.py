@@ -452,7 +452,7 @@ class _Updater:
         if new is old:
             return old, old
         raw, new = documents.prepare_update(self.member, new)
-        if raw == record.raw:
+        if raw == record.raw and self.update.kind == "operators":
             return old, old
         owned = selection.scope.ownership
         if owned is not None:

@@ -229,10 +229,13 @@ def compile_update(
 
 
 def replaced(doc: Document, new: Document) -> Document:
-    """Return `new` with the `_id` of `doc`, first; `doc` itself when they are the same.
+    """Return `new` with the `_id` of `doc`, first; `doc` itself when they are the same as given.
 
+    Without `_id`, or with it elsewhere, `new` counts as a change, as it does in MongoDB.
     Raises MongoError 66 when `new` has another `_id`.
     """
+    if order.identical(doc, new):
+        return doc
     old_id = doc.get("_id", MISSING)
     if old_id is not MISSING:
         new_id = new.get("_id", MISSING)
@@ -242,8 +245,8 @@ def replaced(doc: Document, new: Document) -> Document:
                 "After applying the update, the (immutable) field '_id' was found to have been "
                 f"altered to {element_text('_id', new_id)}",
             )
-        new = {"_id": old_id} | {name: value for name, value in new.items() if name != "_id"}
-    return doc if order.identical(doc, new) else new
+        return {"_id": old_id} | {name: value for name, value in new.items() if name != "_id"}
+    return new
 
 
 def _check_id_kept(old: Document, new: Document) -> None:

@@ -198,3 +198,13 @@ def test_one_malformed_operation_fails_the_whole_bulk_write(
         )
     assert caught.value.code == code
     assert coll.count_documents({"_id": 30}) == 0
+
+
+def test_a_replacement_without_the_id_first_counts_as_a_change(db: Any) -> None:
+    db.c.insert_one({"_id": 1, "a": 1})
+    assert db.c.replace_one({}, {"_id": 1, "a": 1}).modified_count == 0
+    assert db.c.replace_one({}, {"a": 1}).modified_count == 1
+    assert db.c.replace_one({}, {"a": 1, "_id": 1}).modified_count == 1
+    assert db.c.update_one({}, [{"$set": {"a": 1}}]).modified_count == 0
+    assert db.c.update_one({}, [{"$replaceWith": {"a": 1}}]).modified_count == 1
+    assert list(db.c.find_one({})) == ["_id", "a"]

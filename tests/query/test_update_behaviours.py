@@ -110,7 +110,8 @@ CASES: list[Case] = [
         ),
     ),
     case("update/aggregation-pipeline", {"_id": 1, "a": 1}, [{"$project": {"a": 0}}], {"_id": 1}),
-    case("update/aggregation-pipeline", {"_id": 1, "a": 1}, [{"$project": {"_id": 0}}], SAME),
+    case("update/aggregation-pipeline", {"_id": 1, "a": 1}, [{"$project": {"_id": 0}}],
+         {"_id": 1, "a": 1}),
     case(
         "update/aggregation-pipeline",
         {"_id": 1, "a": 1},
@@ -988,7 +989,7 @@ CASES: list[Case] = [
         ),
     ),
     case("update/replace", {"_id": 1, "a": 1}, {"_id": 1, "a": 1}, SAME),
-    case("update/replace", {"_id": 1, "a": 1}, {"a": 1}, SAME),
+    case("update/replace", {"_id": 1, "a": 1}, {"a": 1}, {"_id": 1, "a": 1}),
     case("update/replace", {"_id": 1, "a": 1}, {"a": {"$x": 1}}, {"_id": 1, "a": {"$x": 1}}),
     case("update/replace", {"_id": 1, "a": 1}, {"x": 1, "_id": 1}, {"_id": 1, "x": 1}),
     case(

@@ -20,8 +20,10 @@ REPLACE = "method/db.collection.replaceOne"
 REPLACE_CASES: list[Case] = [
     case(REPLACE, doc(a=1, b=2), {"c": 3}, doc(c=3)),
     case(REPLACE, doc(a=1, b=2), {}, doc()),
-    case(REPLACE, doc(), {}, SAME),
-    case(REPLACE, doc(a=1, b=2), {"a": 1, "b": 2}, SAME),
+    case(REPLACE, doc(), {}, doc()),
+    case(REPLACE, doc(a=1, b=2), {"a": 1, "b": 2}, doc(a=1, b=2)),
+    case(REPLACE, doc(a=1, b=2), {"_id": 1, "a": 1, "b": 2}, SAME),
+    case(REPLACE, doc(a=1, b=2), {"a": 1, "_id": 1, "b": 2}, doc(a=1, b=2)),
     case(REPLACE, doc(a=1, b=2), {"b": 2, "a": 1}, doc(b=2, a=1)),
     case(REPLACE, doc(a=1), {"a": 1.0}, doc(a=1.0)),
     case(REPLACE, doc(a=1), {"_id": 1, "c": 3}, doc(c=3)),
@@ -41,7 +43,7 @@ REPLACE_CASES: list[Case] = [
          "update's replacement document. Consider using an aggregation pipeline with "
          "$replaceWith.")),
     case(REPLACE, {"a": 1}, {"b": 2}, {"b": 2}),
-    case(REPLACE, doc(a=[1, {"x": 1}]), {"a": [1, {"x": 1}]}, SAME),
+    case(REPLACE, doc(a=[1, {"x": 1}]), {"_id": 1, "a": [1, {"x": 1}]}, SAME),
 ]
 
 PIPELINE = "tutorial/update-documents-with-aggregation-pipeline"
