@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Final
 
 from bson.binary import Binary
@@ -16,6 +18,8 @@ from shardsvr.member import Member
 
 OUTCOMES: Final = "migrationOutcomes"
 _OUTCOMES_KEPT: Final = 2000
+_OUTCOME_SECONDS: Final = 600
+_OUTCOMES_LOOK_SECONDS: Final = 30.0
 
 
 def pending_drop(member: Member, ns: str) -> bool:
@@ -109,12 +113,27 @@ async def fence(member: Member, identifier: Binary) -> str:
     outcome = store.find(member, OUTCOMES, identifier)
     if outcome is None:
         outcome = outcome_row(member, identifier, "aborted")
-        rows = store.unordered(member, OUTCOMES)
-        old = sorted(rows, key=lambda row: row["at"])[: max(0, len(rows) - _OUTCOMES_KEPT)]
-        store.write(member, [(OUTCOMES, outcome)], [(OUTCOMES, row["_id"]) for row in old])
+        store.write(member, [(OUTCOMES, outcome)])
     await store.settled(member)
     decided: str = outcome["outcome"]
     return decided
+
+
+async def forget_outcomes(member: Member) -> None:
+    """Forget the oldest outcomes, for ever: what is owned tells as much to who asks so late.
+
+    Those of the last minutes stay: what they decide against may still be on its way.
+    """
+    while True:
+        await asyncio.sleep(_OUTCOMES_LOOK_SECONDS)
+        collection = member.engine.collection("config", OUTCOMES)
+        if not member.is_primary or collection is None or collection.count <= _OUTCOMES_KEPT:
+            continue
+        horizon = member.clock.tick().time - _OUTCOME_SECONDS
+        rows = sorted(store.unordered(member, OUTCOMES), key=lambda row: row["at"])
+        old = [row for row in rows[:-_OUTCOMES_KEPT] if row["at"].time < horizon]
+        with contextlib.suppress(MongoError):  # office is lost at this moment
+            store.write(member, [], [(OUTCOMES, row["_id"]) for row in old])
 
 
 COMMANDS = (

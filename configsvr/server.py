@@ -63,3 +63,4 @@ class ConfigServer(Member):
         await super().start()
         self.spawn(self.balancer.run())
         self.spawn(following.follow(self))
+        self.spawn(routing.forget_outcomes(self))

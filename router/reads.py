@@ -200,7 +200,7 @@ async def first_batch(
 
     `interrupt` ends what a fetch from the source waits for, when the cursor is killed.
     """
-    lsid = _lsid(body)
+    lsid = lsid_of(body)
     cursor = Cursor(0, ns, source, lsid)
     try:
         batch = await cursor.batch(op, size) if size else []
@@ -236,7 +236,8 @@ def limit_op(op: Operation, body: Document) -> None:
         op.limit(int(limit))
 
 
-def _lsid(body: Document) -> bytes | None:
+def lsid_of(body: Document) -> bytes | None:
+    """Return the id of the session that a command belongs to."""
     lsid = body.get("lsid")
     return bytes(lsid["id"]) if type(lsid) is dict and "id" in lsid else None
 
@@ -272,7 +273,7 @@ async def get_more(
 
 async def _next_batch(router: Router, message: Message, body: Document, op: Operation) -> bytes:
     ns, size = op.ns, body.get("batchSize", 0)
-    cursor = router.cursors.checkout(int(body["getMore"]), ns, _lsid(body), op)
+    cursor = router.cursors.checkout(int(body["getMore"]), ns, lsid_of(body), op)
     try:
         if body.get("maxTimeMS"):
             raise MongoError(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from bson.int64 import Int64
 
+from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
+from psdb_server.cursors import BatchSource, batch_size_of
 from psdb_server.fields import Field
 from psdb_server.namespaces import split_namespace
 from router.aggregation import list_indexes
 from router.chunk_map import ChunkMap
 from router.cluster_commands import router_of
+from router.reads import lsid_of
 from router.requests import without_times
 
 if TYPE_CHECKING:
@@ -98,6 +102,7 @@ async def shard_version(request: Request) -> Reply:
 async def check_metadata(request: Request) -> Reply:
     """`checkMetadataConsistency`: a cursor over what is inconsistent."""
     router = router_of(request)
+    size = batch_size_of(request.args.get("cursor", {}))
     reply = await router.routing.config.command("admin", {"_configsvrCheckMetadata": 1})
     target = request.target
     rows = [
@@ -107,7 +112,23 @@ async def check_metadata(request: Request) -> Reply:
     if request.args.get("checkIndexes"):
         rows += await _index_differences(router, request)
     name = target if type(target) is str else "$cmd.aggregate"
-    return {"cursor": {"firstBatch": rows, "id": Int64(0), "ns": f"{request.db}.{name}"}}
+    return _with_cursor(router, request, f"{request.db}.{name}", rows, size)
+
+
+def _with_cursor(
+    router: Router, request: Request, ns: str, rows: list[Document], size: int
+) -> Document:
+    """Answer with the first rows, and with a cursor for the rest."""
+    cursor_id = 0
+    if len(rows) > size or not size:
+
+        async def rest() -> AsyncIterator[list[bytes]]:
+            yield [bson_codec.encode(row) for row in rows[size:]]
+
+        opened = router.cursors.register(ns, BatchSource(rest()), lsid_of(request.body))
+        opened.returned, opened.command = min(size, len(rows)), request.body
+        cursor_id = opened.id
+    return {"cursor": {"firstBatch": rows[:size], "id": Int64(cursor_id), "ns": ns}}
 
 
 def _is_about(ns: str, request: Request) -> bool:

@@ -32,6 +32,7 @@ async def move_range(request: Request) -> Reply:
         "_id": args["id"], "ns": args["ns"], "uuid": bytes(args["uuid"]), "range": args["range"],
         "keyPattern": args["keyPattern"], "toShard": args["toShard"], "toHost": args["toHost"],
     } | {key: args[key] for key in ("bytesMax", "forceJumbo") if key in args}
+    await recipient.settle_incoming(state)
     running: Donation | None = state.donating
     if running is None:
         if state.incoming or any(

@@ -418,6 +418,27 @@ async def fence(state: ShardingState, identifier: Binary) -> str:
             return outcome
 
 
+async def is_committed(state: ShardingState, spec: Document) -> bool:
+    """Tell, for ever, how a migration ended whose donor was lost.
+
+    An outcome may have been forgotten since. What is owned does not change any more once the
+    fence is there, so it tells as well: a range that is not given away is owned.
+    """
+    if await fence(state, spec["_id"]) == "committed":
+        return True
+    while True:
+        try:
+            row = (await state.news_of(spec["ns"])).get("ownership")
+            break
+        except MongoError:
+            await asyncio.sleep(_RETRY_SECONDS)
+    if row is None:
+        return False
+    own = Ownership(row)
+    low, high = (own.pattern.bound_key(spec["range"][side]) for side in ("min", "max"))
+    return bytes(own.row["uuid"]) == spec["uuid"] and not own.ranges.covers(low, high)
+
+
 async def finish(state: ShardingState, spec: Document) -> None:
     """Take over the outcome of a migration that is committed, in one entry."""
     ns, member = spec["ns"], state.member

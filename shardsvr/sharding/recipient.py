@@ -7,6 +7,7 @@ owns the range (`ShardingState.refresh`), and becomes a deletion when the migrat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ _LOOK_SECONDS: Final = 0.05
 async def start(state: ShardingState, args: Document) -> None:
     """Get ready for a migration: the collection, its indexes, the pending range deletion."""
     ns, identifier = args["ns"], args["id"]
+    await settle_incoming(state, besides=bytes(identifier))
     for busy, known in list(state.incoming.items()):
         if busy != bytes(identifier) and known["from"] == args["fromShard"]:
             # A shard donates once at a time: it has given the other one up, or lost its office.
@@ -223,21 +225,57 @@ async def make_deletion(state: ShardingState, identifier: Any) -> None:
     """Turn a pending range deletion into one that is to be done."""
     task = state.records.find(names.DELETIONS, identifier)
     if task is not None and task.get("pending"):
-        ready = {name: value for name, value in task.items() if name != "pending"}
-        await state.records.write(put=[(names.DELETIONS, ready)])
+        await state.records.write(put=[(names.DELETIONS, _to_be_done(task))])
     state.wake.set()
+
+
+async def settle_incoming(state: ShardingState, *, besides: bytes = b"") -> None:
+    """Find out whether the migrations to here that are taken to run have ended meanwhile.
+
+    Whoever is refused because of one asks; a donor that could not tell the end does not matter
+    then.
+    """
+    for identifier, known in list(state.incoming.items()):
+        if identifier == besides:
+            continue
+        with contextlib.suppress(MongoError):  # nobody can say: it counts as running
+            reply = await state.config.command("admin", {
+                "_configsvrGetOwnership": 1, "ns": known["ns"], "shard": state.member.shard_name,
+                "id": Binary(identifier, 4),
+            })
+            if reply.get("outcome") is None or state.incoming.get(identifier) is not known:
+                continue
+            del state.incoming[identifier]
+            task = state.records.find(names.DELETIONS, Binary(identifier, 4))
+            if task is not None:
+                await resolve(state, task)
 
 
 async def resolve(state: ShardingState, task: Document) -> None:
     """Find out how a migration to here ended of which nobody has told the end.
 
-    The recipient writes the fence itself: what is not committed then never will be.
+    The recipient writes the fence itself: what is not committed then never will be. So what is
+    owned from then on tells the end; an outcome may be so old that it was forgotten.
     """
     from shardsvr.sharding.donor import fence
 
     if bytes(task["_id"]) in state.incoming:
         return
-    if await fence(state, task["_id"]) == "committed":
-        await state.refresh(task["nss"])
-    if state.records.find(names.DELETIONS, task["_id"]) is not None:
-        await make_deletion(state, task["_id"])
+    await fence(state, task["_id"])
+    reply = await state.news_of(task["nss"])
+    await state.records.ready()
+    if task["nss"] in state.sections or bytes(task["_id"]) in state.incoming:
+        return  # what is owned changes just now: it is looked at once more
+    engine = state.member.engine
+    with engine.unit() as unit:
+        state.note_ownership(unit, task["nss"], reply.get("ownership"))
+        left = state.records.find(names.DELETIONS, task["_id"])
+        if left is not None and left.get("pending"):
+            state.records.put(unit, names.DELETIONS, _to_be_done(left))
+        unit.commit()
+    await engine.committed(engine.log_end)
+    state.wake.set()
+
+
+def _to_be_done(task: Document) -> Document:
+    return {name: value for name, value in task.items() if name != "pending"}

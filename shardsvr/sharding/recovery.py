@@ -55,7 +55,7 @@ async def _recover(state: ShardingState, spec: Document, section: Section) -> No
     if spec["phase"] == "catalogue":
         await blocking.recover(state, spec)
         return
-    committed = await donor.fence(state, spec["_id"]) == "committed"
+    committed = await donor.is_committed(state, spec)
     if committed:
         await donor.finish(state, spec)
     else:

@@ -355,6 +355,14 @@ def test_chunks_that_are_not_consistent_are_told(db: Any) -> None:
     found = db.command("checkMetadataConsistency")["cursor"]["firstBatch"]
     assert [row["type"] for row in found] == ["RoutingTableRangeGap", "RoutingTableMissingMaxKey"]
     assert {row["details"]["namespace"] for row in found} == {ns}
+    command = {"checkMetadataConsistency": 1, "cursor": {"batchSize": 1}}
+    reply = db.command(command)["cursor"]
+    assert (reply["firstBatch"], reply["ns"]) == (found[:1], f"{db.name}.$cmd.aggregate")
+    more = db.command("getMore", reply["id"], collection="$cmd.aggregate")["cursor"]
+    assert (more["nextBatch"], more["id"]) == (found[1:], 0)
+    with pytest.raises(OperationFailure) as caught:
+        db.command("checkMetadataConsistency", cursor={"batchSize": -1})
+    assert caught.value.code == 51024
 
 
 def test_an_index_that_one_shard_refuses_is_on_none(db: Any) -> None:

@@ -14,7 +14,7 @@ from sim.script import play
 from sim.sharded import CONFIG, ITEMS, ROUTER_PORT, Plan, ShardedScenario
 from sim.workload import DB
 
-from configsvr import store
+from configsvr import routing, store
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from shardsvr.sharding import recipient
@@ -197,6 +197,41 @@ def test_what_a_shard_was_given_moves_on_though_it_does_not_know(
         move: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}}
         for shard in ("shard1", "shard0"):
             await client.command("admin", {**move, "to": shard})
+
+    run(script)
+
+
+def test_a_recipient_that_was_not_told_the_end_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It used to refuse what came next for 15 seconds; and an outcome may be forgotten."""
+
+    async def tell_nobody(*_: Any, **__: Any) -> None:
+        return
+
+    async def forget(trial: Scripted) -> None:
+        config = (await trial.leader_of(CONFIG)).member
+        rows = store.unordered(config, routing.OUTCOMES)
+        assert rows
+        store.write(config, [], [(routing.OUTCOMES, row["_id"]) for row in rows])
+
+    async def script(trial: Scripted) -> None:
+        monkeypatch.setattr("shardsvr.sharding.donor.tell_recipient", tell_nobody)
+        client = trial.router_client().inner
+        move: Document = {"moveChunk": f"{DB}.items", "find": {"k": 1}}
+        before = trial.loop.time()
+        for shard in ("shard1", "shard0", "shard1"):
+            await client.command("admin", {**move, "to": shard})
+        assert trial.loop.time() - before < 5  # of virtual time
+        await forget(trial)
+        there = (await trial.leader_of("shard1")).member.sharding
+
+        async def is_known() -> bool:
+            return not any(task.get("pending") for task in there.tasks(f"{DB}.items"))
+
+        await trial.until("the end is known", is_known)
+        assert (await client.command(DB, {"count": "items", "query": {"k": {"$gte": 0}}}))["n"] == (
+            ITEMS)
 
     run(script)
 
