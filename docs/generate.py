@@ -67,7 +67,6 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "setFeatureCompatibilityVersion": "8.0 is the one version there is",
         "setClusterParameter": "`defaultMaxTimeMS`, `changeStreamOptions`",
         "authenticate": "answers that there are no users",
-        "bulkWrite": "not over databases on different shards at once",
         "collMod": "of an index: `hidden`, `expireAfterSeconds`, `prepareUnique`, `unique`",
         "createSearchIndexes": "answers as a server without Atlas Search does",
         "dropSearchIndex": "answers as a server without Atlas Search does",
@@ -84,7 +83,7 @@ PARTLY: Final[dict[str, dict[str, str]]] = {
         "$meta": "`sortKey` in `find` only; `indexKey` not of multikey indexes",
     },
     "index_options": {
-        "commitQuorum": "checked; a shard has one member",
+        "commitQuorum": "checked; each member of a set builds the index when it applies its entry",
         "storageEngine": "checked to be an object, then without effect",
     },
     "ops": {

@@ -9,6 +9,7 @@ import bson
 import pymongo
 import pytest
 from bson import Int64, MaxKey, MinKey, Timestamp
+from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.errors import OperationFailure
 from servers import RawClient
 
@@ -387,3 +388,31 @@ def test_indexes_that_differ_are_told() -> None:
         {"indexName": "u", "missingFromShards": ["b", "c"], "inconsistentProperties": []},
     ]
     assert differences("t.c", 1, {"a": [one, two], "b": [two, one]}) == []
+
+
+def test_a_bulk_write_over_databases_of_several_shards(client: Any, db: Any) -> None:
+    names = [f"{db.name}_{number}" for number in range(2)]
+    try:
+        for number, name in enumerate(names):
+            client[name].x.insert_one({"_id": 0})
+            if client.config.databases.find_one({"_id": name})["primary"] != f"shard{number}":
+                client.admin.command("movePrimary", name, to=f"shard{number}")
+        client.admin.command("shardCollection", f"{db.name}.s", key={"_id": "hashed"})
+        first, second = (f"{name}.x" for name in names)
+        done = client.bulk_write(
+            [
+                InsertOne({"_id": 1}, namespace=first), InsertOne({"_id": 1}, namespace=second),
+                *(InsertOne({"_id": n}, namespace=f"{db.name}.s") for n in range(6)),
+                UpdateOne({"_id": 1}, {"$set": {"z": 1}}, namespace=second),
+                DeleteOne({"_id": 1}, namespace=first),
+            ],
+            verbose_results=True,
+        )
+        assert (done.inserted_count, done.modified_count, done.deleted_count) == (8, 1, 1)
+        assert sorted(done.insert_results) == list(range(8))
+        assert client[names[0]].x.find_one({"_id": 1}) is None
+        assert client[names[1]].x.find_one({"_id": 1}) == {"_id": 1, "z": 1}
+        assert db.s.count_documents({}) == 6
+    finally:
+        for name in names:
+            client.drop_database(name)
