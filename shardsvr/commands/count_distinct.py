@@ -77,7 +77,7 @@ async def _count_matching(request: Request, collection: Collection, enough: int)
 
 
 async def distinct(request: Request) -> Reply:
-    """Return the distinct values of a field."""
+    """Return the distinct values of a field: as they are met, or sorted for a router."""
     args = request.args
     key = args["key"]
     if "\x00" in key:
@@ -105,17 +105,27 @@ async def distinct(request: Request) -> Reply:
     values = list(found.values())
     if len(bson_codec.encode({"values": values})) > DOCUMENT_BYTES_MAX:
         raise MongoError(17217, "distinct too big, 16mb cap")
-    return {"values": [found[key] for key in sorted(found)]}
+    if request.message.routed is not None or request.generic.routed is not None:
+        values = [found[key] for key in sorted(found)]
+    return {"values": values}
 
 
 def collect_distinct(found: dict[bytes, Any], documents: Any, key: str, collation: Any) -> None:
-    """Add the values at `key` of documents, arrays unwound one level."""
+    """Add the values at `key` of documents, arrays unwound one level.
+
+    What a document has several of is added in the order of values, collation aside.
+    """
     parts = paths.split(key)
     for document in documents:
-        for value in paths.values_along(document, parts, expand_leaf=False):
-            for item in value if type(value) is list else (value,):
-                if item is not MISSING:
-                    found.setdefault(order.key(item, collation), item)
+        values = [
+            item
+            for value in paths.values_along(document, parts, expand_leaf=False)
+            for item in (value if type(value) is list else (value,)) if item is not MISSING
+        ]
+        if len(values) > 1:
+            values.sort(key=order.key)
+        for item in values:
+            found.setdefault(order.key(item, collation), item)
 
 
 _QUERY = (

@@ -114,3 +114,15 @@ def test_metadata_in_a_pipeline(db: Any) -> None:
         db.c.aggregate([match, {"$project": {"s": {"$meta": "textScore"}}}])
     assert caught.value.code == 40218
     assert list(db.c.aggregate([match, {"$project": {"s": {"$literal": {"$meta": "textScore"}}}}]))
+
+
+def test_the_order_of_distinct_values(db: Any, member_db: Any) -> None:
+    rows = [{"a": ["S", "M"]}, {"a": ["M", "L"]}, {"a": "S"}, {"a": 5}, {"b": 1}]
+    for where in (db, member_db):
+        where.c.insert_many(dict(row) for row in rows)
+    assert member_db.c.distinct("a") == ["M", "S", "L", 5]
+    assert db.c.distinct("a") == [5, "L", "M", "S"]  # a router sorts what shards answer
+    member_db.c.create_index("a")
+    assert member_db.c.distinct("a", {"a": {"$gt": ""}}) == ["L", "M", "S"]
+    member_db.d.insert_many([{"a": "b"}, {"a": ["B", "A"]}])
+    assert member_db.d.distinct("a", collation={"locale": "en", "strength": 2}) == ["b", "A"]
