@@ -167,4 +167,12 @@ COMMANDS = (
         admin_only=True, writes=True, passes_lock=True,
         help="Internal: a collection's chunks.",
     ),
+    Command(
+        "_configsvrReadRouting", get_routing,
+        (
+            Field("ns", "string", required=True), Field("timestamp", "timestamp"),
+            Field("since", "timestamp"),
+        ),
+        admin_only=True, help="Internal: a collection's chunks, as a secondary knows them.",
+    ),
 )

@@ -37,7 +37,8 @@ async def list_databases(request: Request) -> Reply:
     rows: dict[str, Document] = {}
     command: Document = {"listDatabases": 1}
     parts = await router.on_all_shards("admin", command)
-    parts.append(("config", await router.routing.config.command("admin", command)))
+    preferred: Document = {**command, "$readPreference": {"mode": "primaryPreferred"}}
+    parts.append(("config", await router.routing.config.command("admin", preferred)))
     for shard, reply in parts:
         for row in reply["databases"]:
             if (row["name"] in ("admin", "config", "local")) != (shard == "config"):
@@ -60,8 +61,7 @@ async def list_databases(request: Request) -> Reply:
 
 async def list_shards(request: Request) -> Reply:
     """Return the rows of `config.shards`."""
-    reply = await router_of(request).routing.config.command("admin", {"_configsvrGetShards": 1})
-    return {"shards": reply["shards"]}
+    return {"shards": await router_of(request).routing.shard_rows()}
 
 
 async def is_dbgrid(request: Request) -> Reply:

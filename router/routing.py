@@ -7,6 +7,7 @@ wrong: each request carries the versions it relies on, and the shards check them
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,13 @@ from router.shards import Shard
 CONFIG_DATABASES = frozenset({"admin", "config", "local"})
 STALE_CODES: Final = frozenset({int(Code.STALE_CONFIG), int(Code.STALE_DB_VERSION)})
 _KNOWN_MAX: Final = 100_000
+_AWAY_MS: Final = 1000
+_AWAY_CODES: Final = frozenset({
+    int(Code.FAILED_TO_SATISFY_READ_PREFERENCE), int(Code.MAX_TIME_MS_EXPIRED),
+})
+_ANY_MEMBER: Final[Document] = {
+    "$readPreference": {"mode": "primaryPreferred"}, "maxTimeMS": _AWAY_MS,
+}
 
 
 class Target:
@@ -73,10 +81,24 @@ class RoutingTable:
 
     async def refresh_shards(self) -> None:
         """Read the shards from the config server."""
-        reply = await self.config.command("admin", {"_configsvrGetShards": 1})
         self._shards = {
-            row["_id"]: (row["host"], self._ways.to(row["host"])) for row in reply["shards"]
+            row["_id"]: (row["host"], self._ways.to(row["host"])) for row in await self.shard_rows()
         }
+
+    async def shard_rows(self) -> list[Document]:
+        """Return the rows of `config.shards`, from a secondary while there is no primary."""
+        command: Document = {"_configsvrGetShards": 1}
+        if self.config.is_away():
+            try:
+                reply = await self.config.command("admin", {**command, "maxTimeMS": _AWAY_MS})
+            except MongoError as error:
+                if error.code not in _AWAY_CODES:
+                    raise
+                reply = await self.config.command("admin", {**command, **_ANY_MEMBER})
+        else:
+            reply = await self.config.command("admin", command)
+        rows: list[Document] = reply["shards"]
+        return rows
 
     async def shards(self) -> list[tuple[str, Shard]]:
         """Return all shards as (name, channel), in order of name.
@@ -130,13 +152,15 @@ class RoutingTable:
         old = self._stale.get(ns)
         if old is not None:
             command |= {"timestamp": old.row["timestamp"], "since": old.version}
-        reply = await self.config.command("admin", command)
+        reply = await self._routing(command)
         row = reply["collection"]
         if len(self._known) > _KNOWN_MAX:
             self._known.clear()
         if row is None:
             self._stale.pop(ns, None)
             self._note_database(db, reply["database"])
+            if reply["database"] is not None:
+                await self._to_primary(reply["database"])
             target = await self.primary_target(db, create=create)
             if target.exists:
                 self._known[ns] = target
@@ -149,6 +173,21 @@ class RoutingTable:
             await self.shard(shard)
         self._stale[ns] = self._known[ns] = found
         return found
+
+    async def _routing(self, command: Document) -> Document:
+        """Ask where a collection is.
+
+        While the config servers have no primary a secondary may say where something is, as the
+        shards check that; that something is not there only a primary can say.
+        """
+        if self.config.is_away():
+            old = {"_configsvrReadRouting": 1, **command, **_ANY_MEMBER}
+            del old["_configsvrGetRouting"]
+            with contextlib.suppress(MongoError):
+                reply = await self.config.command("admin", old)
+                if reply["database"] is not None:
+                    return reply
+        return await self.config.command("admin", command)
 
     def _note_database(self, db: str, row: Document | None) -> None:
         known = self._databases.get(db)
@@ -172,9 +211,13 @@ class RoutingTable:
         if row is None:
             name, channel = await self._any_shard()
             return Target(name, channel, None, exists=False)
+        return await self._to_primary(row)
+
+    async def _to_primary(self, row: Document) -> Target:
+        """Remember a database's primary shard."""
         channel = await self.shard(row["primary"])
         target = Target(row["primary"], channel, Routed(UNSHARDED, row["version"]))
-        self._databases[db] = target
+        self._databases[row["_id"]] = target
         return target
 
     async def primary(self, db: str) -> str | None:

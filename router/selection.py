@@ -107,8 +107,8 @@ def _near(servers: list[Server]) -> list[Server]:
 
 
 _READS: Final = frozenset({
-    "aggregate", "collStats", "count", "dataSize", "dbStats", "distinct", "explain", "find",
-    "listCollections", "listDatabases", "listIndexes",
+    "_configsvrGetShards", "_configsvrReadRouting", "aggregate", "collStats", "count", "dataSize",
+    "dbStats", "distinct", "explain", "find", "listCollections", "listDatabases", "listIndexes",
 })
 """Commands that a read preference moves; all others go to the primary."""
 

@@ -20,7 +20,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.shard_versions import Routed
 from psdb_base.values import Document
 from psdb_base.world import World
-from psdb_server.command import ALIASES, in_own_spelling
+from psdb_server.command import ALIASES, Request, in_own_spelling
 from psdb_server.labels import labelled
 from psdb_server.namespaces import check_database_name
 from psdb_server.node import Node
@@ -158,6 +158,12 @@ class Router(Node):
         except Exception as error:  # noqa: BLE001 -- the one place where errors become replies
             return self.error_message(labelled(error, body), asked or message)
         return reply  # type: ignore[no-any-return]
+
+    async def execute(self, request: Request) -> Any:
+        """Run a command of the router's own: no server that it asks keeps it beyond its time."""
+        if request.op.deadline is None:
+            return await super().execute(request)
+        return await request.op.wait(super().execute(request))
 
     async def _in_time(
         self, route: Route, connection: Connection, message: Message, body: Document, db: str

@@ -326,6 +326,7 @@ def test_shards_and_config_servers_that_are_away() -> None:
         await trial.until("the shard is back", lambda: client.command(
             DB, {"find": "items", "filter": {"k": 1}, "maxTimeMS": 1000}))
 
+        assert (await client.command(DB, {"count": "plain"}))["n"] == 0  # its shard knows it now
         for node in trial.groups[CONFIG][:2]:
             node.cut_power()
         assert (await client.command(DB, {"count": "items"}))["n"] == ITEMS
@@ -336,6 +337,14 @@ def test_shards_and_config_servers_that_are_away() -> None:
             CONFIG, *trial.shards]
         await fails("admin", {"shardCollection": f"{DB}.other", "key": {"_id": 1}}, 50, 133)
         await fails("fresh", {"create": "c"}, 50, 133)
+        # Where things are a secondary can say, too; not that a database is not there.
+        await client.command("admin", {"flushRouterConfig": 1})
+        assert (await client.command(DB, {"count": "items", "maxTimeMS": 1000}))["n"] == ITEMS
+        assert (await client.command(DB, {"count": "never seen", "maxTimeMS": 1000}))["n"] == 0
+        await fails("fresh", {"count": "c"}, 50, 133)
+        for command in ("listDatabases", "listShards"):
+            rows = await client.command("admin", {command: 1, "maxTimeMS": 1500})
+            assert len(rows["databases" if command == "listDatabases" else "shards"]) >= 2
 
     run(script)
 
