@@ -98,6 +98,8 @@ async def add_shard(request: Request) -> Reply:
     if name == "config":
         raise MongoError(Code.BAD_VALUE, "use of shard replica set with name 'config' is not "
                          "allowed")
+    if not host or not all(addresses(host)):
+        raise MongoError(Code.FAILED_TO_PARSE, f"'{host}' names no host of a shard")
     is_new = _existing(member, host, name) is None
     peer = member.sharding.peer(host)
     try:
@@ -191,6 +193,8 @@ async def get_database(request: Request) -> Reply:
 async def database(member: Member, name: str, primary: str | None) -> Document:
     """Return a database's row; a database that is not there is created."""
     row = store.find(member, "databases", name)
+    if primary is not None and store.find(member, "shards", primary) is None:
+        raise MongoError(Code.SHARD_NOT_FOUND, f"Shard {primary} not found")
     if row is None:
         row = await _create_database(member, name, primary)
     elif primary is not None and row["primary"] != primary:

@@ -16,6 +16,7 @@ from configsvr.zones import zones_of
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from shardsvr.member import Member
 
 _CHUNKS_MAX: Final = 8192
@@ -103,13 +104,13 @@ def _check_presplit(pattern: KeyPattern, zones: list[Document]) -> None:
             raise MongoError(
                 _SAME_PREFIX,
                 "presplitHashedZones needs zones whose min and max differ in a field before the "
-                f"hashed one: [{row['min']}, {row['max']})",
+                f"hashed one: [{text_of(row['min'])}, {text_of(row['max'])})",
             )
         if any(type(row["min"][name]) is not MinKey for name in rest):
             raise MongoError(
                 _NOT_FROM_MIN_KEY,
                 "presplitHashedZones needs zones whose min has MinKey in the hashed field and all "
-                f"fields behind it: [{row['min']}, {row['max']})",
+                f"fields behind it: [{text_of(row['min'])}, {text_of(row['max'])})",
             )
 
 
@@ -121,14 +122,15 @@ def _zones(member: Member, ns: str, pattern: KeyPattern) -> list[Document]:
             if tuple(bound) != pattern.names:
                 raise MongoError(
                     Code.INVALID_OPTIONS,
-                    f"the proposed shard key {pattern.spec} does not match the zone range "
-                    f"[{row['min']}, {row['max']})",
+                    f"the proposed shard key {text_of(pattern.spec)} does not match the zone range "
+                    f"[{text_of(row['min'])}, {text_of(row['max'])})",
                 )
             hashed = None if pattern.hashed is None else bound[pattern.hashed]
             if hashed is not None and not isinstance(hashed, Int64 | MinKey | MaxKey):
                 raise MongoError(
                     Code.INVALID_OPTIONS,
-                    f"the zone range [{row['min']}, {row['max']}) must have longs in the hashed "
+                    f"the zone range [{text_of(row['min'])}, {text_of(row['max'])}) must have "
+                    "longs in the hashed "
                     f"field {pattern.hashed}",
                 )
     return sorted(rows, key=lambda row: pattern.bound_key(row["min"]))

@@ -14,6 +14,7 @@ from configsvr.following import is_named
 from configsvr.zones import Zones
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.labels import RETRYABLE_CODES
@@ -113,14 +114,14 @@ async def _until_known(member: Member, donor: str, command: Document) -> Documen
 async def move_chunk(request: Request) -> Reply:
     """`moveChunk`: the chunk that holds a document (`find`) or has these bounds."""
     member, args = member_of(request), request.args
-    ns = str(request.target)
+    ns, began = str(request.target), member_of(request).world.clock.monotonic()
     split_namespace(ns)
     found = chunks.map_of(member, ns)
     recipient = shard_row(member, args["to"])["_id"]
     chunk = chunk_by(found, args)
     size = args.get("maxChunkSizeBytes") or 2 * chunks.chunk_bytes(member, found.row)
     await _move_checked(request, found, chunk, recipient, size)
-    return {}
+    return {"millis": int((member.world.clock.monotonic() - began) * 1000)}
 
 
 def chunk_by(found: chunks.Map, args: Document) -> Document:
@@ -135,7 +136,7 @@ def chunk_by(found: chunks.Map, args: Document) -> Document:
         if missing:
             raise MongoError(
                 Code.SHARD_KEY_NOT_FOUND,
-                f"no shard key found in chunk query {by_find}",
+                f"no shard key found in chunk query {text_of(by_find)}",
             )
         return found.at(found.pattern.bound(by_find))
     assert bounds is not None
@@ -144,7 +145,8 @@ def chunk_by(found: chunks.Map, args: Document) -> Document:
     chunk = found.exact(bounds[0], bounds[1])
     if chunk is None:
         raise MongoError(
-            Code.BAD_VALUE, f"no chunk of {found.ns} has the bounds {bounds[0]} and {bounds[1]}"
+            Code.BAD_VALUE,
+            f"no chunk of {found.ns} has the bounds {text_of(bounds[0])} and {text_of(bounds[1])}",
         )
     return chunk
 
@@ -255,8 +257,9 @@ async def split_chunk(request: Request) -> Reply:
         chunk = found.at(point)
         if found.key(chunk["min"]) == found.key(point):
             raise MongoError(
-                Code.BAD_VALUE, f"new split key {point} is a boundary key of existing chunk "
-                f"[{chunk['min']}, {chunk['max']})"
+                Code.BAD_VALUE,
+                f"new split key {text_of(point)} is a boundary key of existing chunk "
+                f"[{text_of(chunk['min'])}, {text_of(chunk['max'])})"
             )
     else:
         chunk = chunk_by(found, args)
@@ -297,7 +300,7 @@ async def merge_chunks(request: Request) -> Reply:
         if not parts or parts[0]["min"] != bounds[0] or parts[-1]["max"] != bounds[1]:
             raise MongoError(
                 Code.ILLEGAL_OPERATION, f"could not merge chunks, collection {ns} has no chunks "
-                f"with exactly the bounds {bounds[0]} and {bounds[1]}"
+                f"with exactly the bounds {text_of(bounds[0])} and {text_of(bounds[1])}"
             )
         if len({part["shard"] for part in parts}) > 1:
             raise MongoError(
@@ -313,11 +316,10 @@ async def merge_all(request: Request) -> Reply:
     """`mergeAllChunksOnShard`: all runs of mergeable chunks of a collection on a shard."""
     member, ns = member_of(request), str(request.target)
     shard = shard_row(member, request.args["shard"])["_id"]
+    most = request.args.get("maxNumberOfChunksToMerge", _CHUNKS_MAX)
     async with locked(member, ns):
         await store.ready(member, "chunks")
-        count = merge_runs(
-            member, ns, shard, request.args.get("maxNumberOfChunksToMerge", _CHUNKS_MAX)
-        )
+        count = merge_runs(member, ns, shard, most)
     if count:
         await store.note(member, "autoMerge", ns, {"shard": shard, "merged": count})
     return {}

@@ -21,6 +21,7 @@ from configsvr.moving import command_on, locked
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern, check_pattern
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
 from psdb_server.labels import RETRYABLE_CODES
@@ -104,7 +105,7 @@ def _check_options(args: Document, pattern: KeyPattern) -> None:
         raise MongoError(
             Code.BAD_VALUE,
             f"The collation for shardCollection must be {{locale: 'simple'}}, but found: "
-            f"{collation}",
+            f"{text_of(collation)}",
         )
 
 
@@ -114,7 +115,7 @@ def _check_same(known: Document, pattern: KeyPattern, args: Document) -> None:
         raise MongoError(
             Code.ALREADY_INITIALIZED,
             f"sharding already enabled for collection {known['_id']} with options "
-            f"{{ key: {known['key']}, unique: {known['unique']} }}",
+            f"{{ key: {text_of(known['key'])}, unique: {text_of(known['unique'])} }}",
         )
 
 
@@ -140,7 +141,7 @@ async def _prepare(
         if args.get("collation") != {"locale": "simple"}:
             raise MongoError(
                 Code.BAD_VALUE,
-                "Collection has default collation: " + str(options["collation"])
+                "Collection has default collation: " + text_of(options["collation"])
                 + ". Must specify collation {locale: 'simple'}.",
             )
     initial.check(member, ns, pattern, args, is_empty=not part["count"])
@@ -177,8 +178,8 @@ def usable_index(ns: str, pattern: KeyPattern, part: Document, *, unique: bool) 
             raise MongoError(
                 Code.INVALID_OPTIONS,
                 f"can't shard collection '{ns}' with unique index on "
-                f"{spec['key']} and proposed shard key {pattern.spec}. Uniqueness can't be "
-                "maintained unless shard key is a prefix",
+                f"{text_of(spec['key'])} and proposed shard key {text_of(pattern.spec)}. "
+                "Uniqueness can't be maintained unless shard key is a prefix",
             )
         simple = spec.get("collation", {}).get("locale", "simple") == "simple"
         good = (
@@ -330,13 +331,14 @@ async def refine(request: Request) -> Reply:
         ):
             raise MongoError(
                 Code.INVALID_OPTIONS,
-                f"refineCollectionShardKey shard key {pattern.spec} must extend the current shard "
-                f"key {found.pattern.spec}",
+                f"refineCollectionShardKey shard key {text_of(pattern.spec)} must extend "
+                f"the current shard key {text_of(found.pattern.spec)}",
             )
         shards = sorted({chunk["shard"] for chunk in found.chunks})
+        checked = found.row["unique"] and args.get("enforceUniquenessCheck", True)
         for shard in shards:
             part = await command_on(member, shard, {"_shardsvrDescribePart": 1, "ns": ns})
-            if not usable_index(ns, pattern, part, unique=found.row["unique"]):
+            if not usable_index(ns, pattern, part, unique=checked):
                 raise MongoError(
                     Code.INVALID_OPTIONS,
                     "Please create an index that starts with the proposed shard key before "
@@ -407,7 +409,8 @@ COMMANDS = (
         admin_only=True, writes=True, write_concern=True, help="Create a database.",
     ),
     Command(
-        "refineCollectionShardKey", to_the_end(refine), (Field("key", "object", required=True),),
+        "refineCollectionShardKey", to_the_end(refine),
+        (Field("key", "object", required=True), Field("enforceUniquenessCheck", "safe bool")),
         target="string", admin_only=True, writes=True, write_concern=True,
         help="Add fields to a shard key.",
     ),

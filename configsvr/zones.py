@@ -9,8 +9,9 @@ from configsvr import chunks, store
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from psdb_server.command import Command, Reply, Request
-from psdb_server.fields import Field
+from psdb_server.fields import Field, type_name
 from psdb_server.namespaces import split_namespace
 from shardsvr.collections import member_of
 from shardsvr.member import Member
@@ -96,11 +97,19 @@ async def update_zone_key_range(request: Request) -> Reply:
     low = _whole(pattern, args["min"])
     high = _whole(pattern, args["max"])
     if pattern.bound_key(low) >= pattern.bound_key(high):
-        raise MongoError(Code.FAILED_TO_PARSE, f"max: {high} should be greater than min: {low}")
+        raise MongoError(
+            Code.FAILED_TO_PARSE,
+            f"max: {text_of(high)} should be greater than min: {text_of(low)}",
+        )
     zone = args.get("zone")
     if "zone" not in request.body:
         raise MongoError(40414, "BSON field 'updateZoneKeyRange.zone' is missing but a required "
                          "field")
+    if zone is not None and type(zone) is not str:
+        raise MongoError(
+            Code.TYPE_MISMATCH,
+            f'"zone" had the wrong type. Expected string, found {type_name(zone)}',
+        )
     if zone is None:
         gone = [row for row in zones_of(member, ns) if row["min"] == low and row["max"] == high]
         store.write(member, [], [("tags", row["_id"]) for row in gone])
@@ -121,7 +130,8 @@ def _whole(pattern: KeyPattern, bound: Document) -> Document:
     if given != pattern.names[: len(given)]:
         raise MongoError(
             Code.SHARD_KEY_NOT_FOUND,
-            f"the bound {bound} does not begin with the fields of the shard key {pattern.spec}",
+            f"the bound {text_of(bound)} does not begin with the fields of the shard key "
+            f"{text_of(pattern.spec)}",
         )
     return {**pattern.lowest, **bound}
 
@@ -137,8 +147,8 @@ def _check_overlap(
         if start < other[1] and other[0] < end:
             raise MongoError(
                 Code.RANGE_OVERLAP_CONFLICT,
-                f"Zone range: [{low}, {high}) is overlapping with existing: "
-                f"[{row['min']}, {row['max']})",
+                f"Zone range: [{text_of(low)}, {text_of(high)}) is overlapping with existing: "
+                f"[{text_of(row['min'])}, {text_of(row['max'])})",
             )
 
 

@@ -13,6 +13,7 @@ from psdb_base import bson_codec
 from psdb_base.errors import Code, MongoError
 from psdb_base.shard_keys import KeyPattern
 from psdb_base.values import Document
+from psdb_query.describe import text_of
 from psdb_server.namespaces import split_namespace
 from psdb_wire.frames import Message
 from router import reads
@@ -102,8 +103,8 @@ async def create_indexes(
             if prefix != list(found.pattern.names):
                 raise MongoError(
                     Code.CANNOT_CREATE_INDEX,
-                    f"cannot create unique index over {spec['key']} with shard key pattern "
-                    f"{found.pattern.spec}",
+                    f"cannot create unique index over {text_of(spec['key'])} with shard key "
+                    f"pattern {text_of(found.pattern.spec)}",
                 )
     there = [spec["name"] for spec in await _listed(router, connection, body, found)]
     try:
@@ -366,11 +367,15 @@ async def data_size(
     found = await router.routing.find(ns_db, name)
     if not isinstance(found, ChunkMap):
         return await router.forward(found.channel, connection, message)
+    pattern = body.get("keyPattern")
+    if pattern is not None and pattern != found.pattern.spec:
+        raise MongoError(Code.BAD_VALUE, "keyPattern must equal shard key")
     parts = await each(router, connection, {**body, "$db": db}, found, versioned=False)
     return reads.answer(router, message, {
         "size": Int64(sum(int(part["size"]) for part in parts.values())),
         "numObjects": Int64(sum(int(part["numObjects"]) for part in parts.values())),
-        "millis": Int64(0), "estimate": False,
+        "millis": Int64(max(int(part["millis"]) for part in parts.values())),
+        "estimate": bool(body.get("estimate", False)),
     })
 
 

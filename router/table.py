@@ -14,7 +14,11 @@ from router import (
     sharding_commands,
 )
 
+_OF_SHARDS: Final = frozenset({"cleanupOrphaned", "shardingState", "splitVector"})
+"""A router does not know these at all, as in MongoDB."""
+
 ROUTER_COMMANDS: Final[CommandTable] = make_table(
-    NOT_YET, COMMON, cluster_commands.COMMANDS, maintenance_commands.COMMANDS,
-    settings_commands.COMMANDS, sharding_commands.COMMANDS, backup_commands.COMMANDS,
+    tuple(row for row in NOT_YET if row.name not in _OF_SHARDS), COMMON,
+    cluster_commands.COMMANDS, maintenance_commands.COMMANDS, settings_commands.COMMANDS,
+    sharding_commands.COMMANDS, backup_commands.COMMANDS,
 )

@@ -7,6 +7,7 @@ from typing import Any
 from bson.int64 import Int64
 
 from psdb_base.errors import Code, MongoError
+from psdb_base.shard_keys import check_pattern
 from psdb_base.values import Document
 from psdb_server.command import Command, Reply, Request
 from psdb_server.fields import Field
@@ -14,6 +15,7 @@ from psdb_server.namespaces import split_namespace
 from psdb_store.care import disk_space
 from psdb_store.collection import Collection
 from shardsvr.collections import BUCKETS, find_collection, member_of, name_of, not_on_view
+from shardsvr.sharding.cloning import shard_index, size_of
 
 
 def _scaled(value: int, scale: int) -> Any:
@@ -127,17 +129,33 @@ async def db_stats(request: Request) -> Reply:
 
 
 async def data_size(request: Request) -> Reply:
-    """Return the size of a collection's documents."""
-    for name in ("keyPattern", "min", "max"):
-        if name in request.args:
-            raise MongoError(
-                Code.NOT_IMPLEMENTED, f"dataSize with {name} is not supported by PSDB yet"
-            )
+    """Return the size of a collection's documents, or of those in a range of an index."""
+    args, clock = request.args, request.node.world.clock
+    began = clock.monotonic()
     db, name = split_namespace(str(request.target))
     collection = member_of(request).engine.collection(db, name)
+    if ("min" in args) != ("max" in args):
+        raise MongoError(Code.BAD_VALUE, "only one of min or max specified")
     size = collection.data_size_bytes if collection is not None else 0
     count = collection.count if collection is not None else 0
-    return {"size": Int64(size), "numObjects": Int64(count), "millis": Int64(0), "estimate": False}
+    if collection is not None and "min" in args:
+        size, count = await _size_of_range(request, collection)
+    return {
+        "size": Int64(size), "numObjects": Int64(count),
+        "millis": Int64(int((clock.monotonic() - began) * 1000)),
+        "estimate": bool(args.get("estimate", False)),
+    }
+
+
+async def _size_of_range(request: Request, collection: Collection) -> tuple[int, int]:
+    args = request.args
+    pattern = check_pattern(args.get("keyPattern") or dict.fromkeys(args["min"], 1))
+    if shard_index(collection, pattern) is None:
+        raise MongoError(
+            Code.OPERATION_FAILED, "couldn't find valid index containing key pattern"
+        )
+    low, high = pattern.bound_key(args["min"]), pattern.bound_key(args["max"])
+    return await size_of(collection, pattern, low, high, request.op.checkpoint)
 
 
 COMMANDS = (

@@ -416,3 +416,38 @@ def test_a_bulk_write_over_databases_of_several_shards(client: Any, db: Any) -> 
     finally:
         for name in names:
             client.drop_database(name)
+
+
+def test_options_of_the_manual(db: Any) -> None:
+    client, ns = db.client, f"{db.name}.c"
+    db.c.insert_many([{"k": k, "j": -k} for k in range(10)])
+    client.admin.command("enableSharding", db.name)
+    refused(client, 70, "enableSharding", db.name, primaryShard="no such shard")
+    db.c.create_index("k")
+    for name, more in ((ns, {}), (f"{db.name}.c", {"keyPattern": {"k": 1}})):
+        found = db.command("dataSize", name, min={"k": 2}, max={"k": 5}, **more)
+        assert (found["numObjects"], found["estimate"]) == (3, False)
+    client.admin.command("shardCollection", ns, key={"k": 1})
+    client.admin.command("split", ns, middle={"k": 3})
+    for shard in ("shard0", "shard1"):
+        moved = client.admin.command("moveChunk", ns, find={"k": 0}, to=shard, _waitForDelete=True)
+        assert type(moved["millis"]) is int
+    assert db.command("dataSize", ns, min={"k": 2}, max={"k": 5})["numObjects"] == 3
+    assert db.command("dataSize", ns, estimate=True)["estimate"] is True
+    for code, more in (
+        (2, {"min": {"k": 1}}), (2, {"keyPattern": {"j": 1}, "min": {"j": 1}, "max": {"j": 2}}),
+        (96, {"min": {"j": 1}, "max": {"j": 2}}),
+    ):
+        with pytest.raises(OperationFailure) as caught:
+            db.command("dataSize", ns, **more)
+        assert caught.value.code == code
+    refused(client, 14, "updateZoneKeyRange", ns, min={"k": 0}, max={"k": 1}, zone=1)
+    refused(client, 9, "addShard", "set/")
+    for name in ("cleanupOrphaned", "shardingState", "splitVector"):
+        refused(client, 59, name, ns)
+    with pytest.raises(OperationFailure, match=r"max: { k: 1 } should be greater than min: { k: 2"):
+        client.admin.command("updateZoneKeyRange", ns, min={"k": 2}, max={"k": 1}, zone="z")
+    db.c.create_index([("k", 1), ("j", 1)])
+    client.admin.command(
+        "refineCollectionShardKey", ns, key={"k": 1, "j": 1}, enforceUniquenessCheck=False)
+    assert db.c.count_documents({"k": {"$gte": 0}}) == 10
