@@ -385,7 +385,7 @@ async def data_size(
 async def explain(
     router: Router, connection: Connection, message: Message, body: Document, db: str
 ) -> Any:
-    """Explain on the shards and show it as a mongos does."""
+    """Explain on the shards; show it as a mongos does, a pipeline on one shard as it is there."""
     from router.explain import as_router, merged
 
     inner = body["explain"]
@@ -406,6 +406,8 @@ async def explain(
         hosts = {shard: router.routing.host_of(shard) for shard in shards}
         return reads.answer(router, message, merged(parts, hosts, router.host, inner))
     assert not isinstance(found, ChunkMap)
+    if type(inner) is dict and next(iter(inner), None) == "aggregate":
+        return await router.forward(found.channel, connection, message, found.routed)
     return await _retold(
         router, connection, message, found,
         lambda document: as_router(document, found.shard, router.host),

@@ -16,6 +16,7 @@ from psdb_server.generic import GENERIC_FIELDS
 from psdb_store.collection import Collection
 from shardsvr.collections import find_collection, member_of, name_of
 from shardsvr.commands import count_distinct, explain_writes, find
+from shardsvr.commands.explain_pipeline import as_find
 from shardsvr.planning import put_aside, whole_count
 from shardsvr.query_settings import KINDS, heed
 
@@ -184,8 +185,14 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
     stages = pipeline.serialize()
     if pipeline.source_stage is not None:
         return _finish(request, {"stages": stages})
+    found_as = as_find(stages) if collection is not None and collection.name == name else None
     if collection is None:
         document, done = _nothing(request, verbosity), 0
+    elif found_as is not None:
+        shared: Document = {option: args[option] for option in _SHARED if option in args}
+        with put_aside():
+            plan = _plan_find(replace(request, args={**found_as, **shared}), collection)
+        document, done = plan.explain(verbosity, await _execution(request, plan, verbosity)), None
     else:
         with put_aside():
             found = plan_source(
@@ -194,9 +201,13 @@ async def explain_aggregate(request: Request, args: Document, verbosity: str) ->
         done = found.done
         execution = await _execution(request, found.plan, verbosity)
         document = found.plan.explain(verbosity, execution)
-    if done == len(stages):
+    if done is None or done == len(stages):
         return _finish(request, document)
     return _finish(request, {"stages": [{"$cursor": document}, *stages[done:]]})
+
+
+_SHARED: Final = ("collation", "hint", "let")
+"""Options that a find has as well."""
 
 
 _PLANNERS: Final[dict[str, Callable[[Request, Collection], Any]]] = {

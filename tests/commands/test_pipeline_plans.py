@@ -77,3 +77,56 @@ def test_sources_without_rows(db: Db) -> None:
     assert list(db.client.admin.aggregate([{"$listSampledQueries": {}}])) == []
     with pytest.raises(OperationFailure):
         list(db.aggregate([{"$queryStats": {}}]))
+
+
+PLAIN: list[tuple[list[dict[str, Any]], list[str]]] = [
+    ([{"$match": {"a": 1}}], ["FETCH", "IXSCAN"]),
+    ([{"$match": {"b": 1}}, {"$sort": {"b": 1}}], ["SORT", "COLLSCAN"]),
+    ([{"$sort": {"a": -1}}, {"$limit": 3}], ["LIMIT", "FETCH", "IXSCAN"]),
+    ([{"$sort": {"b": 1}}, {"$skip": 1}, {"$limit": 3}], ["SKIP", "SORT", "COLLSCAN"]),
+    ([{"$match": {"a": 1}}, {"$project": {"a": 1, "_id": 0}}], ["PROJECTION_COVERED", "IXSCAN"]),
+    ([{"$project": {"b": 1}}], ["PROJECTION_SIMPLE", "COLLSCAN"]),
+    ([{"$limit": 2}], ["LIMIT", "COLLSCAN"]),
+]
+
+
+@pytest.mark.parametrize(("pipeline", "names"), PLAIN, ids=lambda v: str(v)[:60])
+def test_a_pipeline_that_a_find_could_do_is_explained_as_one_plan(
+    member_db: Db, pipeline: list[Any], names: list[str]
+) -> None:
+    member_db.things.insert_many([{"a": n % 5, "b": n} for n in range(20)])
+    member_db.things.create_index("a")
+    command = {"aggregate": "things", "pipeline": pipeline, "cursor": {}}
+    reply = member_db.command("explain", command, verbosity="executionStats")
+    assert "stages" not in reply
+    stage, found = reply["queryPlanner"]["winningPlan"], []
+    while stage is not None:
+        found.append(stage["stage"])
+        stage = stage.get("inputStage")
+    assert found == names
+    returned = reply["executionStats"]["nReturned"]
+    assert returned == len(list(member_db.things.aggregate(pipeline)))
+
+
+@pytest.mark.parametrize("stage", [
+    {"$project": {"a": 0}}, {"$project": {"x": "$a"}}, {"$unset": "a"}, {"$count": "n"},
+    {"$group": {"_id": "$b"}}, {"$sort": {"x": {"$meta": "textScore"}}},
+])
+def test_other_pipelines_are_explained_by_stages(member_db: Db, stage: dict[str, Any]) -> None:
+    member_db.things.insert_one({"a": 1})
+    member_db.things.create_index([("t", "text")])
+    pipeline = [{"$match": {"$text": {"$search": "x"}}}, stage]
+    command = {"aggregate": "things", "pipeline": pipeline, "cursor": {}}
+    reply = member_db.command("explain", command, verbosity="queryPlanner")
+    assert len(reply["stages"]) >= 2
+
+
+def test_a_router_shows_a_pipeline_on_one_shard_as_the_shard_does(db: Db) -> None:
+    db.things.insert_one({"a": 1})
+    for stage, shown in (({"$limit": 1}, "queryPlanner"), ({"$count": "n"}, "stages")):
+        command = {"aggregate": "things", "pipeline": [stage], "cursor": {}}
+        asked = db.command("explain", command, verbosity="queryPlanner")
+        told = db.command("aggregate", "things", pipeline=[stage], explain=True)
+        assert shown in asked
+        assert shown in told
+        assert asked.get("queryPlanner") == told.get("queryPlanner")
