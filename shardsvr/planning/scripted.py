@@ -42,6 +42,7 @@ class ScriptedExecution:
         self._found: list[Record] = []
         self._skip = query.skip
         self._left = query.limit
+        self._least = 1
         self.returned = 0
 
     @property
@@ -64,21 +65,34 @@ class ScriptedExecution:
     async def fetch(self, op: Operation, count: int) -> list[Record]:
         """Return up to `count` records, maybe none while `done` is still False."""
         if not self._found:
-            records = self._again or self._inner.next_batch(BATCH)
+            records = self._again or self._inner.next_batch(self._lot(count))
             self._again = []
             await op.checkpoint(len(records))
             if records:
                 documents = [record.document() for record in records]
                 kept = await self._scripts.run(op, lambda: self._select(records, documents))
-                self._found += kept
+                self._keep(records, kept)
         return self._give(count)
 
     def next_batch(self, count: int) -> list[Record]:
         """Return records as `fetch` does, without leaving the loop (for `explain`)."""
         if not self._found:
-            records = self._inner.next_batch(BATCH)
-            self._found += self._select(records, [record.document() for record in records])
+            records = self._inner.next_batch(self._lot(count))
+            kept = self._select(records, [record.document() for record in records])
+            self._keep(records, kept)
         return self._give(count)
+
+    def _lot(self, count: int) -> int:
+        """Return how many candidates to look at: as many as are wanted, more while few match.
+
+        A script may be slow, and whoever asks for a few documents need not wait for others.
+        """
+        wanted = count if self._left is None else min(count, self._skip + self._left)
+        return min(BATCH, max(wanted, self._least))
+
+    def _keep(self, records: list[Record], kept: list[Record]) -> None:
+        self._found += kept
+        self._least = 1 if kept else min(BATCH, 2 * max(len(records), self._least))
 
     def _select(self, records: list[Record], documents: list[Document]) -> list[Record]:
         matches, env = self._matches, self._query.env

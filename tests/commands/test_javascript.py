@@ -222,3 +222,12 @@ def test_noscripting(tmp_path: Path) -> None:
         assert caught.value.code == 31264
         options = client.admin.command("getCmdLineOpts")["parsed"]
         assert options["security"] == {"javascriptEnabled": False}
+
+
+def test_no_more_documents_are_looked_at_than_are_asked_for(member_db: Db) -> None:
+    member_db.things.insert_many({"_id": i} for i in range(600))
+    counting = "seen = typeof seen === 'number' ? seen + 1 : 1; if (seen > 7) throw 'more'; true"
+    assert len(list(member_db.things.find({"$where": counting}, limit=7))) == 7
+    with member_db.things.find({"$where": counting}, batch_size=5) as cursor:
+        assert next(cursor) == {"_id": 0}
+    assert member_db.things.find_one({"$where": "this._id == 500"}) == {"_id": 500}
