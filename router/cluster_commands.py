@@ -69,6 +69,14 @@ async def is_dbgrid(request: Request) -> Reply:
     return {"isdbgrid": 1, "hostname": request.node.host}
 
 
+async def replica_set_status(_request: Request) -> Reply:
+    """Refuse `replSetGetStatus` in the words by which clients tell a router."""
+    raise MongoError(
+        Code.COMMAND_FAILED, "replSetGetStatus is not supported through mongos",
+        extra={"info": "mongos"},
+    )
+
+
 async def end_sessions(request: Request) -> Reply:
     """End sessions here and on the shards."""
     await end_here(request)
@@ -193,4 +201,8 @@ COMMANDS = (
         admin_only=True, api_v1=True, help="List the databases of all shards.",
     ),
     Command("listShards", list_shards, admin_only=True, help="List the shards."),
+    Command(
+        "replSetGetStatus", replica_set_status, admin_only=True, strict=False,
+        help="Of members only.",
+    ),
 )

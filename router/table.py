@@ -14,11 +14,11 @@ from router import (
     sharding_commands,
 )
 
-_OF_SHARDS: Final = frozenset({"cleanupOrphaned", "shardingState", "splitVector"})
-"""A router does not know these at all, as in MongoDB."""
+_OF_SHARDS: Final = ("cleanupOrphaned", "replSet", "shardingState", "splitVector")
+"""A router does not know commands that begin so at all, as in MongoDB."""
 
 ROUTER_COMMANDS: Final[CommandTable] = make_table(
-    tuple(row for row in NOT_YET if row.name not in _OF_SHARDS), COMMON,
+    tuple(row for row in NOT_YET if not row.name.startswith(_OF_SHARDS)), COMMON,
     cluster_commands.COMMANDS, maintenance_commands.COMMANDS, settings_commands.COMMANDS,
     sharding_commands.COMMANDS, backup_commands.COMMANDS,
 )

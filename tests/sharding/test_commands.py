@@ -443,8 +443,11 @@ def test_options_of_the_manual(db: Any) -> None:
         assert caught.value.code == code
     refused(client, 14, "updateZoneKeyRange", ns, min={"k": 0}, max={"k": 1}, zone=1)
     refused(client, 9, "addShard", "set/")
-    for name in ("cleanupOrphaned", "shardingState", "splitVector"):
+    for name in ("cleanupOrphaned", "replSetGetConfig", "shardingState", "splitVector"):
         refused(client, 59, name, ns)
+    with pytest.raises(OperationFailure, match="not supported through mongos") as caught:
+        client.admin.command("replSetGetStatus")
+    assert (caught.value.code, caught.value.details["info"]) == (125, "mongos")
     with pytest.raises(OperationFailure, match=r"max: { k: 1 } should be greater than min: { k: 2"):
         client.admin.command("updateZoneKeyRange", ns, min={"k": 2}, max={"k": 1}, zone="z")
     db.c.create_index([("k", 1), ("j", 1)])
