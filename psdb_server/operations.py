@@ -69,6 +69,7 @@ class Operation:
         waiting: It waits for a lock.
         execution: The plan it runs, or ran last.
         by_id: It looked one document up by `_id`, without a plan.
+        counted: It told the number of all documents, without a plan.
         returned: Documents in its reply, None for a command that returns none.
         origin: The command that opened the cursor of a getMore.
         committed: It reads nothing but what is committed.
@@ -79,9 +80,9 @@ class Operation:
 
     __slots__ = (
         "_clock", "_countdown", "_docs", "_keys", "_killed", "_steps", "away", "by_id", "command",
-        "committed", "connection", "db", "deadline", "execution", "lsid", "name", "ns", "opid",
-        "origin", "profiled", "progress", "returned", "started", "started_ms", "statements",
-        "waiting", "yields",
+        "committed", "connection", "counted", "db", "deadline", "execution", "lsid", "name", "ns",
+        "opid", "origin", "profiled", "progress", "returned", "started", "started_ms",
+        "statements", "waiting", "yields",
     )
 
     def __init__(
@@ -102,6 +103,7 @@ class Operation:
         self.waiting = False
         self.execution: Any = None
         self.by_id = False
+        self.counted = False
         self.returned: int | None = None
         self.origin: Document | None = None
         self.profiled = False

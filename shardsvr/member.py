@@ -322,7 +322,7 @@ class Member(Node):
 
     def slow_fields(self, op: Operation) -> Document:
         """Return the plan in a few words, and what it looked at."""
-        if op.execution is None and not op.by_id:
+        if op.execution is None and not (op.by_id or op.counted):
             return {}
         from shardsvr import profiler
 

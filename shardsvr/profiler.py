@@ -214,6 +214,8 @@ def execution_fields(op: Operation) -> Document:
 
     execution = op.execution
     if execution is None:
+        if op.counted:
+            return {"planSummary": "RECORD_STORE_FAST_COUNT"}
         return {"planSummary": "EXPRESS_IXSCAN { _id: 1 }"} if op.by_id else {}
     return {
         "planSummary": plan_summary(execution.node),

@@ -49,6 +49,7 @@ async def count(request: Request) -> Reply:
 
         return {"n": await count_on_view(request, collection)}
     if is_whole(request):
+        request.op.counted = True
         total = (member_of(request).committed_of(request.op, collection) or collection).count
     else:
         total = await _count_matching(request, collection, skip + limit if limit else 0)

@@ -177,3 +177,9 @@ def test_a_database_may_have_another_level_than_the_others(tmp_path: Path) -> No
         assert client.a.list_collection_names() == ["c"]
         client.drop_database("a")
         assert client.a.command("profile", -1)["was"] == 1
+
+
+def test_a_count_of_all_documents_has_a_plan_summary(profiled: Any) -> None:
+    assert profiled.things.estimated_document_count() == 100
+    (entry,) = profiled["system.profile"].find({"command.count": "things"})
+    assert (entry["planSummary"], entry["docsExamined"]) == ("RECORD_STORE_FAST_COUNT", 0)
