@@ -36,8 +36,21 @@ from shardsvr.commands import (
 )
 from shardsvr.replication import commands as replication
 
+_OF_ROUTERS: Final = frozenset({
+    "abortMoveCollection", "abortReshardCollection", "abortUnshardCollection", "addShardToZone",
+    "balancerCollectionStatus", "balancerStart", "balancerStatus", "balancerStop",
+    "checkMetadataConsistency", "cleanupReshardCollection", "clearJumboFlag",
+    "commitReshardCollection", "configureCollectionBalancing", "enableSharding",
+    "mergeAllChunksOnShard", "mergeChunks", "moveChunk", "moveCollection", "movePrimary",
+    "moveRange", "refineCollectionShardKey", "removeShard", "removeShardFromZone",
+    "reshardCollection", "setAllowMigrations", "shardCollection", "split",
+    "transitionFromDedicatedConfigServer", "transitionToDedicatedConfigServer",
+    "unshardCollection", "updateZoneKeyRange",
+})  # fmt: skip
+"""A member does not know these commands at all, as in MongoDB."""
+
 MEMBER_COMMANDS: Final[CommandTable] = make_table(
-    NOT_YET,
+    tuple(row for row in NOT_YET if row.name not in _OF_ROUTERS),
     COMMON,
     aggregate.COMMANDS,
     backup.COMMANDS,

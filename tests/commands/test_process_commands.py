@@ -155,3 +155,10 @@ def test_all_nodes_of_the_process_name_the_port_that_is_served(
     db.c.insert_one({})
     (row,) = db.c.aggregate([{"$indexStats": {}}])
     assert row["host"] == f"localhost:{server.port}"
+
+
+@pytest.mark.parametrize("name", ["addShard", "enableSharding", "shardCollection", "split"])
+def test_a_member_does_not_know_the_commands_of_routers(member_client: Any, name: str) -> None:
+    with pytest.raises(OperationFailure) as caught:
+        member_client.admin.command(name, "a.b")
+    assert (caught.value.code, caught.value.details["codeName"]) == (59, "CommandNotFound")
