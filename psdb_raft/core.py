@@ -60,6 +60,7 @@ from psdb_raft.messages import (
 )
 from psdb_raft.state import State
 from psdb_raft.values import (
+    Cause,
     Config,
     ConfigChange,
     HardState,
@@ -150,6 +151,8 @@ class Raft(State):
             return True
         if isinstance(message, Vote) and not message.transfer and self.hears_leader:
             return False
+        if self.is_leader:
+            leader.displaced(self, message.sender)
         from_leader = isinstance(message, Append | Heartbeat | InstallSnapshot)
         self.become_follower(message.term, message.sender if from_leader else None)
         return True
@@ -324,11 +327,11 @@ class Raft(State):
         leader.begin_transfer(self, best.id)
         return None
 
-    def step_down(self, freeze_ticks: int = 0) -> None:
-        """Give up office at once, and do not campaign for a while."""
+    def step_down(self, freeze_ticks: int = 0, cause: str = "stepped down") -> None:
+        """Give up office at once, and do not campaign for a while; say why."""
         self.freeze(freeze_ticks)
         if self.is_leader:
-            leader.step_down(self)
+            leader.step_down(self, cause)
 
     def freeze(self, ticks: int) -> None:
         """Do not campaign for so many ticks; 0 ends that."""
@@ -362,7 +365,7 @@ class Raft(State):
         if self.is_leader:
             leader.flush(self)
             if self.leaving:
-                leader.step_down(self)
+                leader.step_down(self, Cause.NO_VOTER)
         result = Ready(
             self.take_sendable(), storage=self.storage, reads=self.read_states,
             snapshots=self.snapshots, progressed=self.progressed,
@@ -375,7 +378,10 @@ class Raft(State):
         if committed > self._told_committed:
             self._told_committed = result.committed = committed
         if self.role is not told.role or self.term != told.term or self.leader != told.leader:
-            self._told_role = result.role = RoleChange(self.role, self.term, self.leader)
+            self._told_role = result.role = RoleChange(
+                self.role, self.term, self.leader, self.resigned
+            )
+            self.resigned = None
         if self.configs and self.configs[-1] is not self._told_config:
             if self.configs[-1] != self._told_config:
                 result.config = ConfigChange(*self.configs[-1])

@@ -13,7 +13,7 @@ from psdb_raft.messages import (
 )
 from psdb_raft.progress import Flow, Progress
 from psdb_raft.state import State
-from psdb_raft.values import Config, Member, ReadState, Role, SendSnapshot
+from psdb_raft.values import Cause, Config, Member, ReadState, Resignation, Role, SendSnapshot
 
 _TAKEOVER_PATIENCE = 8
 """After a hand-over that failed, the next try comes so much later."""
@@ -35,10 +35,20 @@ def begin(state: State) -> None:
     want_round(state)
 
 
-def step_down(state: State) -> None:
+def step_down(state: State, cause: str) -> None:
     """Give up office within the term."""
     assert state.is_leader
+    state.resigned = Resignation(cause)
     state.become_follower(state.term, None)
+
+
+def displaced(state: State, sender: str) -> None:
+    """Take note that a member brings a higher term, which ends this office."""
+    assert state.is_leader
+    if state.transfer_sent and sender == state.transferee:
+        state.resigned = Resignation(Cause.HANDED_OVER, sender)
+    else:
+        state.resigned = Resignation(Cause.HIGHER_TERM, sender)
 
 
 def _watch_members(state: State) -> None:
@@ -56,10 +66,10 @@ def tick(state: State) -> None:
     for progress in state.progress.values():
         progress.silent_ticks += 1
     if _disk_hangs(state):
-        step_down(state)
+        step_down(state, Cause.DISK_HANGS)
         return
     if not _hears_quorum(state):
-        step_down(state)
+        step_down(state, Cause.NO_QUORUM)
         return
     _tick_transfer(state)
     state.heartbeat_elapsed += 1

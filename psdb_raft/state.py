@@ -16,6 +16,7 @@ from psdb_raft.values import (
     HardState,
     Position,
     ReadState,
+    Resignation,
     Role,
     SendSnapshot,
     Settings,
@@ -46,6 +47,7 @@ class State:
             older than the log. The last is in effect.
         progress: As a leader: the peers, by id, in the order of the configuration.
         transferee: As a leader: whom office is being handed to.
+        resigned: Why office was left last, until the driver is told.
         unwilling: Members that said they do not stand for election; set by the driver. Handing
             office to them is not tried.
 
@@ -88,6 +90,7 @@ class State:
         self.reads_early: list[Any] = []
         self.leaving = False
         self.takeover_wait = 0
+        self.resigned: Resignation | None = None
         # time
         self.elapsed = 0
         self.timeout = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from psdb_raft.messages import Append, InstallSnapshot, Message
 
@@ -165,13 +165,38 @@ class Install:
 StorageOrder: TypeAlias = Truncate | Store | Install
 
 
+class Cause:
+    """Why a leader left office by itself, in words for people; a driver may have others."""
+
+    DISK_HANGS: Final = "the disk hangs"
+    HANDED_OVER: Final = "handed over"
+    HIGHER_TERM: Final = "a higher term was seen"
+    NO_QUORUM: Final = "no majority was heard from"
+    NO_VOTER: Final = "removed from the voters"
+
+
+@dataclass(frozen=True, slots=True)
+class Resignation:
+    """Why office was left, and because of which member (its id)."""
+
+    cause: str
+    member: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RoleChange:
-    """What the member is now. A leader of a new term has lost its earlier office meanwhile."""
+    """What the member is now. A leader of a new term has lost its earlier office meanwhile.
+
+    Attributes:
+        role, term, leader: As they are now.
+        resigned: Why the office held before was left, None where there was none.
+
+    """
 
     role: Role
     term: int
     leader: str | None
+    resigned: Resignation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ from shardsvr.replication.config import ReplSetConfig
 _DISK_TICKS_MIN: Final = 120
 """A write of many megabytes takes its time on a disk that others use; a disk that hangs, longer."""
 TICK_SECONDS: Final = 0.05
+DISK_FAILED: Final = "the disk failed"
 APPLY_ENTRIES: Final = 128
 """A follower applies so many entries between two turns of the loop."""
 
@@ -233,10 +234,10 @@ class Driver:
         are no others, the engine says what is wrong.
         """
         alone = len(self.core.config.voters) == 1
-        self.core.step_down()
+        self.core.step_down(cause=DISK_FAILED)
         self._leave_office(self.engine.failure if alone else None)
         self.close()
-        self.on_role(RoleChange(Role.FOLLOWER, self.core.term, None))
+        self.on_role(RoleChange(Role.FOLLOWER, self.core.term, None, self.core.resigned))
 
     def step(self, message: Message) -> None:
         """Take in another member's message."""
@@ -539,14 +540,14 @@ class Driver:
         self.schedule()
         return begun
 
-    def step_down(self, freeze_ticks: int) -> None:
-        """Give up office at once, and do not campaign for so many ticks.
+    def step_down(self, freeze_ticks: int, cause: str) -> None:
+        """Give up office at once, and do not campaign for so many ticks; the log says why.
 
         The engine leaves office in the same turn: an entry that it appended after the core did
         would be in no office.
         """
         self._tell_appended()
-        self.core.step_down(freeze_ticks)
+        self.core.step_down(freeze_ticks, cause)
         self._pump()
 
     async def transfer_over(self) -> None:

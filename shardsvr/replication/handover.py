@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 STOPPED_SECONDS: Final = 60
 """A member that stops does not stand for election for so long, which is to its end."""
+STOPPING: Final = "stopping"
 _SUCCESSION_SECONDS: Final = 2.0
 
 
 async def step_down(
-    replica_set: ReplicaSet, seconds: int, catch_up_seconds: int, *, force: bool
+    replica_set: ReplicaSet, seconds: int, catch_up_seconds: int, *, force: bool,
+    why: str = "replSetStepDown",
 ) -> None:
     """Hand office to a caught-up member; do not stand again for `seconds`.
+
+    The log says `why`, unless it is that it was handed over.
 
     Raises:
         MongoError: 10107 when this member is not primary, 262 when no electable member caught up
@@ -41,7 +45,7 @@ async def step_down(
                 f"{replica_set.member.world.clock.now_ms()}. Please use the replSetStepDown "
                 "command with the argument {force: true} to force node to step down.",
             )
-        driver.step_down(ticks)
+        driver.step_down(ticks, why)
     else:
         driver.core.freeze(ticks)
     replica_set.heartbeats.hurry()
@@ -72,7 +76,7 @@ async def before_shutdown(replica_set: ReplicaSet, seconds: int, *, force: bool)
     driver = replica_set.driver
     if driver is None or not replica_set.is_primary or len(driver.core.config.voters) == 1:
         return
-    await step_down(replica_set, STOPPED_SECONDS, seconds, force=force)
+    await step_down(replica_set, STOPPED_SECONDS, seconds, force=force, why=STOPPING)
     await _succeeded(replica_set)
 
 
@@ -104,4 +108,4 @@ async def before_stop(replica_set: ReplicaSet, seconds: float) -> None:
     if not _leads(driver, term):
         await _succeeded(replica_set)
         return
-    driver.step_down(round(STOPPED_SECONDS / TICK_SECONDS))
+    driver.step_down(round(STOPPED_SECONDS / TICK_SECONDS), STOPPING)

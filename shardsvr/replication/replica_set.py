@@ -376,7 +376,7 @@ class ReplicaSet:
         self.member.topology_has_changed()
         self._on_progress()
 
-    def _on_role(self, _change: RoleChange) -> None:
+    def _on_role(self, change: RoleChange) -> None:
         self._set_pulses()
         if self._promotion is not None:
             self._promotion.cancel()
@@ -386,10 +386,23 @@ class ReplicaSet:
             self.member.leave_office()
             self.member.world.log.write(
                 "I", "REPL", 21358, "Replica set state transition",
-                {"newState": "SECONDARY", "oldState": "PRIMARY"},
+                {
+                    "newState": "SECONDARY", "oldState": "PRIMARY", "term": change.term,
+                    **self._reason(change),
+                },
             )
         self.member.topology_has_changed()
         self._wake_all()
+
+    def _reason(self, change: RoleChange) -> Document:
+        """Return what the log says of why office was left."""
+        resigned = change.resigned
+        if resigned is None:
+            return {"reason": "unknown"}
+        if resigned.member is None:
+            return {"reason": resigned.cause}
+        host = self.address(resigned.member)
+        return {"reason": resigned.cause, "member": host or resigned.member}
 
     def _on_progress(self) -> None:
         driver = self.driver
@@ -412,7 +425,7 @@ class ReplicaSet:
             member.world.log.write(
                 "E", "REPL", 7200001, "Cannot take up office", {"error": str(error)}
             )
-            driver.step_down(20)
+            driver.step_down(20, "cannot take up office")
             return
         self._promotion = None
         if not driver.in_office:

@@ -24,6 +24,7 @@ from psdb_raft.values import (
     Member,
     Position,
     Ready,
+    Resignation,
     Role,
     Settings,
     StorageOrder,
@@ -122,6 +123,7 @@ class Node:
         disk: What a crash leaves.
         queue: Storage work under way.
         auto: The disk works at once.
+        resigned: Why it left its offices.
 
     """
 
@@ -140,6 +142,7 @@ class Node:
         self.state: list[str] = []
         self.core: Raft
         self.reads: list[tuple[Any, int | None]] = []
+        self.resigned: list[Resignation] = []
 
     def boot(self) -> None:
         """Start on what the disk holds."""
@@ -205,6 +208,8 @@ class Node:
         role = ready.role
         if role is None:
             return
+        if role.resigned is not None:
+            self.resigned.append(role.resigned)
         text = f"{self.name}: {role.role.value} of term {role.term}"
         self.lab.say(text if role.role is not Role.FOLLOWER else f"{text}, leader {role.leader}", 1)
         if role.role is Role.LEADER:

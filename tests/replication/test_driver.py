@@ -75,7 +75,7 @@ def test_seed_1338_who_steps_down_appends_nothing_in_the_same_turn() -> None:
                 driver.core.campaign_now()
                 await asyncio.sleep(TICK_SECONDS)
         engine.append_noop()
-        driver.step_down(20)
+        driver.step_down(20, "test")
         refusal = engine.refusal
         assert refusal is not None
         assert refusal.code == Code.NOT_WRITABLE_PRIMARY
