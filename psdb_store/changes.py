@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from psdb_store.engine import Engine
 
 _NO_UUID: Final = bytes(16)
+Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Entered while something waits that is not at work itself."""
 
 
 class Changes:
@@ -155,19 +158,21 @@ class Changes:
     # -- indexes ---------------------------------------------------------------------------------
 
     async def create_index(
-        self, c: Collection, spec: Document, progress: index_build.Progress = None
+        self, c: Collection, spec: Document, progress: index_build.Progress = None,
+        waiting: Waiting = nullcontext,
     ) -> Index:
         """Build an index while writes go on, then commit it; an equal one is returned as it is.
 
         One that is being built already is waited for, and so is one that would conflict: it may
-        fail yet.
+        fail yet. What is not work but waiting, for commits above all, is within a `waiting()`.
         Raises MongoError 11000 and others; then nothing is left behind.
         """
         engine = self._engine
         self._check(c)
         spec = index_spec.check(spec, c.options.get("collation"))
         while (rival := _rival(c, spec)) is not None:
-            await rival.finished
+            with waiting():
+                await rival.finished
             self._check(c)
         existing = self._existing(c, spec)
         if existing is not None:
@@ -175,9 +180,10 @@ class Changes:
         index = make_index(c, spec, engine.world.clock.now_ms())
         try:
             await index_build.build(c, index, engine.options.slice_documents, progress)
-            async with self._lock:
-                index_build.check_wanted(c, index)
-                await self._finish_index(c, index)
+            with waiting():
+                async with self._lock:
+                    index_build.check_wanted(c, index)
+                    await self._finish_index(c, index)
         finally:
             index_build.abandon(c, index)
         return index

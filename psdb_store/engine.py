@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final
 
@@ -378,9 +379,12 @@ class Engine:
         """Replace a collection's options (`collMod`)."""
         await self._changes.set_options(c, options)
 
-    async def create_index(self, c: Collection, spec: Document, progress: Progress = None) -> Index:
+    async def create_index(
+        self, c: Collection, spec: Document, progress: Progress = None,
+        waiting: changes.Waiting = nullcontext,
+    ) -> Index:
         """Build an index over a live collection; see `changes.Changes.create_index`."""
-        return await self._changes.create_index(c, spec, progress)
+        return await self._changes.create_index(c, spec, progress, waiting)
 
     async def drop_index(self, c: Collection, name: str) -> None:
         """Drop an index by name; one that is being built is given up, and its builder told 276."""

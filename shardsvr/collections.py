@@ -11,6 +11,7 @@ from psdb_server.command import Request
 from psdb_server.namespaces import check_collection_name, check_new_collection_name
 from psdb_store.collection import Collection
 from shardsvr.member import Member
+from shardsvr.patience import waiting
 from shardsvr.profiler import PROFILE
 
 BUCKETS: Final = "system.buckets."
@@ -107,7 +108,8 @@ async def collection_for_write(member: Member, db: str, name: str) -> Collection
             raise not_on_view(collection)
         if collection.busy is None:
             return collection
-        await collection.busy
+        with waiting():
+            await collection.busy
 
 
 async def ready(member: Member, db: str, name: str) -> Collection | None:
@@ -116,7 +118,8 @@ async def ready(member: Member, db: str, name: str) -> Collection | None:
         collection = member.engine.collection(db, name)
         if collection is None or collection.busy is None:
             return collection
-        await collection.busy
+        with waiting():
+            await collection.busy
 
 
 def check_database_case(member: Member, db: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from bson.datetime_ms import DatetimeMS
@@ -34,6 +34,7 @@ from psdb_store.options import StoreOptions
 from psdb_wire.connection import Connection, Handler
 from shardsvr import compatibility, replicated_writes, spill, ttl
 from shardsvr.backups import Backups
+from shardsvr.patience import waiting
 from shardsvr.profiler import Profiler
 from shardsvr.session_turns import SessionTurns
 from shardsvr.settings import DEFAULT_MAX_TIME, WRITE_BLOCK, Settings, default_concern
@@ -269,7 +270,7 @@ class Member(Node):
             raise MongoError(Code.NOT_WRITABLE_PRIMARY, "not primary")
 
     async def write_through(
-        self, request: Request, run: Callable[[], Awaitable[Reply]]
+        self, request: Request, run: Callable[[], Coroutine[Any, Any, Reply]]
     ) -> Reply:
         """Run what writes within a command that else reads (`$out`, `$merge`, `mapReduce`).
 
@@ -357,7 +358,8 @@ class Member(Node):
         """Run a retryable write when the session's earlier one has ended."""
         lsid = request.generic.lsid
         assert lsid is not None
-        await self._turns.take(lsid)
+        with waiting():
+            await self._turns.take(lsid)
         try:
             return await super().execute(request)
         finally:
@@ -384,12 +386,26 @@ class Member(Node):
         elif committed and self.engine.versions.committed_time < after:
             await self.engine.committed(self.engine.log_end)
 
-    async def catalogue(self, change: Coroutine[Any, Any, T]) -> T:
-        """Carry a catalogue change through, also when the client that asked for it goes away."""
-        task = asyncio.get_running_loop().create_task(change)
+    async def catalogue(self, change: Coroutine[Any, Any, T], *, works: bool = False) -> T:
+        """Carry a catalogue change through, also when the client that asked for it goes away.
+
+        Args:
+            change: The change. Its time is spent on waiting for commits.
+            works: Unless it does long work, and itself tells when it is `waiting`.
+
+        """
+        task = self.carry(change)
+        if works:
+            return await asyncio.shield(task)
+        with waiting():
+            return await asyncio.shield(task)
+
+    def carry(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin what is carried through; it ends, at the latest, when the engine leaves office."""
+        task = asyncio.get_running_loop().create_task(work)
         self._changes.append(task)
         task.add_done_callback(self._changes.remove)
-        return await asyncio.shield(task)
+        return task
 
     def keep(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something in the background that ends by itself, or when this member stops."""

@@ -30,6 +30,7 @@ from shardsvr.collections import (
     ready,
 )
 from shardsvr.member import Member
+from shardsvr.patience import waiting
 from shardsvr.planning import next_records, plan_query, split_natural
 from shardsvr.retryable import Retry
 from shardsvr.sharding import key_change
@@ -148,7 +149,8 @@ class InsertRun:
         """Insert all of `raws`."""
         member, request = self.member, self.request
         while self.done < len(raws):
-            await member.engine.room()
+            with waiting():
+                await member.engine.room()
             collection = await collection_for_write(member, request.db, self.name)
             self.done, stopped = self._unit(collection, raws, self.done)
             if stopped or self.done == len(raws):

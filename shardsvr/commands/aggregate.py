@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final
 
 from psdb_base.errors import Code, MongoError
@@ -192,7 +192,7 @@ async def aggregate(request: Request) -> Reply:
     return await _write(request, lambda: first_batch(request, source, ns, size, writes=True))
 
 
-async def _write(request: Request, run: Callable[[], Awaitable[Reply]]) -> Reply:
+async def _write(request: Request, run: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
     """Run a pipeline that writes, on the primary wherever it was sent."""
     member = member_of(request)
     replica_set = member.replica_set

@@ -23,6 +23,7 @@ from shardsvr.collections import (
 )
 from shardsvr.commands.catalogue import cursor_reply
 from shardsvr.member import Member
+from shardsvr.patience import waiting
 
 
 def _check_inherited(collection: Collection, specs: list[Document]) -> None:
@@ -66,7 +67,8 @@ async def create_indexes(request: Request) -> Reply:
     try:
         for number, spec in enumerate(checked, 1):
             note = _progress(request, number, len(checked))
-            await member.catalogue(member.engine.create_index(collection, spec, note))
+            build = member.engine.create_index(collection, spec, note, waiting)
+            await member.catalogue(build, works=True)
     except MongoError:
         await _take_back(member, collection, checked, known)
         raise

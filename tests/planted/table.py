@@ -326,8 +326,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a write is answered before it is committed",
         (("shardsvr.replicated_writes",
-          "    if not timeout_ms:\n        await member.engine.committed(index)\n",
-          "    if not timeout_ms:\n"),),
+          "    if patience is None:\n        await member.engine.committed(index)\n",
+          "    if patience is None:\n"),),
         finders=("sim",),
     ),
     Fault(
