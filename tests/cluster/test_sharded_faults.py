@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cluster.sharded_faults import change_over_failover, play
@@ -36,14 +37,14 @@ def look_at_it(cluster: Cluster) -> None:
             direct.admin.command("shardCollection", "seen.items", key={"_id": "hashed"})
         direct.seen.items.insert_one({"_id": number})
         assert direct.seen.items.count_documents({}) == number + 1
-    found = json.loads(psdb_status(routers[1], "--json").stdout)
+    # A primary tells of the others by their last heartbeats: some may have been starting then.
+    found = wait_until("all members are at work", lambda: status_of_all_at_work(routers[1]))
     assert found["chunks"] == {"seen.items": {"shard0": 1, "shard1": 1}}
     assert [row["address"].rpartition(":")[2] for row in found["routers"]] == sorted(
         router.rpartition(":")[2] for router in routers)
     for one in found["sets"]:
         members = one["members"]
         assert [member["address"] for member in members] == sets[one["name"]]
-        assert sorted(member["role"] for member in members) == ["PRIMARY", *["SECONDARY"] * 2]
         assert all(member["lagSeconds"] >= 0 for member in members)
         assert one["term"] >= 1
     shown = psdb_status(routers[0]).stdout
@@ -57,6 +58,13 @@ def look_at_it(cluster: Cluster) -> None:
         watching.terminate()
     second = "".join(lines).split("\x1b[H\x1b[2J")[2]
     assert_is_a_screen(second, sets["config"])
+
+
+def status_of_all_at_work(router: str) -> dict[str, Any] | None:
+    """Return what `psdb status` tells once each set has a primary and two secondaries in it."""
+    found: dict[str, Any] = json.loads(psdb_status(router, "--json").stdout)
+    roles = [sorted(member["role"] for member in one["members"]) for one in found["sets"]]
+    return found if roles == [["PRIMARY", "SECONDARY", "SECONDARY"]] * 3 else None
 
 
 def psdb_status(*arguments: str) -> subprocess.CompletedProcess[str]:
