@@ -9,11 +9,12 @@ longer than `STALL_SECONDS_MAX` counts as dead.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 import time
 from typing import Final
+
+from psdb_base.polling import readable
 
 STALL_SECONDS_MIN: Final = 0.3
 STALL_SECONDS_MAX: Final = 10.0
@@ -79,8 +80,8 @@ class RealPulses:
 
 def _forget_ended(peers: dict[tuple[str, int], socket.socket]) -> None:
     """Drop the connections that the other side ended."""
-    readable = select.select(list(peers.values()), [], [], 0)[0] if peers else []
-    for address in [address for address, peer in peers.items() if peer in readable]:
+    ready = readable(peers.values(), 0)
+    for address in [address for address, peer in peers.items() if peer.fileno() in ready]:
         # Nobody answers these messages: it is the end, or an error's text before it.
         with contextlib.suppress(OSError):
             if peers[address].recv(4096):

@@ -8,13 +8,13 @@ needs one and are kept for the next; each is served by one thread, which waits f
 from __future__ import annotations
 
 import asyncio
-import select
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from psdb_base.polling import readable
 from psdb_base.real_world import Worker
 from psdb_base.world import ScriptSlot
 
@@ -56,8 +56,7 @@ class Slot:
         try:
             process.stdin.write(head + data)
             process.stdin.flush()
-            ready, _, _ = select.select([process.stdout], [], [], timeout_seconds)
-            if not ready:
+            if not readable([process.stdout], timeout_seconds):
                 self.kill()
                 raise TimeoutError
             size = int.from_bytes(self._read(process, 4), "little")
@@ -88,8 +87,7 @@ class Slot:
         )
         self._heap_bytes = heap_bytes
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-        if not ready or process.stdout.read(1) != b"+":
+        if not readable([process.stdout], START_SECONDS) or process.stdout.read(1) != b"+":
             self.kill()
             raise ScriptError("the script's process did not start")
         return process

@@ -448,7 +448,7 @@ class _Updater:
         selection = self.selection
         position = None
         if self.update.needs_position:
-            position = selection.filter.match_position(old, selection.env)
+            position = selection.filter.update_position(old, selection.env)
         new = self.update.apply(old, selection.env, position=position)
         self.result.matched += 1
         if new is old:

@@ -12,6 +12,7 @@ from psdb_query.context import SCRIPT, CompileContext, Env
 from psdb_query.filters import tree
 from psdb_query.filters.batch import Batch, compile_batch
 from psdb_query.filters.build import Match, compile_match
+from psdb_query.filters.normal_order import in_normal_order
 from psdb_query.filters.operands import bad_value
 from psdb_query.filters.parse import parse_filter
 from psdb_query.filters.positions import NO_INDEX, Position, compile_position
@@ -41,6 +42,7 @@ class Filter:
     __slots__ = (
         "_ctx",
         "_position",
+        "_update_position",
         "batch",
         "guard",
         "is_costly",
@@ -80,18 +82,25 @@ class Filter:
         self.near: Near | None = Near(nears[0]) if nears else None
         self.text: tree.Text | None = texts[0] if texts else None
         self._position: Position | None = None
+        self._update_position: Position | None = None
 
     def match_position(self, document: Document, env: Env) -> str | None:
-        """Return the array index that the positional `$` stands for.
+        """Return the array index that the `$` of a projection stands for.
 
         None when the document does not match or the match went through no array.
         """
         if self._position is None:
             self._position = compile_position(self.tree, self._ctx)
-        found = self._position(document, env)
-        if found is False or found == NO_INDEX:
-            return None
-        return str(int(found))
+        return _shown(self._position(document, env))
+
+    def update_position(self, document: Document, env: Env) -> str | None:
+        """Return the array index that the `$` of an update stands for, or None.
+
+        An update takes the conditions in MongoDB's own order, a projection as they are written.
+        """
+        if self._update_position is None:
+            self._update_position = compile_position(in_normal_order(self.tree), self._ctx)
+        return _shown(self._update_position(document, env))
 
     def with_text(self, test: Callable[[Document], bool]) -> Filter:
         """Return the filter with a test of documents for its `$text`."""
@@ -127,6 +136,10 @@ class Filter:
 
         literal = parse_filter(self.spec, self._ctx, literal=True)
         return explain_failure(literal, document, env, self._ctx)
+
+
+def _shown(found: int | bool) -> str | None:
+    return None if found is False or found == NO_INDEX else str(int(found))
 
 
 class Near:

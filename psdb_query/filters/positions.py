@@ -1,8 +1,9 @@
 """The array index that a filter matched through: what the positional `$` stands for.
 
-MongoDB takes the index from the last condition of a conjunction that went through an array,
-and from the first alternative that matches; negations give none. Within one condition it is the
-innermost array on the path whose element was reached.
+MongoDB takes the index from the last condition of a conjunction that went through an array
+(for an update, the last in the order of `normal_order`), and from the first alternative that
+matches; negations give none. Within one condition it is the innermost array on the path whose
+element was reached.
 """
 
 from __future__ import annotations

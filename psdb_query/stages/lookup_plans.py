@@ -3,6 +3,7 @@
 - Equality: look up by index, a batch at a time; else one hash table; if that outgrows the
   memory, a scan of the foreign collection for each block of local documents.
 - Equality and pipeline: the same, then the pipeline over what was found for each document.
+- Equality and `$documents`: the same with those documents, then the rest of the pipeline.
 - Pipeline without variables: run once.
 - Pipeline with variables: its beginning up to the first variable is run once and kept; if that
   outgrows the memory, the whole runs for each document.
@@ -54,6 +55,8 @@ class Join(ABC):
 def plan_join(stage: LookupStage, run: Run) -> Join:
     """Choose the plan."""
     if stage.equality is not None:
+        if not stage.collection:
+            return MadeDocuments(stage, run)
         equality = EqualityJoin(stage, run)
         if stage.pipeline is None or not stage.pipeline.stages:
             return equality
@@ -84,6 +87,20 @@ def mentions(spec: Any, names: dict[str, Any]) -> bool:
     if kind is list:
         return any(mentions(value, names) for value in spec)
     return False
+
+
+def part_of(stage: LookupStage, spec: list[Document]) -> Pipeline:
+    """Compile a part of the stage's pipeline."""
+    context = stage.context
+    part: Pipeline = context.compile(
+        spec,
+        context.expressions.binding(*stage.let),
+        database=stage.database,
+        collection=stage.collection,
+        place="$lookup",
+        depth=context.depth + 1,
+    )
+    return part
 
 
 def open_foreign(stage: LookupStage, run: Run) -> ForeignSource:
@@ -123,11 +140,11 @@ class EqualityJoin(Join):
         self._stage = stage
         self._run = run
         self._collation = stage.context.expressions.collation
-        self._foreign = open_foreign(stage, run) if stage.collection else None
+        self._foreign = open_foreign(stage, run)
         self._everything = stage.context.compile(
             [], stage.context.expressions, place="$lookup", depth=stage.context.depth + 1
         )
-        self._mode = "index" if self._foreign is not None else "hash"
+        self._mode = "index"
         self._table: HashTable | None = None
         self._looked_up: dict[Any, Batch] = {}
         self._looked_up_bytes = 0
@@ -159,7 +176,6 @@ class EqualityJoin(Join):
         self, values: list[list[Any]], wanted: list[list[Any]]
     ) -> list[Batch] | None:
         """Fetch what is not known yet, and answer from what is known."""
-        assert self._foreign is not None
         missing = {
             key: value
             for own, keys in zip(values, wanted, strict=True)
@@ -256,6 +272,41 @@ class ThenPipeline(Join):
         return results
 
 
+class MadeDocuments(Join):
+    """An equality join with the documents of a `$documents`, then the rest of the pipeline."""
+
+    def __init__(self, stage: LookupStage, run: Run) -> None:
+        assert stage.pipeline is not None
+        assert stage.equality is not None
+        local, self._path = stage.equality
+        self._parts = paths.split(local)
+        self._stage = stage
+        self._run = run
+        self._collation = stage.context.expressions.collation
+        spec = list(stage.pipeline.spec)
+        self._make = part_of(stage, spec[:1])
+        self._rest = part_of(stage, spec[1:])
+        self._varies = mentions(spec[0], stage.let)
+        self._made: HashTable | None = None
+
+    async def matches(self, batch: Batch, envs: list[Env]) -> list[Batch]:
+        """Make the documents, once if they are the same for all, and join."""
+        results = []
+        for doc, env in zip(batch, envs, strict=True):
+            await self._run.ports.checkpoint(1)
+            bound = self._stage.bind(doc, env)
+            table = await self._table(bound)
+            keys = [key_of(value, self._collation) for value in local_values(doc, self._parts)]
+            results.append(await run_over(self._rest, table.find(keys), self._run, bound))
+        return results
+
+    async def _table(self, env: Env) -> HashTable:
+        if self._made is None or self._varies:
+            self._made = HashTable(self._path, self._collation)
+            self._made.add(await take(run_foreign(self._stage, self._run, self._make, env)) or [])
+        return self._made
+
+
 async def run_over(pipeline: Pipeline, documents: Batch, run: Run, env: Env) -> Batch:
     """Run a pipeline over documents in memory."""
     own = Run(run.ports, env, run.allow_disk_use, run.memory_bytes)
@@ -287,25 +338,13 @@ class CorrelatedJoin(Join):
         self._stage = stage
         self._run = run
         whole = stage.pipeline
-        self._prefix = self._part(list(whole.spec[:at]), "$lookup")
-        self._suffix = self._part(list(whole.spec[at:]), "$lookup")
+        self._prefix = part_of(stage, list(whole.spec[:at]))
+        self._suffix = part_of(stage, list(whole.spec[at:]))
         self._key = find_equality(whole.spec[at], stage)
         self._indexed = at == 0 and bool(stage.collection) and self._key is not None
         self._kept: Batch | None = None
         self._tried = False
         self._by_key: dict[Any, Batch] | None = None
-
-    def _part(self, spec: list[Document], place: str) -> Pipeline:
-        context = self._stage.context
-        part: Pipeline = context.compile(
-            spec,
-            context.expressions.binding(*self._stage.let),
-            database=self._stage.database,
-            collection=self._stage.collection,
-            place=place,
-            depth=context.depth + 1,
-        )
-        return part
 
     async def matches(self, batch: Batch, envs: list[Env]) -> list[Batch]:
         """Answer one document after the other."""

@@ -49,7 +49,7 @@ class Update:
         Args:
             doc: The stored document; it is not changed, and the result may share parts of it.
             env: Runtime variables; `NOW` is needed.
-            position: The array index for `$`, from `Filter.match_position`.
+            position: The array index for `$`, from `Filter.update_position`.
             is_insert: The document is being made by an upsert (`$setOnInsert` acts).
 
         Raises:

@@ -60,7 +60,7 @@ class WritePlan:
         old, selection = record.document(), self._selection
         position = None
         if self._update.needs_position:
-            position = selection.filter.match_position(old, selection.env)
+            position = selection.filter.update_position(old, selection.env)
         new = self._update.apply(old, selection.env, position=position)
         if new is not old and bson_codec.encode(new) != record.raw:
             self._changed += 1

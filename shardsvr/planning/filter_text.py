@@ -7,22 +7,27 @@ from typing import Any, Final
 
 from psdb_base.values import Document, RawRegex
 from psdb_query.filters import tree
+from psdb_query.filters.normal_order import in_normal_order
 from psdb_query.filters.types import TYPE_NAMES
 
 
 def filter_document(node: tree.Node) -> Document:
     """Return the filter that a node stands for, in MongoDB's full form (`{a: {$eq: 1}}`)."""
+    return _written(in_normal_order(node))
+
+
+def _written(node: tree.Node) -> Document:
     return _WRITERS[type(node)](node)
 
 
 def _list(name: str) -> Callable[[Any], Document]:
-    return lambda node: {name: [filter_document(child) for child in node.children]}
+    return lambda node: {name: [_written(child) for child in node.children]}
 
 
 def _and(node: tree.And) -> Document:
     if not node.children:
         return {}
-    return {"$and": [filter_document(child) for child in node.children]}
+    return {"$and": [_written(child) for child in node.children]}
 
 
 def _field(node: Any, condition: Document) -> Document:
@@ -30,7 +35,7 @@ def _field(node: Any, condition: Document) -> Document:
 
 
 def _not(node: tree.Not) -> Document:
-    inner = filter_document(node.child)
+    inner = _written(node.child)
     if len(inner) == 1:
         ((name, condition),) = inner.items()
         if not name.startswith("$") and type(condition) is dict:
@@ -58,7 +63,7 @@ def _type(node: tree.Type) -> Document:
 def _elem_match_value(node: tree.ElemMatchValue) -> Document:
     conditions: Document = {}
     for child in node.children:
-        conditions |= filter_document(child)
+        conditions |= _written(child)
     return _field(node, {"$elemMatch": conditions})
 
 
@@ -86,7 +91,7 @@ _WRITERS: Final[dict[type, Callable[[Any], Document]]] = {
     tree.And: _and,
     tree.Bits: lambda node: _field(node, {node.op: _set_bits(node.mask)}),
     tree.Compare: lambda node: _field(node, {node.op: node.value}),
-    tree.ElemMatchObject: lambda node: _field(node, {"$elemMatch": filter_document(node.child)}),
+    tree.ElemMatchObject: lambda node: _field(node, {"$elemMatch": _written(node.child)}),
     tree.ElemMatchValue: _elem_match_value,
     tree.Exists: lambda node: _field(node, {"$exists": True}),
     tree.ExprNode: lambda node: {"$expr": node.spec},

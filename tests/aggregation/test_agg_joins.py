@@ -426,6 +426,47 @@ LOOKUP = [
     ),
     case(
         L,
+        [{"_id": 1, "a": 5}, {"_id": 2, "a": [1, 6]}, {"_id": 3}],
+        [
+            {
+                "$lookup": {
+                    "localField": "a",
+                    "foreignField": "x",
+                    "pipeline": [
+                        {"$documents": [{"x": 1}, {"x": 5}, {"x": 6}, {"y": 0}]},
+                        {"$set": {"twice": {"$multiply": ["$x", 2]}}},
+                    ],
+                    "as": "m",
+                }
+            }
+        ],
+        [
+            {"_id": 1, "a": 5, "m": [{"x": 5, "twice": 10}]},
+            {"_id": 2, "a": [1, 6], "m": [{"x": 1, "twice": 2}, {"x": 6, "twice": 12}]},
+            {"_id": 3, "m": [{"y": 0, "twice": None}]},
+        ],
+    ),
+    case(
+        L,
+        [{"_id": 1, "a": 5}, {"_id": 2, "a": 6}],
+        [
+            {
+                "$lookup": {
+                    "localField": "a",
+                    "foreignField": "x",
+                    "let": {"mine": "$a"},
+                    "pipeline": [{"$documents": [{"x": 5, "n": "$$mine"}, {"x": "$$mine"}]}],
+                    "as": "m",
+                }
+            }
+        ],
+        [
+            {"_id": 1, "a": 5, "m": [{"x": 5, "n": 5}, {"x": 5}]},
+            {"_id": 2, "a": 6, "m": [{"x": 6}]},
+        ],
+    ),
+    case(
+        L,
         [{"_id": 1, "a": 5}],
         [
             {
@@ -454,7 +495,7 @@ LOOKUP = [
                 }
             }
         ],
-        [{"_id": 1, "a": 5, "d": [{"x": 1}, {"x": 5}]}],
+        [{"_id": 1, "a": 5, "d": [{"x": 5}]}],
     ),
     # Errors.
     case(L, ORDERS, [{"$lookup": 1}], Fails(9, "the $lookup specification must be an Object")),

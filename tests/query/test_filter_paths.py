@@ -336,6 +336,24 @@ def test_position(case: tuple[dict[str, Any], dict[str, Any], str | None]) -> No
     assert compile_filter(spec, CTX).match_position(document, ENV) == expected
 
 
+UPDATE_POSITIONS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    ({"a": [{"n": 1}, {"n": 2}]}, {"a.n": 2, "a.bad": None}, "1"),
+    ({"a": [1, 2], "b": [7, 8, 9]}, {"b": 9, "a": 2}, "2"),
+    ({"a": [1, 2], "b": [7, 8, 9]}, {"a": {"$gt": 1}, "b": 9}, "1"),
+    ({"a": [1, 2, 3]}, {"a": {"$gte": 3}, "$or": [{"a": 2}, {"a": 9}]}, "2"),
+    ({"a": [1, 2, 3]}, {"$and": [{"a": 3}, {"$and": [{"a": {"$lt": 2}}]}]}, "0"),
+    ({"a": [1, 2, 3]}, {"$or": [{"a": {"$exists": True}}, {"a": 3}]}, "2"),
+    ({"a": [{"b": 1, "c": [0, 5]}]}, {"a": {"$elemMatch": {"c": 5, "b": 1}}}, "0"),
+    ({"a": [1]}, {"a": 3}, None),
+]
+
+
+@pytest.mark.parametrize("case", UPDATE_POSITIONS, ids=lambda case: str(case[1]))
+def test_position_for_an_update(case: tuple[dict[str, Any], dict[str, Any], str | None]) -> None:
+    document, spec, expected = case
+    assert compile_filter(spec, CTX).update_position(document, ENV) == expected
+
+
 def test_a_path_as_long_as_a_message_compiles_at_once() -> None:
     path = ".".join(["0"] * 5000)
     assert not compile_filter({path: 1}, CTX).matches({"0": [[[1]]]}, ENV)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,6 +178,27 @@ def engine() -> Iterator[Scripts]:
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     # The machine may be busy with other tests.
     monkeypatch.setattr(scripting, "HERE_SECONDS", 3.0)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as a server has with a thousand connections."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.callback(os.close, os.dup(0))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("many_files")
+def test_a_script_runs_beside_a_thousand_connections() -> None:
+    host = RealScripts()
+    try:
+        assert call(Scripts(lambda: host), "function(v) { return v + 1; }", 1) == 2
+    finally:
+        host.close()
 
 
 def call(engine: Scripts, source: str, argument: Any) -> Any:

@@ -197,6 +197,19 @@ def test_explain_shows_what_mongodb_shows(kit: Kit) -> None:
     assert "executionStats" not in document
 
 
+def test_explain_shows_a_filter_in_the_order_of_kinds_and_paths(kit: Kit) -> None:
+    filter_ = {"z": {"$gt": 1}, "y": {"$in": [1, 2]}, "x": 1, "$or": [{"w": 2}, {"v": 3}]}
+    planner = kit.explain(filter_, "queryPlanner")["queryPlanner"]
+    assert planner["parsedQuery"] == {
+        "$and": [
+            {"$or": [{"v": {"$eq": 3}}, {"w": {"$eq": 2}}]},
+            {"x": {"$eq": 1}},
+            {"z": {"$gt": 1}},
+            {"y": {"$in": [1, 2]}},
+        ]
+    }
+
+
 def test_explain_counts_what_ran(kit: Kit) -> None:
     statistics = kit.explain({"a": 5, "x": None}, "executionStats")["executionStats"]
     assert statistics["executionSuccess"] is True
