@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
+import pytest
 from gridfs import GridFSBucket
 from pymongo import MongoClient, ReadPreference, WriteConcern, common
 from pymongo.client_session import ClientSession, TransactionOptions
@@ -16,10 +18,21 @@ from spec.cases import Json
 from spec.deployments import Deployment
 from spec.events import Observer
 
-# As pymongo's own runner does: a client that was told "not primary" has to hear from its monitor
-# before it tries again, and by default that takes up to ten seconds.
-common.HEARTBEAT_FREQUENCY = 0.03
-common.MIN_HEARTBEAT_INTERVAL = 0.03
+_QUICK_SECONDS: Final = 0.03
+
+
+@contextlib.contextmanager
+def quick_heartbeats() -> Iterator[None]:
+    """Have clients that are made meanwhile ask often how their servers are.
+
+    As pymongo's own runner does: a client that was told "not primary" has to hear from its monitor
+    before it tries again, and by default that takes up to ten seconds. For a case only: the clients
+    of all other tests would keep the machine busy with it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(common, "HEARTBEAT_FREQUENCY", _QUICK_SECONDS)
+        patch.setattr(common, "MIN_HEARTBEAT_INTERVAL", _QUICK_SECONDS)
+        yield
 
 
 class UnsupportedError(Exception):

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 from spec.cases import Case, Json
 from spec.deployments import Deployment, Deployments
-from spec.entities import Entities, UnsupportedError
+from spec.entities import Entities, UnsupportedError, quick_heartbeats
 from spec.errors import ERRORS, check_error
 from spec.events import check_events
 from spec.matching import MISSING, Matcher
@@ -68,6 +68,12 @@ class Run:
         if unknown:
             raise UnsupportedError(f"the runner does not know {unknown}")
         set_up(self.deployment, source.get("initialData", []))
+        with quick_heartbeats():
+            self._operations(source, test)
+        check_outcome(self.deployment, test.get("outcome", []))
+
+    def _operations(self, source: Json, test: Json) -> None:
+        """Do what the case does, and compare the events."""
         try:
             self.entities.create(source.get("createEntities", []))
             for operation in test["operations"]:
@@ -81,7 +87,6 @@ class Run:
             self.entities.close()
             for client in self._direct:
                 client.close()
-        check_outcome(self.deployment, test.get("outcome", []))
 
     def direct_client(self, address: str) -> MongoClient[Any]:
         """Return a client of one router, closed at the end of the case."""
