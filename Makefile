@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# The tests start hundreds of processes; without these files each compiles all its modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help install run test lint bench bench-scale soak compat docs lock clean
 
 help:
@@ -62,3 +65,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +

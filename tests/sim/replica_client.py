@@ -25,6 +25,8 @@ UNKNOWN = NOT_PRIMARY | {
 }
 """Errors after which nobody knows whether a write was carried out."""
 PAUSE_SECONDS = 0.1
+FIND_SECONDS = 0.5
+"""Between two rounds of asking for the primary, at most: drivers ask no oftener."""
 
 
 class SetClient:
@@ -74,7 +76,7 @@ class SetClient:
                 if reply["isWritablePrimary"]:
                     self.primary = member
                     return member
-            await asyncio.sleep(PAUSE_SECONDS * self._rng.random())
+            await asyncio.sleep(FIND_SECONDS * self._rng.random())
         return self.primary
 
     async def command(self, db: str, body: Document) -> Document:
