@@ -72,7 +72,7 @@ def checked_options(request: Request) -> Document:
 def _check_together(args: Document) -> None:
     if "viewOn" in args:
         for name in _NOT_ON_VIEWS:
-            if name in args:
+            if _is_given(args, name):
                 raise MongoError(
                     Code.INVALID_OPTIONS, f"option not supported on a view: {name}"
                 )
@@ -82,7 +82,7 @@ def _check_together(args: Document) -> None:
         )
     if "timeseries" in args:
         for name in _NOT_ON_TIME_SERIES:
-            if name in args:
+            if _is_given(args, name):
                 raise MongoError(
                     Code.INVALID_OPTIONS,
                     f"{name} is not a supported option for a time-series collection",
@@ -94,6 +94,11 @@ def _check_together(args: Document) -> None:
                     Code.INVALID_OPTIONS,
                     f"The '{name}' option is not supported with the 'clusteredIndex' option",
                 )
+
+
+def _is_given(args: Document, name: str) -> bool:
+    """Tell whether an option is there; drivers write `capped: false` where it is not meant."""
+    return bool(args.get(name)) if name == "capped" else name in args
 
 
 def _check_engines(args: Document) -> None:
@@ -218,7 +223,7 @@ def changed_options(request: Request, collection: Collection) -> Document:
     options = dict(resized_options(collection.options, args) or collection.options)
     if collection.is_view:
         for name in _NOT_ON_VIEWS:
-            if name in args:
+            if _is_given(args, name):
                 raise MongoError(
                     Code.INVALID_OPTIONS, f"option not supported on a view: {name}"
                 )

@@ -49,6 +49,16 @@ def test_options_that_are_refused(db: Any, options: dict[str, Any], code: int) -
     assert code_of(db, {"create": "bad", **options}) == code
 
 
+def test_a_collection_said_not_to_be_capped_may_be_of_any_kind(db: Any) -> None:
+    db.command("create", "t", capped=False, timeseries={"timeField": "t"})
+    db.command("create", "v", capped=False, viewOn="t", pipeline=[])
+    found = db.list_collections(filter={"name": {"$in": ["t", "v"]}})
+    kinds = {one["name"]: one["type"] for one in found}
+    assert kinds == {"t": "timeseries", "v": "view"}
+    code = code_of(db, {"create": "u", "capped": True, "size": 9, "timeseries": {"timeField": "t"}})
+    assert code == 72
+
+
 def test_views_over_views_their_cycles_and_collation(db: Any) -> None:
     db.c.insert_many([{"_id": 1, "a": "x"}, {"_id": 2, "a": "X"}])
     folded = {"locale": "en", "strength": 1}
