@@ -194,7 +194,7 @@ class _Expansion:
                 fixed[at], found[at] = value, True  # one value: an array within an array
                 continue
             if array is not None and value is not array:
-                first, second = self._names[fields[0]], self._names[at]
+                first, second = self._array_name(fields[0], rest), self._array_name(at, rest)
                 raise MongoError(
                     Code.CANNOT_INDEX_PARALLEL_ARRAYS,
                     f"cannot index parallel arrays [{second}] [{first}]",
@@ -213,6 +213,10 @@ class _Expansion:
             self._emit(fixed, found, keys)
         else:
             self._fan_out(array, fields, rest, fixed, found, masks, keys)
+
+    def _array_name(self, at: int, rest: list[tuple[str, ...]]) -> str:
+        """Return the last name of the path that led to an array."""
+        return self._paths[at][len(self._paths[at]) - len(rest[at]) - 1]
 
     def _fan_out(
         self,

@@ -83,6 +83,12 @@ KEYS: list[tuple[Document, Document, list[Any]]] = [
 ]
 
 
+def test_parallel_arrays_are_told_by_their_own_names() -> None:
+    index = index_of({"a.b.c": 1, "x.y": 1})
+    with pytest.raises(MongoError, match=r"cannot index parallel arrays \[y\] \[b\]"):
+        index.keys_of({"a": {"b": [{"c": 1}]}, "x": {"y": [1]}})
+
+
 @pytest.mark.parametrize(("pattern", "doc", "expected"), KEYS)
 def test_keys(pattern: Document, doc: Document, expected: Any) -> None:
     index = index_of(pattern)
