@@ -307,11 +307,13 @@ def test_a_streaming_hello_fails_as_well(client: Client) -> None:
 
         def succeeded(self, event: monitoring.ServerHeartbeatSucceededEvent) -> None:
             streaming.set() if event.awaited else None
+            recovered.set() if failures.is_set() else None
 
         def failed(self, event: monitoring.ServerHeartbeatFailedEvent) -> None:
             failures.set()
 
     streaming = threading.Event()
+    recovered = threading.Event()
     host, port = client.address or ("", 0)
     with MongoClient(
         host, port, heartbeatFrequencyMS=500, appname="streamed", event_listeners=[Listener()]
@@ -321,4 +323,6 @@ def test_a_streaming_hello_fails_as_well(client: Client) -> None:
         fail(client, failCommands=["hello"], errorCode=91, appName="streamed")
         assert failures.wait(20)
         fail(client, "off")
+        # The listener hears of the failure before the client draws its conclusions from it.
+        assert recovered.wait(20)
         other.admin.command("ping")
