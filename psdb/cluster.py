@@ -13,12 +13,11 @@ from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from router.server import Router
-from router.shards import LocalShard, Shard
+from router.shards import CONFIG_IN_PROCESS, LocalShard, Shard
 from shardsvr.commands.table import MEMBER_COMMANDS
 from shardsvr.member import Member
 
 SHARD_NAME: Final = "shard0"
-CONFIG_HOST: Final = "config/in-process:0"
 
 
 def host_of(shard: str) -> str:
@@ -58,14 +57,14 @@ class LocalCluster:
 
     def make_router(self, world: World, options: Document) -> Router:
         """Make a router in front of these shards."""
-        return Router(world, options, self._connect(CONFIG_HOST), self._connect)
+        return Router(world, options, self._connect(CONFIG_IN_PROCESS), self._connect)
 
     def _connection_id(self) -> int:
         self._last_connection_id += 1
         return self._last_connection_id
 
     def _connect(self, host: str) -> Shard:
-        if host == CONFIG_HOST:
+        if host == CONFIG_IN_PROCESS:
             return LocalShard(self.config.handle, self._connection_id)
         for name, member in self.shards.items():
             if host == host_of(name):
@@ -77,7 +76,7 @@ class LocalCluster:
     async def start(self) -> None:
         """Start the members, see that the shards are registered, start the router."""
         await self.config.start()
-        self.config.given_config_host = CONFIG_HOST
+        self.config.given_config_host = CONFIG_IN_PROCESS
         for name, member in self.shards.items():
             await member.start()
             command: Document = {
@@ -86,7 +85,7 @@ class LocalCluster:
             await self.router.routing.config.command("admin", command)
             await self._connect(host_of(name)).command("admin", {
                 "_shardsvrSetIdentity": 1, "shardName": name,
-                "configsvrConnectionString": CONFIG_HOST,
+                "configsvrConnectionString": CONFIG_IN_PROCESS,
             })
         await self.router.routing.refresh_shards()
         await self.router.start()

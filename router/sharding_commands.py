@@ -19,6 +19,7 @@ from router.chunk_map import ChunkMap
 from router.cluster_commands import router_of
 from router.reads import lsid_of
 from router.requests import without_times
+from router.shards import CONFIG_IN_PROCESS
 
 if TYPE_CHECKING:
     from router.server import Router
@@ -73,7 +74,7 @@ async def shard_map(request: Request) -> Reply:
     """`getShardMap`: hosts by shard, shards by host."""
     router = router_of(request)
     shards = await router.routing.shards()
-    config = router.routing.config.follow() or config_address(router) or "config"
+    config = router.routing.config.follow() or config_address(router) or CONFIG_IN_PROCESS
     hosts = {"config": config} | {name: router.routing.host_of(name) for name, _ in shards}
     by_host: dict[str, str] = {}
     for name, host in hosts.items():

@@ -22,6 +22,8 @@ LOOK_SECONDS: Final = 2.0
 """A request that has waited so long makes the router look whether its server is there."""
 SIGN_SECONDS: Final = 10.0
 """A single server that has given no sign of life for so long is not there."""
+CONFIG_IN_PROCESS: Final = "config/in-process:0"
+"""The `host` of a config server in the router's own process."""
 
 
 class Shard(Protocol):

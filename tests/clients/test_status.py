@@ -30,6 +30,8 @@ def test_the_default_cluster(server: Server) -> None:
     assert (shard["name"], [member["role"] for member in shard["members"]]) == (
         "shard0", ["PRIMARY"]
     )
+    (config,) = [one for one in status["sets"] if one["role"] == "config servers"]
+    assert config["members"] == [{"address": "in-process:0", "role": "PRIMARY"}]
     shown = psdb_status(address).stdout
     assert "router at" in shown
     assert "shard0" in shown
