@@ -263,10 +263,12 @@ class SimDisk:
         return path in self._names
 
     def list(self, path: str) -> list[str]:
+        start = path.rstrip("/") + "/"
+        size = len(start)
         return sorted(
-            posixpath.basename(name)
+            name[size:]
             for name in self._names
-            if name != "/" and posixpath.dirname(name) == path
+            if name.startswith(start) and name != "/" and "/" not in name[size:]
         )
 
     def make_dirs(self, path: str) -> None:
