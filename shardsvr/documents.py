@@ -31,13 +31,32 @@ def check_id(value: Any) -> None:
             Code.INVALID_ID_FIELD, f"The '_id' value cannot be of type {type_name(value)}"
         )
     if kind is dict:
-        for name in value:
-            if name.startswith("$"):
-                raise MongoError(
-                    Code.DOLLAR_PREFIXED_FIELD_NAME,
-                    f"_id fields may not contain '$'-prefixed fields: {name} is not valid for "
-                    "storage.",
-                )
+        name = _dollar_name(value)
+        if name is not None:
+            raise MongoError(
+                Code.DOLLAR_PREFIXED_FIELD_NAME,
+                f"_id fields may not contain '$'-prefixed fields: {name} is not valid for storage.",
+            )
+
+
+def _dollar_name(value: Any) -> str | None:
+    """Return a name that begins with `$`, at any depth, other than those that a DBRef begins with.
+
+    A DBRef is `$ref`, a string, and `$id`; then perhaps `$db`, a string, and fields of any name.
+    """
+    items = list(value.items()) if type(value) is dict else [("", one) for one in value]
+    names = [name for name, _ in items[:2]]
+    if names == ["$ref", "$id"] and type(value["$ref"]) is str:
+        del items[:2]
+        if items and items[0][0] == "$db" and type(items[0][1]) is str:
+            del items[0]
+    for name, within in items:
+        if name.startswith("$"):
+            return name
+        found = _dollar_name(within) if type(within) in (dict, list) else None
+        if found is not None:
+            return found
+    return None
 
 
 def prepare_insert(member: Member, raw: bytes) -> tuple[bytes, Document]:

@@ -17,7 +17,7 @@ from psdb_base.errors import Code, MongoError
 from psdb_base.values import MISSING, Document, RawRegex
 from psdb_query.context import CompileContext, Env
 from psdb_query.filters import Filter, compile_filter
-from psdb_query.updates import Update, compile_update
+from psdb_query.updates import Update, check_id, compile_update
 from psdb_server.command import Request
 from psdb_server.operations import INTERRUPTION_CODES
 from psdb_store.collection import Collection, Record
@@ -475,7 +475,7 @@ def _upsert(
     document = supplied if supplied is not None else update.upsert(
         selection.spec, selection.env, member.world.random.object_id
     )
-    documents.check_id(document["_id"])
+    check_id(document["_id"])
     raw, document = documents.prepare_update(member, document)
     if validate and collection.options.get("validator"):
         member.validators.check(collection, document, selection.env)

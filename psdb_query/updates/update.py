@@ -126,7 +126,7 @@ class Replacement(Update):
     ) -> Document:
         """Replace everything but `_id`."""
         if self._dollar_name is not None:
-            raise _dollar_error(self._dollar_name)
+            raise upserts.dollar_error(self._dollar_name, self._dollar_name)
         return replaced(doc, self._spec)
 
 
@@ -285,13 +285,4 @@ def _check_dollar_name(name: str, old: Document, new: Document) -> None:
         return
     if type(before) in (dict, list) and type(after) is type(before):
         return
-    raise _dollar_error(name)
-
-
-def _dollar_error(name: str) -> MongoError:
-    return MongoError(
-        Code.DOLLAR_PREFIXED_FIELD_NAME,
-        f"The dollar ($) prefixed field '{name}' in '{name}' is not allowed in the context of an "
-        "update's replacement document. Consider using an aggregation pipeline with "
-        "$replaceWith.",
-    )
+    raise upserts.dollar_error(name, name)

@@ -93,16 +93,56 @@ def with_id_first(doc: Document, new_id: Callable[[], ObjectId]) -> Document:
 
 
 def check_id(value: Any) -> None:
-    """Raise MongoError if a value cannot be an `_id`: 53, or 52 for `$` names within."""
+    """Raise MongoError if a value cannot be an update's `_id`: 53, or 52 for `$` names in it.
+
+    The names of a DBRef may be there, each behind the one that it needs (55).
+    """
     kind = type_name(value)
     if kind in ("array", "regex", "undefined"):
         raise MongoError(Code.INVALID_ID_FIELD, f"The '_id' value cannot be of type {kind}")
     if type(value) is not dict:
         return
-    for name in value:
+    names = list(value)
+    for at, name in enumerate(names):
         if name.startswith("$"):
-            raise MongoError(
-                Code.DOLLAR_PREFIXED_FIELD_NAME,
-                "_id fields may not contain '$'-prefixed fields: The dollar ($) prefixed field "
-                f"'{name}' in '_id.{name}' is not valid for storage.",
-            )
+            _check_reference(value, names, at)
+
+
+def _check_reference(value: Document, names: list[str], at: int) -> None:
+    """Check that a name with a `$` is where a DBRef has it."""
+    name = names[at]
+    if name == "$db":
+        _check_string(value, name)
+        at -= 1
+        if at < 0 or names[at] != "$id":
+            raise _bad_reference("Found $db field without a $id before it, which is invalid.")
+    if names[at] == "$id":
+        at -= 1
+        if at < 0 or names[at] != "$ref":
+            raise _bad_reference("Found $id field without a $ref before it, which is invalid.")
+    if names[at] != "$ref":
+        raise dollar_error(name, f"_id.{name}")
+    _check_string(value, "$ref")
+    if names[at + 1 : at + 2] != ["$id"]:
+        raise _bad_reference("The DBRef $ref field must be followed by a $id field")
+
+
+def _check_string(value: Document, name: str) -> None:
+    if type(value[name]) is not str:
+        raise _bad_reference(
+            f"The DBRef {name} field must be a String, not a {type_name(value[name])}"
+        )
+
+
+def _bad_reference(message: str) -> MongoError:
+    return MongoError(Code.INVALID_DB_REF, message)
+
+
+def dollar_error(name: str, path: str) -> MongoError:
+    """Return the error for a name that begins with `$` where an update may not write one."""
+    return MongoError(
+        Code.DOLLAR_PREFIXED_FIELD_NAME,
+        f"The dollar ($) prefixed field '{name}' in '{path}' is not allowed in the context of an "
+        "update's replacement document. Consider using an aggregation pipeline with "
+        "$replaceWith.",
+    )

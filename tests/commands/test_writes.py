@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from bson.dbref import DBRef
 from bson.regex import Regex
 from pymongo import InsertOne, MongoClient, UpdateOne, WriteConcern
 from pymongo.collection import Collection
@@ -208,3 +210,25 @@ def test_a_replacement_without_the_id_first_counts_as_a_change(db: Any) -> None:
     assert db.c.update_one({}, [{"$set": {"a": 1}}]).modified_count == 0
     assert db.c.update_one({}, [{"$replaceWith": {"a": 1}}]).modified_count == 1
     assert list(db.c.find_one({})) == ["_id", "a"]
+
+
+@pytest.mark.parametrize(("key", "name"), [
+    (DBRef("c", 1), None),
+    ({"$ref": "c", "$id": 1, "$db": "d", "x": 1}, None),
+    ({"a": [DBRef("c", 1)]}, None),
+    ({"$id": 1, "$ref": "c"}, "$id"),
+    ({"$ref": 1, "$id": 1}, "$ref"),
+    ({"$ref": "c", "$id": 1, "$db": 1}, "$db"),
+    ({"x": 1, "$ref": "c", "$id": 1}, "$ref"),
+    ({"a": [{"$b": 1}]}, "$b"),
+])
+def test_an_id_has_no_dollar_names_but_those_of_a_reference(
+    coll: Coll, key: Any, name: str | None
+) -> None:
+    if name is None:
+        coll.insert_one({"_id": key})
+        assert coll.count_documents({"_id": key}) == 1
+        return
+    with pytest.raises(OperationFailure, match=re.escape(f": {name} is not valid")) as refused:
+        coll.insert_one({"_id": key})
+    assert refused.value.code == 52

@@ -190,7 +190,21 @@ UPSERT_CASES: list[Case] = [
     up({"a": 1}, {"_id": Regex("x")}, Fails(53, "The '_id' value cannot be of type regex")),
     up({"a": 1}, {"$set": {"_id": UNDEFINED}}, Fails(53,
        "The '_id' value cannot be of type undefined")),
-    up({"a": 1}, {"$set": {"_id": {"$x": 1}}}, Fails(52, "_id fields may not contain")),
+    up({"a": 1}, {"$set": {"_id": {"$x": 1}}}, Fails(52,
+       "The dollar ($) prefixed field '$x' in '_id.$x' is not allowed in the context of an "
+       "update's replacement document.")),
+    up({"_id": {"$ref": "c", "$id": 1}}, {"b": 2}, {"_id": {"$ref": "c", "$id": 1}, "b": 2}),
+    up({"a": 1}, {"_id": {"$ref": "c", "$id": 1, "$db": "d", "x": 1}, "b": 2},
+       {"_id": {"$ref": "c", "$id": 1, "$db": "d", "x": 1}, "b": 2}),
+    up({"a": 1}, {"_id": {"$ref": 1, "$id": 1}}, Fails(55,
+       "The DBRef $ref field must be a String, not a int")),
+    up({"a": 1}, {"_id": {"$ref": "c", "x": 1}}, Fails(55,
+       "The DBRef $ref field must be followed by a $id field")),
+    up({"a": 1}, {"_id": {"$id": 1}}, Fails(55,
+       "Found $id field without a $ref before it, which is invalid.")),
+    up({"a": 1}, {"_id": {"$ref": "c", "$id": 1, "$db": 2}}, Fails(55,
+       "The DBRef $db field must be a String, not a int")),
+    up({"a": 1}, {"_id": {"x": {"$b": 1}}}, {"_id": {"x": {"$b": 1}}}),
 ]
 
 CASES = REPLACE_CASES + PIPELINE_CASES + UPSERT_CASES
