@@ -270,14 +270,14 @@ class ScriptHost(Protocol):
 
 
 class Pulses(Protocol):
-    """Sends messages to other processes while this one's event loop is busy with something."""
+    """Sends messages to other processes again and again, however busy this one's event loop is."""
 
     def send(self, messages: dict[tuple[str, int], bytes]) -> None:
         """Take what is to be sent from now on, by address: whole messages that want no answer."""
         ...
 
     def alive(self) -> None:
-        """Note that the loop goes on; when this is not called for a moment, messages go out."""
+        """Note that the loop goes on; when this is not called for long, nothing goes out."""
         ...
 
     def close(self) -> None:
@@ -297,4 +297,4 @@ class World:
     scripts: Callable[[], ScriptHost] | None = None
     """The host of users' scripts; None where there are none."""
     pulses: Pulses | None = None
-    """Signs of life while the loop is busy; None where nobody sends any."""
+    """Signs of life that wait for no loop; None where nobody sends any."""

@@ -274,11 +274,12 @@ class ReplicaSet:
             asyncio.get_running_loop().call_soon(driver.unreachable, message.to)
 
     def _set_pulses(self) -> None:
-        """Say what goes out while this member's loop is busy: it leads, or follows, and lives.
+        """Say what goes out beside what this member's loop sends: it leads, or follows, and lives.
 
-        Both messages promise nothing: a heartbeat that commits nothing, the answer to none. A loop
-        may stand still for longer than an election takes: with a document of 16 MB, on a machine
-        that has other things to do.
+        Both messages promise nothing: a heartbeat that commits nothing, the answer to none. So
+        they may be sent without asking the loop, whose turns with documents of 16 MB, on a machine
+        that has other things to do, leave it no time for heartbeats for longer than an election
+        takes. What they say ends with the office, or with the belief in the leader.
         """
         pulses, driver = self.member.world.pulses, self.driver
         if pulses is None or driver is None:

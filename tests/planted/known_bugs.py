@@ -86,6 +86,8 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     ),
     "a busy member loses its office": (
         "base/test_real_pulses.py::test_a_loop_that_stands_still_is_spoken_for",
+        "base/test_real_pulses.py::test_a_loop_that_goes_on_is_spoken_for_as_well",
+        "sim/test_long_turns.py::test_long_turns_cost_no_office",
     ),
     "a statement that is sent again over a failover has its effect twice": (
         "the records of statements are not read at a start",
