@@ -3,7 +3,8 @@
 A small collection's records are resident at once. Those of a large one are cold: of them only the
 `_id` is read, mostly without parsing the line, unless an index needs the document; the engine warms
 them up when it serves already. A line that a later one replaces counts until that one is met; what
-it put into indexes is taken out at the end.
+it put into indexes is taken out at the end. A record that is gone may come again under its number:
+a checkpoint saved it, lost office undid it, and it was committed after all.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ class _Loader:
             record = Record(rid, raw, self._at, plain=plain)
         self._id_keys[rid] = self._c.key_of(doc, rid)
         if self._indexes:
-            if rid in self.records:
+            if rid in self.records or rid in self._again:  # gone, and there again
                 self._enter()
                 self._enter_again(rid, doc)
             else:

@@ -124,6 +124,36 @@ def test_a_checkpoint_of_writes_that_were_undone_names_no_position() -> None:
     run(main, SimDisk(1))
 
 
+def test_indexes_hold_what_was_saved_and_undone_and_saved_again() -> None:
+    """A start read its file's lines "5", "5 is gone", "5", and took it for gone in the indexes."""
+
+    async def main(world: World) -> None:
+        engine, c = await _leader(world)
+        engine.on_append = lambda *_: void(
+            asyncio.get_running_loop().call_soon(lambda: engine.advance_commit(engine.log_end))
+        )
+        await engine.create_index(c, {"v": 2, "key": {"_id": "hashed"}, "name": "h"})
+        engine.on_append = None
+        at = _insert(engine, c, 1)
+        saving = asyncio.ensure_future(engine.checkpoint())
+        while (c.dirty or c.data is None) and not saving.done():
+            await asyncio.sleep(0.001)  # it waits for the commit of what it has written
+        engine.leave_office(REFUSAL, INTERRUPTION)
+        with pytest.raises(MongoError):
+            await saving
+        await engine.checkpoint()
+        engine.advance_commit(at)
+        await engine.checkpoint()
+        await engine.close()
+        again = await open_engine(world, alone=False)
+        found = again.collection("d", "c")
+        assert found is not None
+        assert found.count == 1
+        check_consistent(again)
+
+    run(main, SimDisk(1))
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_segments_that_a_cut_removed_do_not_come_back(seed: int) -> None:
     disk = SimDisk(seed)
