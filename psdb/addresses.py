@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-DEFAULT_PORT: Final = 27017
+from psdb_base.addresses import split_address
+from psdb_base.errors import MongoError
+
 _SCHEME: Final = "mongodb://"
 
 
@@ -15,7 +17,7 @@ def addresses_of(text: str) -> list[str]:
     port gets MongoDB's.
 
     Raises:
-        ValueError: It names none, or a port that is no number.
+        ValueError: It names none, or a port that is none.
 
     """
     hosts = text.removeprefix(_SCHEME).partition("/")[0].rpartition("@")[2]
@@ -23,9 +25,9 @@ def addresses_of(text: str) -> list[str]:
 
 
 def _with_port(address: str, text: str) -> str:
-    host, colon, port = address.rpartition(":")
-    if not colon or port.endswith("]"):
-        host, port = address, str(DEFAULT_PORT)
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"bad address '{text}', expected HOST:PORT or a mongodb:// string")
-    return f"{host}:{port}"
+    try:
+        host, port = split_address(address)
+    except MongoError:
+        message = f"bad address '{text}', expected HOST:PORT or a mongodb:// string"
+        raise ValueError(message) from None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

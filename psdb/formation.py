@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from psdb.layout import Layout, Process
+from psdb_base.addresses import split_address
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import Network
-from psdb_wire.pool import ConnectionPool, split_address
+from psdb_wire.pool import ConnectionPool
 
 T = TypeVar("T")
 POLL_SECONDS: Final = 0.05

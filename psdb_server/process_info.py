@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
 from psdb_base.values import Document
+
+CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
 
 def process_id() -> int:
@@ -63,11 +66,21 @@ def memory_total_bytes() -> int:
     return total
 
 
+def cores_available() -> int:
+    """Return how many cores this process, or its container, may keep busy; at least 1."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    if CPU_QUOTA.exists():
+        quota, period = CPU_QUOTA.read_text(encoding="ascii").split()
+        if quota.isdigit():
+            return max(1, min(cores, int(quota) // int(period)))
+    return cores
+
+
 def host_info(now: DatetimeMS, host: str) -> Document:
     """Return the reply of `hostInfo`."""
     import platform
 
-    cores = os.cpu_count() or 1
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "system": {
@@ -76,8 +89,8 @@ def host_info(now: DatetimeMS, host: str) -> Document:
             "cpuAddrSize": 64,
             "memSizeMB": Int64(total // 2**20),
             "memLimitMB": Int64(min(total, memory_total_bytes()) // 2**20),
-            "numCores": cores,
-            "numCoresAvailableToProcess": cores,
+            "numCores": os.cpu_count() or 1,
+            "numCoresAvailableToProcess": cores_available(),
             "cpuArch": platform.machine(),
             "numaEnabled": False,
         },

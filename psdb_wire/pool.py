@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
+from psdb_base.addresses import split_address
 from psdb_base.bson_codec import decode, encode
 from psdb_base.codes import Code
 from psdb_base.errors import MongoError
@@ -21,7 +22,6 @@ from psdb_wire.channel import raise_for, run_command
 from psdb_wire.frames import MORE_TO_COME, FrameReader, build_op_msg, parse
 
 CONNECT_SECONDS: Final = 10.0
-DEFAULT_PORT: Final = 27017
 _FLAGS_OFFSET: Final = 16
 
 
@@ -357,19 +357,6 @@ class ConnectionPool:
 
     def _unreachable(self, reason: str) -> MongoError:
         return MongoError(Code.HOST_UNREACHABLE, f"{self.address}: {reason}")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split `host:port`; an IPv6 host may stand in brackets, and 27017 need not be said."""
-    host, _, port = address.rpartition(":")
-    if not host or port.endswith("]"):
-        host, port = address, str(DEFAULT_PORT)
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-        raise MongoError(
-            Code.FAILED_TO_PARSE,
-            f'Port number "{port}" is not valid, parsing HostAndPort from "{address}"',
-        )
-    return host.strip("[]"), int(port)
 
 
 async def open_connection(

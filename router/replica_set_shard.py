@@ -16,6 +16,7 @@ from typing import Any, Final
 from bson.int64 import Int64
 
 from psdb_base import bson_codec
+from psdb_base.addresses import split_address
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
@@ -24,7 +25,7 @@ from psdb_server.replies import read_cursor
 from psdb_wire.channel import raise_for
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields, build_op_msg
-from psdb_wire.pool import ConnectionPool, split_address
+from psdb_wire.pool import ConnectionPool
 from psdb_wire.ways import addresses
 from router import topology
 from router.requests import BODY_AT, NOT_OK

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
+from psdb_base.addresses import split_address
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_wire.channel import LocalChannel, run_command
 from psdb_wire.connection import Connection
 from psdb_wire.frames import Message, append_fields
-from psdb_wire.pool import ConnectionPool, split_address
+from psdb_wire.pool import ConnectionPool
 
 INTERNAL_CLIENT: Final[Document] = {
     "minWireVersion": 0, "maxWireVersion": 25,

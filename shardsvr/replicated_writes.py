@@ -40,7 +40,7 @@ async def execute(
     except MongoError as error:
         failed = error
     except OutOfPatienceError:
-        return _unfinished(member, replica_set, request, term)
+        return _unfinished(replica_set, request, concern, term)
     failure = await settle(member, replica_set, concern, term, patience)
     if failed is not None:
         raise failed if failure is None else _with_both(failed, failure)
@@ -53,7 +53,7 @@ def _patience(concern: Document) -> Patience | None:
 
 
 def _unfinished(
-    member: Member, replica_set: ReplicaSet, request: Request, term: int
+    replica_set: ReplicaSet, request: Request, concern: Document, term: int
 ) -> Reply:
     """Answer a command that goes on, since what it waits for was not committed in time.
 
@@ -61,7 +61,6 @@ def _unfinished(
     """
     from shardsvr.replication import concern as concerns
 
-    concern = member.write_concern(request)
     replica_set.check_office(term)
     replica_set.check_running()
     # It has its answer: neither the end of its client nor that of its time ends what is left.

@@ -13,12 +13,13 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from psdb_base.addresses import split_address
 from psdb_base.bson_codec import encode
 from psdb_base.errors import MongoError
 from psdb_base.values import Document
 from psdb_base.world import World
 from psdb_wire.frames import MORE_TO_COME, build_op_msg
-from psdb_wire.pool import ClientConnection, ConnectionPool, open_connection, split_address
+from psdb_wire.pool import ClientConnection, ConnectionPool, open_connection
 
 _INT32: Final = struct.Struct("<i")
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024

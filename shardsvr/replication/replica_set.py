@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson.timestamp import Timestamp
 
+from psdb_base.addresses import split_address
 from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import Code, MongoError
 from psdb_base.values import Document
@@ -32,7 +33,6 @@ from psdb_store.engine import Engine
 from psdb_wire.connection import Connection, Result
 from psdb_wire.frames import MORE_TO_COME, build_op_msg
 from psdb_wire.frames import Message as WireMessage
-from psdb_wire.pool import split_address
 from shardsvr.replication import concern as concerns
 from shardsvr.replication import handover, membership
 from shardsvr.replication.config import MemberConfig, ReplSetConfig

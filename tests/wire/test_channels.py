@@ -8,11 +8,12 @@ import bson
 import pytest
 import uvloop
 
+from psdb_base.addresses import split_address
 from psdb_base.bson_codec import decode, encode
 from psdb_base.errors import MongoError
 from psdb_wire.channel import LocalChannel
 from psdb_wire.frames import MORE_TO_COME, build_op_msg, parse
-from psdb_wire.pool import ConnectionPool, split_address
+from psdb_wire.pool import ConnectionPool
 from psdb_wire.server import Server
 
 HELLO = {"hello": 1, "internalClient": {"maxWireVersion": 25}}
@@ -428,8 +429,8 @@ def test_addresses(address: str, split: tuple[str, int]) -> None:
     assert split_address(address) == split
 
 
-@pytest.mark.parametrize("address", ["a:", "a:b", "a:0x5", "a:70000", "a:-1"])
-def test_addresses_without_a_port_that_can_be(address: str) -> None:
+@pytest.mark.parametrize("address", ["", ":1", "a:", "a:b", "a:0x5", "a:70000", "a:-1"])
+def test_addresses_without_a_host_or_a_port_that_can_be(address: str) -> None:
     with pytest.raises(MongoError) as caught:
         split_address(address)
     assert caught.value.code == 9
