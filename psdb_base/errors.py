@@ -8,11 +8,13 @@ at one place (`psdb_server.replies`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from psdb_base.codes import CODE_NAMES, Code
 
-__all__ = ["Code", "MongoError", "code_name"]
+__all__ = ["Code", "MongoError", "code_name", "error_context"]
 
 
 def code_name(code: int) -> str:
@@ -45,6 +47,11 @@ class MongoError(Exception):
         self.labels = labels
         self.extra = extra or {}
 
+    def add_context(self, context: str) -> None:
+        """Say in front of the message what was being done."""
+        self.message = f"{context} :: caused by :: {self.message}"
+        self.args = (self.message,)
+
     @property
     def code_name(self) -> str:
         """MongoDB's name of the code."""
@@ -52,3 +59,13 @@ class MongoError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code_name} ({self.code}): {self.message}"
+
+
+@contextmanager
+def error_context(context: str) -> Iterator[None]:
+    """Put a context in front of the message of an error that comes from within."""
+    try:
+        yield
+    except MongoError as error:
+        error.add_context(context)
+        raise

@@ -8,9 +8,10 @@ in log order, whether or not the caller still waits. Operations run one after th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
@@ -179,7 +180,8 @@ class Changes:
             return existing
         index = make_index(c, spec, engine.world.clock.now_ms())
         try:
-            await index_build.build(c, index, engine.options.slice_documents, progress)
+            with self._index_build_context(c):
+                await index_build.build(c, index, engine.options.slice_documents, progress)
             with waiting():
                 async with self._lock:
                     index_build.check_wanted(c, index)
@@ -187,6 +189,17 @@ class Changes:
         finally:
             index_build.abandon(c, index)
         return index
+
+    @contextmanager
+    def _index_build_context(self, c: Collection) -> Iterator[None]:
+        """Say in an error that it ended the build of an index; the build is named as in MongoDB."""
+        try:
+            yield
+        except MongoError as error:
+            build = UUID(bytes=self._engine.world.random.uuid())
+            of = UUID(bytes=bytes(c.uuid))
+            error.add_context(f"Index build failed: {build}: Collection {c.ns} ( {of} )")
+            raise
 
     def _existing(self, c: Collection, spec: Document) -> Index | None:
         """Return the index that a specification repeats; raise on conflict."""
@@ -197,7 +210,8 @@ class Changes:
     async def _finish_index(self, c: Collection, index: Index) -> None:
         """Check the whole and log it, with the collection closed to writers."""
         same_or_conflict([other.spec for other in c.indexes.values()], index.spec)
-        index_build.check_finished(c, index)
+        with self._index_build_context(c):
+            index_build.check_finished(c, index)
 
         def attach() -> None:
             # The change itself attached an empty index, as on other members: ours is full.

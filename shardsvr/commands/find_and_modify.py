@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from psdb_base.errors import Code, MongoError
+from psdb_base.errors import Code, MongoError, error_context
 from psdb_base.values import MISSING, Document
 from psdb_query.projection import compile_projection
 from psdb_server.command import Command, Reply, Request
@@ -13,6 +13,8 @@ from shardsvr import writes
 from shardsvr.collections import name_of
 from shardsvr.retryable import Retry
 from shardsvr.writes import Selection, UpdateResult
+
+_EXECUTION: Final = "Plan executor error during findAndModify"
 
 
 def _check(args: Document) -> None:
@@ -60,12 +62,13 @@ async def find_and_modify(request: Request) -> Reply:
         result = writes.update_from_record(earlier)
     else:
         statement = {"u": args["update"], "arrayFilters": args.get("arrayFilters")}
-        result = await writes.update_statement(
-            request, name, selection,
-            writes.compile_update_statement(statement, selection.context), multi=False,
-            upsert=args.get("upsert", False), retry=retry, index=0,
-            validate=not args.get("bypassDocumentValidation", False), keep_images=True,
-        )
+        update = writes.compile_update_statement(statement, selection.context)
+        with error_context(_EXECUTION):
+            result = await writes.update_statement(
+                request, name, selection, update, multi=False,
+                upsert=args.get("upsert", False), retry=retry, index=0,
+                validate=not args.get("bypassDocumentValidation", False), keep_images=True,
+            )
     return _update_reply(result, project, want_new=args.get("new", False))
 
 
@@ -100,9 +103,10 @@ async def _remove(
     if earlier is not None:
         count, image = earlier["n"], earlier.get("before")
     else:
-        count, image = await writes.delete_statement(
-            request, name, selection, multi=False, retry=retry, index=0, keep_image=True
-        )
+        with error_context(_EXECUTION):
+            count, image = await writes.delete_statement(
+                request, name, selection, multi=False, retry=retry, index=0, keep_image=True
+            )
     return {"lastErrorObject": {"n": count}, "value": project(image)}
 
 
