@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from psdb_base.codes import CODE_NAMES, Code
 
@@ -47,10 +48,20 @@ class MongoError(Exception):
         self.labels = labels
         self.extra = extra or {}
 
-    def add_context(self, context: str) -> None:
-        """Say in front of the message what was being done."""
-        self.message = f"{context} :: caused by :: {self.message}"
-        self.args = (self.message,)
+    def with_context(self, context: str) -> Self:
+        """Return the same error with what was being done in front of its message.
+
+        A new one: that of a failed disk, say, is raised again for everyone who asks.
+        """
+        error = copy(self)
+        error.message = f"{context} :: caused by :: {self.message}"
+        error.args = (error.message,)
+        return error
+
+    def __copy__(self) -> Self:
+        error = type(self).__new__(type(self))
+        error.__dict__.update(self.__dict__)
+        return error
 
     @property
     def code_name(self) -> str:
@@ -67,5 +78,4 @@ def error_context(context: str) -> Iterator[None]:
     try:
         yield
     except MongoError as error:
-        error.add_context(context)
-        raise
+        raise error.with_context(context) from error

@@ -198,8 +198,8 @@ class Changes:
         except MongoError as error:
             build = UUID(bytes=self._engine.world.random.uuid())
             of = UUID(bytes=bytes(c.uuid))
-            error.add_context(f"Index build failed: {build}: Collection {c.ns} ( {of} )")
-            raise
+            context = f"Index build failed: {build}: Collection {c.ns} ( {of} )"
+            raise error.with_context(context) from error
 
     def _existing(self, c: Collection, spec: Document) -> Index | None:
         """Return the index that a specification repeats; raise on conflict."""
