@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from uuid import UUID
+
+from bson.binary import UUID_SUBTYPE, Binary
 
 from psdb_base.bson_codec import encode
 from psdb_base.errors import Code, MongoError
@@ -196,8 +197,10 @@ class Changes:
         try:
             yield
         except MongoError as error:
-            build = UUID(bytes=self._engine.world.random.uuid())
-            of = UUID(bytes=bytes(c.uuid))
+            build, of = (
+                Binary(value, UUID_SUBTYPE).as_uuid()
+                for value in (self._engine.world.random.uuid(), c.uuid)
+            )
             context = f"Index build failed: {build}: Collection {c.ns} ( {of} )"
             raise error.with_context(context) from error
 
