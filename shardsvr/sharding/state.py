@@ -292,6 +292,8 @@ class ShardingState:
             refreshes += 1
             if not self.member.is_primary:
                 await self._wait_to_apply(ns)
+            elif self.member.config_host is None:
+                raise problem  # a shard that was removed: whoever asks it relies on old routes
             else:
                 await self.refresh(ns)  # without the config server nobody can say what holds
 

@@ -105,6 +105,25 @@ def test_a_section_that_closes_for_nobody_opens_again() -> None:
     play(script)
 
 
+def test_sharded_seed_99_a_shard_that_was_removed_tells_routers_that_their_routes_are_old() -> None:
+    """It would ask the config server, of which it knew nothing any more: 203, and no other try."""
+
+    async def script(cluster: SimCluster) -> None:
+        await _sharded(cluster)
+        client = cluster.client()
+        rows = await client.command("config", {"find": "databases", "filter": {"_id": "db"}})
+        version = rows["cursor"]["firstBatch"][0]["version"]
+        asker = SimClient(cluster.fabric.network("config"), SHARD_ADDRESS, 1)
+        find: Document = {"find": "u", "databaseVersion": version}
+        await asker.command("db", find)
+        await asker.command("admin", {"_shardsvrClearIdentity": 1})
+        with pytest.raises(MongoError) as caught:
+            await asker.command("db", find)
+        assert caught.value.code == Code.STALE_DB_VERSION
+
+    play(script)
+
+
 def test_sharded_seed_448_an_upsert_is_tried_again_where_some_documents_are_hidden() -> None:
     """The shard's own condition beside the query was taken for a part of it."""
     found = compile_filter({"_id": 1}, CompileContext()).guarded(_Everything())
