@@ -272,14 +272,9 @@ class Journal:
         await self.settle()
         if self.failure is not None or self.durable.index <= end.index:
             return
-        removed = False
         while self.segments[-1].before.index > end.index:
             gone = self.segments.pop()
-            await self._disk.submit(THREAD, self._remover(gone.name))
-            removed = True
-        if removed:
-            # Before anything else is written: a segment that came back would continue another log.
-            await self._disk.submit(THREAD, lambda: self._disk.fsync_dir(self._folder))
+            await self._disk.submit(THREAD, self._last_remover(gone.name))
         segment = self.segments[-1]
         segment.size = await self._offset_of(segment, end.index + 1)
         segment.marks = [mark for mark in segment.marks if mark[0] <= end.index]
@@ -309,6 +304,18 @@ class Journal:
                 return offset
             offset += len(line) + 1
         return segment.size
+
+    def _last_remover(self, name: str) -> Callable[[], None]:
+        """Remove the newest segment for good, before the one before it or anything else is touched.
+
+        One that came back would continue another log, or leave a gap behind it.
+        """
+
+        def work() -> None:
+            self._disk.remove(f"{self._folder}/{name}")
+            self._disk.fsync_dir(self._folder)
+
+        return work
 
     def _remover(self, name: str) -> Callable[[], None]:
         return lambda: self._disk.remove(f"{self._folder}/{name}")

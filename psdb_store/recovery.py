@@ -112,6 +112,8 @@ def finish_install(disk: Disk, folder: str, base: Position) -> None:
         for other in disk.list(folder):
             if NAME.fullmatch(other):
                 disk.remove(f"{folder}/{other}")
+        # For good: one that came back beside the new segment might be newer than it.
+        disk.fsync_dir(folder)
         disk.rename(path, f"{folder}/{segment.name}")
         disk.fsync_dir(folder)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from simdisk import SimDisk
-from store_kit import check_consistent, open_engine, run, state_of
+from store_kit import check_consistent, open_engine, put, run, state_of
 from store_workload import INDEXES, Workload
 
 from psdb_base.errors import MongoError
@@ -121,6 +121,38 @@ def test_lines_that_do_not_fit_are_refused() -> None:
             follower.receive([theirs[1]])
 
     run(main, SimDisk())
+
+
+def test_a_power_cut_while_segments_are_cut_away_leaves_no_gap() -> None:
+    """Their names went in any order: a later segment could stay without the one before it."""
+    images: list[SimDisk] = []
+    disk = SimDisk(1)
+    kept = 5
+
+    async def cut(world: World) -> None:
+        leader = await open_engine(world)
+        c = await leader.create_collection("d", "c", {})
+        for number in range(30):
+            await put(leader, c, {"_id": number, "text": "x" * 200})
+            await leader.committed(leader.log_end)
+        other = dataclasses.replace(world, disk=disk)
+        follower = await open_engine(other, alone=False, segment_bytes=500)
+        for line in await _lines(leader, 0):
+            follower.receive([line])
+            await follower.journal.settle()
+        assert len(follower.journal.segments) > 8
+        rng = random.Random(1)
+        disk.before = lambda _operation, _path: images.extend(disk.crash(rng) for _ in range(4))
+        await follower.truncate_to(kept)
+        disk.before = None
+
+    async def start(world: World) -> None:
+        assert (await open_engine(world, alone=False)).log_end >= kept
+
+    run(cut, SimDisk())
+    assert len(images) > 30
+    for image in images:
+        run(start, image)
 
 
 @pytest.mark.parametrize("more", [False, True])
